@@ -1,0 +1,1 @@
+"""The DNS data plane: wire format, zones, precompiled answers, and the workers that send them."""

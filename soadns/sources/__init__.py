@@ -1,0 +1,26 @@
+"""Sources: streams of observations. A source turns the outside world into events of ``soadns.model``.
+
+A source is ``async def run(emit)`` where ``emit(events: Sequence[Event]) -> None`` is called on the event
+loop with events in the order in which they hold. It runs until it is cancelled, retries by itself and
+never raises for trouble outside: it emits ``Trouble`` instead. Sources never import each other's siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from soadns.model import Event
+
+Emit = Callable[[Sequence[Event]], None]
+
+
+class Source(Protocol):
+    """What the composition root runs."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Source ids that appear in its events (a ZooKeeper ensemble has one per root)."""
+
+    async def run(self, emit: Emit) -> None:
+        """Observe until cancelled."""
