@@ -1,0 +1,154 @@
+"""From a name's state to what it answers: addresses, kind and reasons.
+
+Pure. ``outcome`` says what one interface answers now; which owner names carry that answer is
+``soadns.owners``. Addresses are never protected by linger, guard or snapshot: those of a deleted
+Service end with the grace, and at once when another Service holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from soadns.bind import Rules, State
+from soadns.choice import Standing
+from soadns.evidence import Evidence
+from soadns.model import Binding, ObjectRef, Outcome, Reason, Service, Unbound
+from soadns.pool import answer_set, fit, observe, spots
+from soadns.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """How the zone's clusters are reached."""
+
+    home: str = ""
+    domains: Mapping[str, str] = field(default_factory=dict)
+    """Cluster name → cluster domain, ``cluster.local`` when absent."""
+    flat: frozenset[str] = frozenset()
+    """Remote clusters whose pod addresses are reachable from the home cluster."""
+
+    def host(self, ref: ObjectRef) -> str:
+        """The Istio host of a Service."""
+        return f"{ref.name}.{ref.namespace}.svc.{self.domains.get(ref.cluster, 'cluster.local')}"
+
+
+def outcome(
+    store: Store,
+    state: State,
+    evidence: Evidence,
+    standings: tuple[Standing, ...],
+    *,
+    rules: Rules,
+    clusters: Clusters,
+    owner_octets: int,
+) -> Outcome:
+    """What the interface answers at ``evidence.now``."""
+    reasons = reasons_of(state, standings)
+    interface = evidence.interface
+    if state.winner is None:
+        return _without_service(state, evidence, standings, reasons, rules, owner_octets)
+    if evidence.winner is not None and evidence.winner.mode == "registry" and evidence.providers:
+        addresses, ports = answer_set(spots(evidence.providers), owner_octets)
+        if addresses:
+            return Binding(interface, "providers", addresses, ports, state.winner, "", 0, reasons)
+    kind, addresses = _addresses(store, state, evidence, rules, clusters, owner_octets)
+    host = clusters.host(state.winner)
+    return Binding(interface, kind, addresses, state.ports, state.winner, host, state.strength, reasons)
+
+
+def _without_service(
+    state: State,
+    evidence: Evidence,
+    standings: tuple[Standing, ...],
+    reasons: tuple[Reason, ...],
+    rules: Rules,
+    owner_octets: int,
+) -> Outcome:
+    interface = evidence.interface
+    if rules.unmapped == "providers":
+        live = spots(evidence.providers)
+        _, answered = observe(state.seen, live, evidence.now, minute=rules.minute)
+        if not answered:
+            answered = frozenset(r.spot for r in state.seen.recent)
+        addresses, ports = answer_set(answered, owner_octets)
+        if addresses:
+            return Binding(interface, "providers", addresses, ports, None, "", 0, reasons)
+    return Unbound(interface, *_why_unbound(evidence, standings), reasons)
+
+
+def _why_unbound(evidence: Evidence, standings: tuple[Standing, ...]) -> tuple[str, str]:
+    """The obstacle of the strongest candidate, or what is missing altogether."""
+    for standing in sorted(standings, key=lambda s: (s.strength, s.ref)):
+        if standing.obstacle and standing.obstacle != "no evidence":
+            slug = standing.obstacle.replace(" ", "-")
+            return slug, f"Service {standing.ref}: {standing.detail or standing.obstacle}"
+    if evidence.providers:
+        if all(not spots([p]) for p in evidence.providers):
+            return "host-names", "its providers registered host names, which are not answered"
+        return "unmapped", "providers are registered, but no Service runs them and unmapped is nxdomain"
+    return "no-provider", "no usable provider is registered and no Service declares it"
+
+
+def _addresses(
+    store: Store,
+    state: State,
+    evidence: Evidence,
+    rules: Rules,
+    clusters: Clusters,
+    owner_octets: int,
+) -> tuple[str, tuple[str, ...]]:
+    assert state.winner is not None
+    service = evidence.winner.service if evidence.winner is not None else None
+    if service is None:
+        over = state.deleted_at is not None and evidence.now - state.deleted_at >= rules.recreate_grace
+        if over or state.winner.cluster != clusters.home:
+            return "service", ()
+        return "service", tuple(ip for ip in state.addresses if ip not in evidence.stolen)
+    if service.ref.cluster != clusters.home:
+        return _remote(store, service, clusters, owner_octets)
+    if service.headless:
+        return "headless", _pods(store, service.ref, owner_octets)
+    return "service", tuple(ip for ip in service.cluster_ips if ip not in evidence.stolen)
+
+
+def _remote(
+    store: Store, service: Service, clusters: Clusters, owner_octets: int
+) -> tuple[str, tuple[str, ...]]:
+    """A remote cluster's Service: never by its own ClusterIP, which means something else here."""
+    twin = store.services.get(service.ref._replace(cluster=clusters.home))
+    if twin is not None and twin.cluster_ips:
+        return "remote", twin.cluster_ips
+    outside = (*service.load_balancer, *service.external_ips)
+    if outside:
+        return "remote", fit(outside, owner_octets)
+    if service.ref.cluster in clusters.flat:
+        return "remote", _pods(store, service.ref, owner_octets)
+    return "remote", ()
+
+
+def _pods(store: Store, ref: ObjectRef, owner_octets: int) -> tuple[str, ...]:
+    roster = store.rosters.get(ref)
+    if roster is None:
+        return ()
+    return fit([ip for ip, address in roster.addresses.items() if address.ready], owner_octets)
+
+
+def reasons_of(state: State, standings: tuple[Standing, ...]) -> tuple[Reason, ...]:
+    """Every candidate and what became of it, the winner first."""
+    reasons = []
+    for standing in sorted(standings, key=lambda s: (s.ref != state.winner, s.strength, s.ref)):
+        name = str(standing.ref)
+        if standing.ref == state.winner:
+            reasons.append(Reason(name, "winner", state.cause))
+        elif standing.obstacle:
+            reasons.append(Reason(name, standing.obstacle, standing.detail))
+        else:
+            verdict = "conflict" if state.winner is not None else "candidate"
+            reasons.append(Reason(name, verdict, "could serve the name as well"))
+    return tuple(reasons)
+
+
+def is_conflict(reasons: tuple[Reason, ...]) -> bool:
+    """Whether more than one Service wants the interface."""
+    return any(r.verdict == "conflict" for r in reasons)

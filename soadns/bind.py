@@ -1,0 +1,345 @@
+"""The pure step of one name: previous state, evidence and time in; state, answer and reasons out.
+
+The state machine of ``docs/binding.md``. ``step`` is called whenever something that the name depends on
+changed and whenever a clock it asked for is due; calling it more often changes nothing. It never
+reads a clock, never logs, and never sees another name. Who wins among several is ``soadns.choice``;
+this module says when a winner stays, moves or goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from soadns.choice import Standing, choose, judge, votes
+from soadns.evidence import DECLARED, Evidence
+from soadns.model import ObjectRef, ServedPort
+from soadns.pool import Seen, next_look, observe, spots
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The durations (seconds) and shares of binding, per zone."""
+
+    linger: float = 600.0
+    recreate_grace: float = 10.0
+    unready: float = 60.0
+    """How long a winner without any registered and any ready address is waited for."""
+    board_share: float = 0.5
+    minute: float = 60.0
+    """How long a vanished provider counts as seen lately."""
+    unmapped: str = "providers"
+    """``providers`` or ``nxdomain``: what a name without a Service answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a name remembers. Times are Unix seconds; None means the condition does not hold."""
+
+    winner: ObjectRef | None = None
+    uid: str = ""
+    since: float = 0.0
+    """When the present winner (or the lack of one) began."""
+    cause: str = ""
+    """Why it took over: ``choice``, ``stronger``, ``no``, ``split``, ``stolen``, ``loss``, ``better``,
+    ``returned``, ``off``, ``recreated`` or ``removed``."""
+    previous: ObjectRef | None = None
+    """The winner before a takeover by loss or ``no``, to which the name returns."""
+    strength: int = 0
+    ballots: tuple[tuple[ObjectRef, bool], ...] = ()
+    was_registered: bool = False
+    """Whether the winner had registered addresses since it won."""
+    addresses: tuple[str, ...] = ()
+    """ClusterIPs of the winner when it was last seen."""
+    ports: tuple[ServedPort, ...] = ()
+    lost_at: float | None = None
+    """First loss of the evidence in a row: the linger counts from here."""
+    deleted_at: float | None = None
+    empty_at: float | None = None
+    """Vanished without a single endpoint address."""
+    unready_at: float | None = None
+    """Vanished, no address ready and none registered."""
+    no_at: float | None = None
+    better: ObjectRef | None = None
+    better_since: float | None = None
+    seen: Seen = Seen()  # noqa: RUF009 - frozen and empty
+    bound: bool = False
+    """Whether the name has been answered and not been removed since."""
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether the name waits for evidence that is gone (what the guard counts)."""
+        if self.winner is None:
+            return self.seen.gone_since is not None
+        return self.lost_at is not None or self.deleted_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The outcome of one step."""
+
+    state: State
+    standings: tuple[Standing, ...]
+    removal: str = ""
+    """``vanished`` or ``no`` when the name is due to go; the caller asks the guard and calls ``remove``."""
+    at: float | None = None
+    """When to step again if nothing changes before."""
+
+
+def step(state: State, evidence: Evidence, rules: Rules) -> Step:
+    """Advance one name to ``evidence.now``."""
+    ballots = votes(evidence, dict(state.ballots))
+    standings = judge(evidence, ballots, board_share=rules.board_share)
+    # A name keeps the vote of a Service that is gone only while it may return to it.
+    state = replace(state, ballots=tuple(sorted(ballots.items())))
+    if state.winner is not None:
+        state = _follow_winner(state, evidence, standings)
+        moved = _move(state, evidence, standings, rules)
+        state = moved if moved is not None else _watch_better(state, evidence, standings)
+        if _due(state.better_since, rules.linger, evidence) and state.better is not None:
+            state = _won(state, evidence, standings[state.better], "better")
+    if state.winner is None:
+        state = _take(state, evidence, standings)
+    if state.winner is None:
+        return _unmapped(state, evidence, standings, rules)
+    removal, at = _clocks(state, evidence, rules)
+    return Step(state, tuple(standings.values()), removal, at)
+
+
+def remove(state: State, now: float) -> State:
+    """The state of a name that was allowed to go; nothing but its votes and the time is carried over."""
+    return State(since=now, cause="removed", ballots=state.ballots)
+
+
+# ------------------------------------------------------------------------------ the winner
+
+
+def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing]) -> State:
+    """Bring the clocks and the remembered answer up to date with the winner's present standing."""
+    now = evidence.now
+    present = evidence.winner
+    if present is None:
+        return replace(
+            state,
+            deleted_at=state.deleted_at if state.deleted_at is not None else now,
+            lost_at=state.lost_at if state.lost_at is not None else now,
+        )
+    standing = standings[present.ref]
+    service, tally = present.service, present.tally
+    if service.uid != state.uid:
+        state = replace(state, uid=service.uid, since=now, cause="recreated", deleted_at=None, lost_at=None)
+    registered = tally.registered > 0 or any(row > DECLARED for row in present.rows)
+    vanished = not registered and (state.was_registered or not present.declared)
+    empty = vanished and tally.addresses == 0
+    unready = vanished and tally.ready == 0
+    no = not vanished and not standing.yes and tally.registered > 0 and tally.against > 0
+    since = _since(now)
+    return replace(
+        state,
+        deleted_at=None,
+        addresses=service.cluster_ips,
+        ports=served_ports(standing, evidence) or state.ports,
+        strength=standing.strength if registered or present.declared else state.strength,
+        was_registered=state.was_registered or registered,
+        lost_at=since(state.lost_at, vanished),
+        empty_at=since(state.empty_at, empty),
+        unready_at=since(state.unready_at, unready),
+        no_at=since(state.no_at, no),
+    )
+
+
+def _since(now: float):  # type: ignore[no-untyped-def]
+    def keep(before: float | None, holds: bool) -> float | None:
+        if not holds:
+            return None
+        return now if before is None else before
+
+    return keep
+
+
+def _move(
+    state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing], rules: Rules
+) -> State | None:
+    """The state after the winner was left, or None while it stays (table *Moving*)."""
+    others = [s for s in standings.values() if s.ref != state.winner]
+    best = choose(others)
+    own = standings.get(state.winner) if state.winner is not None else None
+    if own is not None and own.obstacle in ("off", "external-name"):
+        return _won(state, evidence, best, "off") if best else _left(state, evidence, "off")
+    if best is not None and best.strength < state.strength and _is_served(best):
+        return _won(state, evidence, best, "stronger")
+    returned = _returned(state, standings)
+    if returned is not None:
+        return _won(state, evidence, returned, "returned")
+    if own is not None and state.no_at is not None:
+        return _to_best(state, evidence, best, "no")
+    if own is not None and (split := _split(state, own, others)) is not None:
+        return _won(state, evidence, split, "split")
+    if evidence.stolen:
+        return _to_best(state, evidence, best, "stolen")
+    if _loss_is_due(state, evidence, rules):
+        return _to_best(state, evidence, best, "loss")
+    return None
+
+
+def _watch_better(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing]) -> State:
+    """Start, keep or stop the clock of a candidate that Choice would prefer to the winner."""
+    field = [
+        replace(s, obstacle="") if s.ref == state.winner and s.obstacle in _PASSED else s
+        for s in standings.values()
+    ]
+    best = choose(field)
+    if best is None or best.ref == state.winner or not best.candidate.tally.unanimous:
+        return replace(state, better=None, better_since=None)
+    if best.ref == state.better:
+        return state
+    return replace(state, better=best.ref, better_since=evidence.now)
+
+
+_PASSED = ("boarding", "port mismatch", "not served", "waits")
+"""Obstacles to taking a name that are none to keeping it."""
+
+
+def _is_served(standing: Standing) -> bool:
+    return standing.yes or (standing.candidate.declared and standing.candidate.tally.ready > 0)
+
+
+def _returned(state: State, standings: Mapping[ObjectRef, Standing]) -> Standing | None:
+    """The earlier winner, if it lost the name by loss or ``no`` and is whole again."""
+    if state.previous is None or state.cause not in ("loss", "no"):
+        return None
+    earlier = standings.get(state.previous)
+    if earlier is None or earlier.obstacle not in ("", "boarding"):
+        return None
+    tally = earlier.candidate.tally
+    return earlier if tally.unanimous and tally.ready > 0 else None
+
+
+def _split(state: State, own: Standing, others: list[Standing]) -> Standing | None:
+    """A whole candidate to which the interface is being moved, one release at a time."""
+    tally = own.candidate.tally
+    if not tally.against:
+        return None
+    able = [
+        s
+        for s in others
+        if s.strength <= state.strength
+        and s.candidate.tally.unanimous
+        and s.candidate.tally.providing >= tally.providing
+    ]
+    return choose(able)
+
+
+def _loss_is_due(state: State, evidence: Evidence, rules: Rules) -> bool:
+    if state.deleted_at is not None:
+        # An address may be answered for the grace only, whatever the sources' state.
+        return evidence.now - state.deleted_at >= rules.recreate_grace
+    return (
+        _due(state.empty_at, rules.recreate_grace, evidence)
+        or _due(state.unready_at, rules.unready, evidence)
+        or _due(state.lost_at, rules.linger, evidence)
+    )
+
+
+def _due(since: float | None, duration: float, evidence: Evidence) -> bool:
+    return since is not None and evidence.elapsed(since) >= duration
+
+
+def _to_best(state: State, evidence: Evidence, best: Standing | None, cause: str) -> State | None:
+    """To the best other candidate, the old world last; None when there is nobody."""
+    if best is not None:
+        return _won(state, evidence, best, cause)
+    if evidence.outside:
+        return _left(state, evidence, cause)
+    return None
+
+
+def _won(state: State, evidence: Evidence, standing: Standing, cause: str) -> State:
+    candidate = standing.candidate
+    return State(
+        winner=candidate.ref,
+        uid=candidate.service.uid,
+        since=evidence.now,
+        cause=cause,
+        previous=state.winner if cause in ("loss", "no") else None,
+        strength=standing.strength,
+        ballots=state.ballots,
+        was_registered=candidate.tally.registered > 0 or any(row > DECLARED for row in candidate.rows),
+        addresses=candidate.service.cluster_ips,
+        ports=served_ports(standing, evidence),
+        bound=True,
+    )
+
+
+def _left(state: State, evidence: Evidence, cause: str) -> State:
+    return State(
+        since=evidence.now,
+        cause=cause,
+        previous=state.winner if cause in ("loss", "no") else None,
+        ballots=state.ballots,
+        bound=True,
+    )
+
+
+def _clocks(state: State, evidence: Evidence, rules: Rules) -> tuple[str, float | None]:
+    """Which removal is due for a name with a winner, and when to look again."""
+    if _due(state.no_at, rules.linger, evidence):
+        return "no", None
+    if _due(state.lost_at, rules.linger, evidence):
+        return "vanished", None
+    waits = [
+        (state.no_at, rules.linger),
+        (state.lost_at, rules.linger),
+        (state.empty_at, rules.recreate_grace),
+        (state.unready_at, rules.unready),
+        (state.better_since, rules.linger),
+    ]
+    times = [
+        evidence.now + max(0.0, duration - evidence.elapsed(since))
+        for since, duration in waits
+        if since is not None and evidence.elapsed(since) < duration
+    ]
+    if state.deleted_at is not None and evidence.now < state.deleted_at + rules.recreate_grace:
+        times.append(state.deleted_at + rules.recreate_grace)
+    return "", min(times, default=None)
+
+
+# ------------------------------------------------------------------------------ taking a name
+
+
+def _take(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing]) -> State:
+    """Let a candidate take a name that has no winner."""
+    returned = _returned(state, standings)
+    best = returned or choose(standings.values())
+    if best is None:
+        return state
+    return _won(state, evidence, best, "returned" if returned else "choice")
+
+
+def _unmapped(
+    state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing], rules: Rules
+) -> Step:
+    seen, _ = observe(state.seen, spots(evidence.providers), evidence.now, minute=rules.minute)
+    if rules.unmapped != "providers":
+        return Step(replace(state, seen=Seen(), bound=False), tuple(standings.values()))
+    state = replace(state, seen=seen, bound=state.bound or bool(seen.recent))
+    if seen.gone_since is None:
+        return Step(state, tuple(standings.values()), at=next_look(seen, minute=rules.minute))
+    left = rules.linger - evidence.elapsed(seen.gone_since)
+    removal = "vanished" if left <= 0 else ""
+    return Step(state, tuple(standings.values()), removal, None if removal else evidence.now + left)
+
+
+def served_ports(standing: Standing, evidence: Evidence) -> tuple[ServedPort, ...]:
+    """Ports by which the interface can be dialled at the Service's address."""
+    service = standing.candidate.service
+    offered = {port.port for port in service.ports}
+    registered = tuple(ServedPort(p, n) for p, n in evidence.ports if n in offered)
+    if registered or evidence.ports:
+        return registered
+    # Nothing registered: the Service's own port names say the protocol, as Istio reads them.
+    return tuple(
+        ServedPort((p.app_protocol or p.name).split("-")[0].lower() or "tcp", p.port)
+        for p in service.ports
+        if p.protocol == "TCP"
+    )

@@ -1,0 +1,176 @@
+"""Which candidate may take a name, and which of several is preferred.
+
+Pure rules over ``soadns.evidence``; no state and no clocks. A candidate's *standing* is its strength
+after the rule that declarations do not hijack, its vote, and what keeps it from taking the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from soadns.evidence import DECLARED, ENDPOINT, Candidate, Evidence
+from soadns.model import ObjectRef
+from soadns.rosters import Tally
+
+OLD_WORLD = "old world"
+NO_STRENGTH = 9
+"""Strength of a Service without any evidence that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A candidate, judged."""
+
+    candidate: Candidate
+    strength: int
+    """1 to 4, or ``NO_STRENGTH``."""
+    yes: bool
+    """Whether its registered addresses vote that it serves the interface."""
+    obstacle: str = ""
+    """Why it may not take the name now (``waits``, ``boarding``, ``port mismatch``, ``off`` ...), or ``''``."""
+    detail: str = ""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Service's reference."""
+        return self.candidate.ref
+
+
+def vote(tally: Tally, before: bool) -> bool:
+    """Whether the registered addresses say that the Service serves the interface.
+
+    Yes from three quarters on, no below one half, else as ``before``.
+    """
+    counted = tally.providing + tally.against
+    if not counted:
+        return before
+    if tally.providing * 4 >= counted * 3:
+        return True
+    if tally.providing * 2 < counted:
+        return False
+    return before
+
+
+def votes(evidence: Evidence, before: Mapping[ObjectRef, bool]) -> dict[ObjectRef, bool]:
+    """The votes of all candidates. Those known only from outside (3, 4) serve while a provider lives."""
+    result: dict[ObjectRef, bool] = {}
+    for candidate in evidence.candidates:
+        if candidate.tally.registered or ENDPOINT in candidate.rows:
+            result[candidate.ref] = vote(candidate.tally, before.get(candidate.ref, False))
+        elif any(row > ENDPOINT for row in candidate.rows):
+            result[candidate.ref] = True
+        else:
+            result[candidate.ref] = before.get(candidate.ref, False)
+    return result
+
+
+def judge(
+    evidence: Evidence, ballots: Mapping[ObjectRef, bool], *, board_share: float
+) -> dict[ObjectRef, Standing]:
+    """Judge every candidate against all others."""
+    strengths = {c.ref: strength(c, evidence.candidates) for c in evidence.candidates}
+    served = {
+        c.ref
+        for c in evidence.candidates
+        if ballots[c.ref] and strengths[c.ref] != NO_STRENGTH and c.mode != "off"
+    }
+    return {
+        c.ref: _standing(c, strengths[c.ref], ballots[c.ref], evidence, served, board_share)
+        for c in evidence.candidates
+    }
+
+
+def strength(candidate: Candidate, candidates: Sequence[Candidate]) -> int:
+    """The candidate's strongest evidence that counts.
+
+    A declaration counts where a claim gives the name to its namespace, or where everything else that
+    speaks for other Services lives in its own namespace (or there is nothing else).
+    """
+    own = [row for row in candidate.rows if row != DECLARED]
+    if candidate.declared:
+        others = (c for c in candidates if c.ref != candidate.ref and any(r != DECLARED for r in c.rows))
+        home = (candidate.ref.cluster, candidate.ref.namespace)
+        if candidate.claimed or all((c.ref.cluster, c.ref.namespace) == home for c in others):
+            return DECLARED
+    return min(own, default=NO_STRENGTH)
+
+
+def _standing(
+    candidate: Candidate,
+    level: int,
+    yes: bool,
+    evidence: Evidence,
+    served: set[ObjectRef],
+    board_share: float,
+) -> Standing:
+    obstacle, detail = _obstacle(candidate, level, yes, evidence, served, board_share)
+    return Standing(candidate, level, yes, obstacle, detail)
+
+
+def _obstacle(
+    candidate: Candidate,
+    level: int,
+    yes: bool,
+    evidence: Evidence,
+    served: set[ObjectRef],
+    board_share: float,
+) -> tuple[str, str]:
+    service, tally = candidate.service, candidate.tally
+    if candidate.mode == "off":
+        return "off", "soadns.io/traffic says off"
+    if service.type == "ExternalName":
+        return "external-name", f"an ExternalName Service has no address of ours ({service.external_name})"
+    if service.terminating:
+        return "terminating", "the Service is being deleted"
+    if level == NO_STRENGTH:
+        if candidate.declared:
+            return "conflict", "declared, but the evidence for the name lives in another namespace"
+        return "no evidence", ""
+    if level == DECLARED:
+        return _declared_obstacle(candidate, yes, evidence, served)
+    if not yes:
+        figures = f"{tally.providing} of {tally.providing + tally.against} registered addresses provide it"
+        return "not served", figures
+    if not candidate.ports:
+        return "port mismatch", "none of its ports is one that the providers register"
+    if evidence.outside and candidate.mode != "mesh" and ENDPOINT in candidate.rows:
+        share = tally.providing / (tally.providing + evidence.outside)
+        if share < board_share:
+            figures = f"{tally.providing} addresses against {evidence.outside} hosts of the old world"
+            return "boarding", figures
+    return "", ""
+
+
+def _declared_obstacle(
+    candidate: Candidate, yes: bool, evidence: Evidence, served: set[ObjectRef]
+) -> tuple[str, str]:
+    if candidate.mode == "mesh":
+        return "", ""
+    if not (evidence.outside or served - {candidate.ref}):
+        return "", ""
+    if not candidate.had_ready:
+        return "waits", "declared, not served yet: it never had a ready endpoint"
+    if candidate.tally.registered and not yes:
+        tally = candidate.tally
+        return "waits", (
+            f"declared, not served yet: {tally.providing} of {tally.providing + tally.against} "
+            "registered addresses provide it"
+        )
+    return "", ""
+
+
+def choose(standings: Iterable[Standing]) -> Standing | None:
+    """The preferred of those that may take the name (rule *Choice*), or None."""
+    able = [s for s in standings if not s.obstacle]
+    if not able:
+        return None
+    best = min(s.strength for s in able)
+    able = [s for s in able if s.strength == best]
+    with_ip = [s for s in able if not s.candidate.service.headless]
+    able = with_ip or able
+    most = max(s.candidate.ports for s in able)
+    able = [s for s in able if s.candidate.ports == most]
+    largest = max(s.candidate.tally.providing for s in able)
+    able = [s for s in able if s.candidate.tally.providing * 2 > largest or not largest]
+    return min(able, key=lambda s: (s.candidate.service.created, s.ref.namespace, s.ref.name, s.ref.cluster))

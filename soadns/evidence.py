@@ -1,0 +1,182 @@
+"""What speaks for which Service, for one interface at one instant: the input of binding.
+
+``collect`` reads the zone's store and returns frozen values; ``soadns.bind`` decides on them and on
+nothing else. The four kinds of evidence are numbered as in ``docs/binding.md``: 1 declared,
+2 endpoint, 3 exposed, 4 application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from soadns.model import InterfaceId, ObjectRef, Provider, Service
+from soadns.rosters import Tally
+from soadns.store import Known, Store
+
+DECLARED, ENDPOINT, EXPOSED, APPLICATION = 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Gives names that match ``prefix`` (``fnmatch``) to the declarations of one namespace."""
+
+    prefix: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A Service and what speaks for it."""
+
+    service: Service
+    rows: tuple[int, ...]
+    """Kinds of evidence that hold now, ascending; empty for a winner that has lost all of it."""
+    tally: Tally
+    ports: int
+    """How many of the ports that the providers register the Service offers."""
+    had_ready: bool
+    mode: str
+    """Traffic mode for this interface: ``mesh``, ``registry``, ``off`` or ``''`` (nothing said)."""
+    claimed: bool
+    """Whether a claim gives the name to the Service's namespace."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Service's reference."""
+        return self.service.ref
+
+    @property
+    def declared(self) -> bool:
+        """Whether the Service's annotation names the interface."""
+        return DECLARED in self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything binding may know of one interface at ``now`` (Unix seconds)."""
+
+    interface: InterfaceId
+    now: float
+    candidates: tuple[Candidate, ...]
+    """Services with evidence, and the present winner if it exists, sorted by reference."""
+    winner: Candidate | None
+    """The present winner among the candidates; None when its Service is gone (or there is none)."""
+    outside: int
+    """Hosts of the old world: live providers at addresses that are no Service's endpoint."""
+    stolen: frozenset[str]
+    """Of the winner's last ClusterIPs, those another Service of its cluster holds now."""
+    providers: tuple[Provider, ...]
+    """Usable providers; only filled in when there is no winner or it sends traffic to the registry."""
+    ports: tuple[tuple[str, int], ...]
+    """(protocol, port) that live providers register, most frequent first."""
+    outages: tuple[tuple[float, float], ...]
+    """Intervals in which a source that could bring evidence was out of sync, sorted, not overlapping."""
+
+    def elapsed(self, since: float) -> float:
+        """Seconds since then during which every source concerned was in sync."""
+        paused = sum(min(end, self.now) - max(start, since) for start, end in self.outages if end > since)
+        return max(0.0, self.now - since - max(0.0, paused))
+
+
+def collect(
+    store: Store,
+    interface: InterfaceId,
+    *,
+    now: float,
+    winner: ObjectRef | None,
+    held: Sequence[str],
+    claims: Sequence[Claim],
+    outages: tuple[tuple[float, float], ...],
+    other_services: Iterable[ObjectRef] = (),
+) -> Evidence:
+    """Read the store for one interface.
+
+    ``held`` are the addresses the present answer consists of, ``other_services`` further Services whose
+    standing matters (an earlier winner).
+    """
+    known = store.interfaces.get(interface)
+    rows = _rows(store, interface, known)
+    for ref in (winner, *other_services):
+        if ref is not None and ref in store.services:
+            rows.setdefault(ref, set())
+    registered = {port for _, port in known.ports} if known is not None else set()
+    candidates = tuple(
+        _candidate(store, interface, ref, tuple(sorted(found)), registered, claims)
+        for ref, found in sorted(rows.items())
+    )
+    present = next((c for c in candidates if c.ref == winner), None)
+    wants_providers = winner is None or (present is not None and present.mode == "registry")
+    providers: tuple[Provider, ...] = ()
+    if known is not None and wants_providers:
+        providers = tuple(live.provider for live in known.live.values() if live.usable)
+    ports = sorted(known.ports.items(), key=lambda item: (-item[1], item[0])) if known is not None else []
+    return Evidence(
+        interface=interface,
+        now=now,
+        candidates=candidates,
+        winner=present,
+        outside=len(known.outside) if known is not None else 0,
+        stolen=frozenset(ip for ip in held if winner is not None and _others(store, ip, winner)),
+        providers=providers,
+        ports=tuple(pair for pair, _ in ports),
+        outages=outages,
+    )
+
+
+def _others(store: Store, ip: str, winner: ObjectRef) -> bool:
+    return any(ref != winner and ref.cluster == winner.cluster for ref in store.by_cluster_ip.get(ip, ()))
+
+
+def _rows(store: Store, interface: InterfaceId, known: Known | None) -> dict[ObjectRef, set[int]]:
+    rows: dict[ObjectRef, set[int]] = {}
+    for ref in store.declared.get(interface, ()):
+        rows.setdefault(ref, set()).add(DECLARED)
+    if known is None:
+        return rows
+    for application in known.applications:
+        for ref in store.everything.get(application, ()):
+            rows.setdefault(ref, set()).add(DECLARED)
+        for ref in store.applications.get(application, ()):
+            rows.setdefault(ref, set()).add(APPLICATION)
+    for ref in known.rosters:
+        if ref in store.services:
+            rows.setdefault(ref, set()).add(ENDPOINT)
+    if store.exposures:
+        for live in known.live.values():
+            if live.usable:
+                for ref in store.exposures.get((live.provider.host, live.provider.port), ()):
+                    rows.setdefault(ref, set()).add(EXPOSED)
+    return rows
+
+
+def _candidate(
+    store: Store,
+    interface: InterfaceId,
+    ref: ObjectRef,
+    rows: tuple[int, ...],
+    registered: set[int],
+    claims: Sequence[Claim],
+) -> Candidate:
+    service = store.services[ref]
+    roster = store.rosters.get(ref)
+    offered = {port.port for port in service.ports}
+    return Candidate(
+        service=service,
+        rows=rows,
+        tally=roster.tally(interface) if roster is not None else Tally(),
+        ports=len(offered & registered),
+        had_ready=roster is not None and roster.had_ready,
+        mode=traffic_mode(service, interface),
+        claimed=any(c.namespace == ref.namespace and fnmatchcase(interface.name, c.prefix) for c in claims),
+    )
+
+
+def traffic_mode(service: Service, interface: InterfaceId) -> str:
+    """The mode of the last matching ``soadns.io/traffic`` rule, or ``''``."""
+    mode = ""
+    for rule in service.traffic or ():
+        if fnmatchcase(interface.name, rule.pattern) or fnmatchcase(str(interface), rule.pattern):
+            mode = rule.mode
+    return mode

@@ -1,0 +1,143 @@
+"""The brake: removals that nobody can have meant are held back.
+
+Per zone and source it knows how many names stand on the source and how many of them are vanishing.
+When more than a share *and* at least a minimum vanish together, every removal of the source is
+held until the evidence returns, an operator releases it, or the Service of the name has had no endpoint for a
+further linger (corroboration). A settled ``no`` vote is proof; it is neither counted nor held. Pure;
+times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from soadns.model import InterfaceId
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """When a removal is held. ``release_after`` None means never by time alone."""
+
+    share: float = 0.2
+    minimum: int = 20
+    release_after: float | None = None
+    linger: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What a source's guard says now."""
+
+    source: str
+    bound: int
+    vanishing: int
+    held: int
+
+    @property
+    def ringing(self) -> bool:
+        """Whether removals are being held."""
+        return self.held > 0
+
+
+class Guard:
+    """The counts and the held removals of one zone."""
+
+    def __init__(self, settings: GuardSettings) -> None:
+        self.settings = settings
+        self.bound: dict[str, set[InterfaceId]] = {}
+        self.vanishing: dict[str, set[InterfaceId]] = {}
+        self.held: dict[InterfaceId, float] = {}
+        """Held removals and since when."""
+        self.released: set[InterfaceId] = set()
+        self._moved: dict[str, deque[tuple[float, InterfaceId]]] = {}
+
+    def note(self, interface: InterfaceId, sources: Iterable[str], *, bound: bool, vanishing: bool) -> None:
+        """Say how a name stands now; a name that is not vanishing is no longer held."""
+        for source in sources:
+            _place(self.bound, source, interface, add=bound)
+            _place(self.vanishing, source, interface, add=bound and vanishing)
+        if not vanishing or not bound:
+            self.held.pop(interface, None)
+            self.released.discard(interface)
+
+    def note_move(self, interface: InterfaceId, sources: Iterable[str], now: float) -> None:
+        """Say that a name changed its winner because the evidence vanished; counted for a linger."""
+        for source in sources:
+            self._moved.setdefault(source, deque()).append((now, interface))
+
+    def count(self, source: str, now: float) -> int:
+        """Names of the source that vanish now or moved by vanishing within the last linger."""
+        moved = self._moved.get(source)
+        names = self.vanishing.get(source, set())
+        if not moved:
+            return len(names)
+        while moved and now - moved[0][0] > self.settings.linger:
+            moved.popleft()
+        return len(names | {interface for _, interface in moved})
+
+    def trips(self, source: str, now: float) -> bool:
+        """Whether so much of the source vanishes together that nobody can have meant it."""
+        vanishing = self.count(source, now)
+        bound = len(self.bound.get(source, ()))
+        return vanishing >= self.settings.minimum and vanishing > self.settings.share * bound
+
+    def may_go(
+        self, interface: InterfaceId, sources: Iterable[str], now: float, *, empty_for: float | None
+    ) -> bool:
+        """Whether a due removal may happen; if not it is held from now on.
+
+        ``empty_for`` is how long the bound Service has had no endpoint at all (None: it has some, or
+        there is no Service).
+        """
+        if interface in self.released:
+            return True
+        since = self.held.get(interface)
+        if since is None:
+            if not any(self.trips(source, now) for source in sources):
+                return True
+            self.held[interface] = now
+            return False
+        held_for = now - since
+        if self.settings.release_after is not None and held_for >= self.settings.release_after:
+            return True
+        return empty_for is not None and min(empty_for, held_for) >= self.settings.linger
+
+    def next_look(self, interface: InterfaceId, now: float) -> float | None:
+        """When a held removal may go by time or corroboration."""
+        since = self.held.get(interface)
+        if since is None:
+            return None
+        times = [since + self.settings.linger]
+        if self.settings.release_after is not None:
+            times.append(since + self.settings.release_after)
+        ahead = [t for t in times if t > now]
+        return min(ahead, default=now + self.settings.linger)
+
+    def release(self, source: str) -> set[InterfaceId]:
+        """Let the removals of a source that are pending now happen; returns the names concerned."""
+        names = set(self.vanishing.get(source, ()))
+        self.released |= names
+        return names
+
+    def alarms(self, now: float) -> list[Alarm]:
+        """The state of every source that has names, by source."""
+        return [
+            Alarm(
+                source,
+                len(names),
+                self.count(source, now),
+                sum(i in self.held for i in self.vanishing.get(source, ())),
+            )
+            for source, names in sorted(self.bound.items())
+        ]
+
+
+def _place(index: dict[str, set[InterfaceId]], source: str, interface: InterfaceId, *, add: bool) -> None:
+    if add:
+        index.setdefault(source, set()).add(interface)
+    elif (names := index.get(source)) is not None:
+        names.discard(interface)
+        if not names:
+            del index[source]

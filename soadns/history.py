@@ -1,0 +1,59 @@
+"""What happened to each name: a bounded list of transitions, newest kept.
+
+Pure. A name that is gone keeps its last transitions here, so that it can still be explained.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from soadns.model import InterfaceId
+
+MAX_INTERFACES = 200_000
+"""Names remembered; the one whose last transition is oldest is forgotten first."""
+MAX_PER_INTERFACE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of what a name answers."""
+
+    interface: InterfaceId
+    before: str
+    """What answered before: ``cluster/namespace/name``, ``providers`` or ``nothing``."""
+    after: str
+    why: str
+    """The cause, in the words of ``docs/binding.md``."""
+    source: str
+    """The source whose evidence led to it, or ``''``."""
+    when: float
+    """Unix seconds."""
+
+
+class History:
+    """Transitions per interface, bounded in both directions."""
+
+    def __init__(self) -> None:
+        self._by_interface: OrderedDict[InterfaceId, tuple[Transition, ...]] = OrderedDict()
+
+    def add(self, transition: Transition) -> None:
+        """Remember one transition."""
+        earlier = self._by_interface.pop(transition.interface, ())
+        self._by_interface[transition.interface] = (*earlier, transition)[-MAX_PER_INTERFACE:]
+        if len(self._by_interface) > MAX_INTERFACES:
+            self._by_interface.popitem(last=False)
+
+    def of(self, interface: InterfaceId) -> tuple[Transition, ...]:
+        """Transitions of one interface, oldest first."""
+        return self._by_interface.get(interface, ())
+
+    def interfaces(self) -> Iterator[InterfaceId]:
+        """Interfaces with a past."""
+        return iter(self._by_interface)
+
+    def __iter__(self) -> Iterator[Transition]:
+        """All transitions, grouped by interface, the least recently changed first."""
+        for transitions in self._by_interface.values():
+            yield from transitions

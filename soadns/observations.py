@@ -1,0 +1,196 @@
+"""What each source has said, and how far it can be trusted now.
+
+One value per (source, key), whichever zones use it. This module folds events into those values and
+says what changed; it owns the rules of proof: only a Delete or a complete pass removes something,
+what came from a snapshot stays until a pass of this process disproves it, and a malformed annotation
+keeps its last good value. It knows nothing of interfaces, zones or time beyond the ``now`` it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from soadns.model import Delete, Event, Key, Observation, Rejected, Service, Synced, Trouble, Upsert
+
+MAX_PAUSES = 64
+"""Out-of-sync intervals remembered per source; older ones are merged into one."""
+
+MAX_REJECTED = 10_000
+"""Rejections kept per source for ``explain``; further ones are counted only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One observation before and after; None where it did not exist."""
+
+    source: str
+    key: Key
+    before: Observation | None
+    after: Observation | None
+
+
+@dataclass(slots=True)
+class SourceState:
+    """Everything known about one source. Times are Unix seconds."""
+
+    values: dict[Key, Observation] = field(default_factory=dict)
+    unconfirmed: dict[str, set[Key]] = field(default_factory=dict)
+    """By scope: keys that came from a snapshot and were not seen again yet."""
+    rejected: dict[Key, Rejected] = field(default_factory=dict)
+    rejections: dict[str, int] = field(default_factory=dict)
+    """How often each reason occurred since the process started."""
+    synced_once: bool = False
+    restored: bool = False
+    """Whether its observations came from a snapshot."""
+    in_sync: bool = False
+    trouble: str = ""
+    troubled_scopes: dict[str, str] = field(default_factory=dict)
+    in_sync_since: float = 0.0
+    last_event: float = 0.0
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """Finished intervals during which the source was out of sync, in order."""
+    paused_at: float | None = None
+    """Since when it is out of sync now; None while in sync."""
+
+    @property
+    def known(self) -> bool:
+        """Whether its observations can be built upon: synced once, or restored from a snapshot."""
+        return self.synced_once or self.restored
+
+    def outages(self, now: float) -> list[tuple[float, float]]:
+        """Intervals without sync up to ``now``, the current one included."""
+        if self.paused_at is None:
+            return self.pauses
+        return [*self.pauses, (self.paused_at, now)]
+
+
+class Observations:
+    """All sources' observations. ``fold`` is the only way in."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, SourceState] = {}
+
+    def source(self, source: str) -> SourceState:
+        """The state of a source; made on first use, out of sync since the beginning of time."""
+        state = self.sources.get(source)
+        if state is None:
+            state = self.sources[source] = SourceState(paused_at=0.0)
+        return state
+
+    def restore(self, source: str, values: Iterable[tuple[Key, Observation]], *, saved: float) -> None:
+        """Put back what a snapshot saved at ``saved``; it stays until a complete pass disproves it."""
+        state = self.source(source)
+        state.restored = True
+        state.paused_at = saved
+        for key, value in values:
+            state.values[key] = value
+            state.unconfirmed.setdefault(key[0], set()).add(key)
+
+    def fold(self, events: Sequence[Event], now: float) -> list[Change]:
+        """Apply events in order and return what changed, at most one entry per key and event."""
+        changes: list[Change] = []
+        for event in events:
+            state = self.source(event.source)
+            state.last_event = now
+            match event:
+                case Upsert():
+                    self._upsert(state, event, changes)
+                case Delete():
+                    self._remove(state, event.source, event.key, changes)
+                case Rejected():
+                    self._reject(state, event, changes)
+                case Synced():
+                    self._synced(state, event, now, changes)
+                case Trouble():
+                    self._trouble(state, event, now)
+        return changes
+
+    def _upsert(self, state: SourceState, event: Upsert, changes: list[Change]) -> None:
+        key, value = event.key, event.value
+        before = state.values.get(key)
+        if isinstance(value, Service):
+            value = keep_last_good(value, before if isinstance(before, Service) else None)
+        self._confirm(state, key)
+        if state.rejected:
+            state.rejected.pop(key, None)
+        if before == value:
+            return
+        state.values[key] = value
+        changes.append(Change(event.source, key, before, value))
+
+    def _remove(self, state: SourceState, source: str, key: Key, changes: list[Change]) -> None:
+        self._confirm(state, key)
+        if state.rejected:
+            state.rejected.pop(key, None)
+        before = state.values.pop(key, None)
+        if before is not None:
+            changes.append(Change(source, key, before, None))
+
+    def _reject(self, state: SourceState, event: Rejected, changes: list[Change]) -> None:
+        if event.key not in state.rejected:
+            state.rejections[event.reason] = state.rejections.get(event.reason, 0) + 1
+        self._remove(state, event.source, event.key, changes)
+        if len(state.rejected) < MAX_REJECTED:
+            state.rejected[event.key] = event
+
+    def _synced(self, state: SourceState, event: Synced, now: float, changes: list[Change]) -> None:
+        if event.scope:
+            state.troubled_scopes.pop(event.scope, None)
+            self._sweep(state, event.source, event.scope, changes)
+            return
+        for scope in [s for s in state.unconfirmed if s not in state.troubled_scopes]:
+            self._sweep(state, event.source, scope, changes)
+        state.trouble = ""
+        state.synced_once = True
+        if not state.in_sync:
+            state.in_sync = True
+            state.in_sync_since = now
+            if state.paused_at is not None:
+                state.pauses.append((state.paused_at, now))
+                state.paused_at = None
+            if len(state.pauses) > MAX_PAUSES:
+                first, second, *rest = state.pauses
+                state.pauses = [(first[0], second[1]), *rest]
+
+    def _trouble(self, state: SourceState, event: Trouble, now: float) -> None:
+        if event.scope:
+            state.troubled_scopes[event.scope] = event.reason
+            return
+        state.trouble = event.reason
+        if state.in_sync or state.paused_at is None:
+            state.in_sync = False
+            state.paused_at = now
+
+    def _sweep(self, state: SourceState, source: str, scope: str, changes: list[Change]) -> None:
+        for key in sorted(state.unconfirmed.pop(scope, ())):
+            before = state.values.pop(key, None)
+            if before is not None:
+                changes.append(Change(source, key, before, None))
+
+    @staticmethod
+    def _confirm(state: SourceState, key: Key) -> None:
+        if state.unconfirmed and (keys := state.unconfirmed.get(key[0])) is not None:
+            keys.discard(key)
+            if not keys:
+                del state.unconfirmed[key[0]]
+
+    def rejected_in(self, scope: str) -> Iterator[Rejected]:
+        """Rejections of all sources in one scope (an interface, for registries)."""
+        for state in self.sources.values():
+            for key, event in state.rejected.items():
+                if key[0] == scope:
+                    yield event
+
+
+def keep_last_good(service: Service, before: Service | None) -> Service:
+    """Fill malformed annotations (None) from the Service's earlier state, else from the defaults."""
+    if service.application is not None and service.declaration is not None and service.traffic is not None:
+        return service
+    good = before if before is not None and before.uid == service.uid else Service(service.ref, service.uid)
+    return replace(
+        service,
+        application=good.application if service.application is None else service.application,
+        declaration=good.declaration if service.declaration is None else service.declaration,
+        traffic=good.traffic if service.traffic is None else service.traffic,
+    )

@@ -1,0 +1,148 @@
+"""The addresses of names that no ClusterIP answers: provider and pod addresses.
+
+Chooses which of many addresses are answered, stably (rendezvous hash), and how long a vanished
+provider stays in the answer. Pure; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from ipaddress import ip_address
+
+from soadns.model import Provider, ServedPort
+
+MESSAGE_SIZE = 512
+"""A reply without EDNS must fit (RFC 1035 4.2.1), and musl before 1.2.4 never asks again by TCP."""
+_HEADER = 12
+_QUESTION_FIXED = 6
+"""Root label, QTYPE and QCLASS; the name adds its own octets."""
+_A_RECORD, _AAAA_RECORD = 16, 28
+"""Compressed owner, type, class, TTL, length and the address."""
+_PREFERRED = ("dubbo", "tri", "bolt")
+"""Ties between protocols go by this order, then by name."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Spot:
+    """One provider of the old world as the answer sees it."""
+
+    protocol: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A Spot that is registered (``gone`` None) or was until ``gone``."""
+
+    spot: Spot
+    gone: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the answer of an unmapped name remembers."""
+
+    recent: tuple[Recent, ...] = ()
+    short_since: float | None = None
+    """Since when fewer than half of those seen in the last minute remain."""
+    gone_since: float | None = None
+    """Since when none is registered."""
+
+
+def spots(providers: Iterable[Provider]) -> frozenset[Spot]:
+    """The usable providers with an IP address; host names are not answered."""
+    return frozenset(Spot(p.protocol, p.host, p.port) for p in providers if is_address(p.host))
+
+
+def is_address(host: str) -> bool:
+    """Whether a provider's host is an IP literal."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float) -> tuple[Seen, frozenset[Spot]]:
+    """Take in who is registered now; returns what to remember and who is to be answered.
+
+    A vanished provider leaves at once while at least half of those seen in the last minute remain;
+    else those of the last minute stay.
+    """
+    before = {r.spot: r.gone for r in seen.recent}
+    gone = {spot: (now if left is None else left) for spot, left in before.items() if spot not in live}
+    short_since = seen.short_since
+    if short_since is None or now - short_since >= minute:
+        # Nobody is being kept: only the last minute counts.
+        gone = {spot: left for spot, left in gone.items() if now - left < minute or not live}
+    everyone = live | gone.keys()
+    if live and len(live) * 2 >= len(everyone):
+        short_since, answer = None, live
+    else:
+        if short_since is None and gone:
+            short_since = now
+        kept = bool(gone) and (not live or (short_since is not None and now - short_since < minute))
+        answer = frozenset(everyone) if kept else live
+        if not kept:
+            short_since = None
+            gone = {}
+    recent = [Recent(spot) for spot in live] + [Recent(spot, left) for spot, left in gone.items()]
+    recent.sort(key=lambda r: r.spot)
+    gone_since = None if live or not recent else (seen.gone_since if seen.gone_since is not None else now)
+    return Seen(tuple(recent), short_since, gone_since), answer
+
+
+def next_look(seen: Seen, *, minute: float) -> float | None:
+    """When ``observe`` may give another answer by the passing of time alone."""
+    if seen.gone_since is not None:
+        return None
+    times = [r.gone + minute for r in seen.recent if r.gone is not None]
+    if seen.short_since is not None:
+        times.append(seen.short_since + minute)
+    return min(times, default=None)
+
+
+def answer_set(answered: Iterable[Spot], owner_octets: int) -> tuple[tuple[str, ...], tuple[ServedPort, ...]]:
+    """Addresses and ports to publish for these spots.
+
+    Per protocol only the commonest port counts, because an address record has none; the addresses are
+    those of the leading protocol. As many of each family as fit a reply of 512 bytes.
+    """
+    chosen = list(answered)
+    if not chosen:
+        return (), ()
+    protocols = Counter(s.protocol for s in chosen)
+    leading = min(protocols, key=lambda p: (-protocols[p], _rank(p)))
+    ports = []
+    for protocol in sorted(protocols, key=lambda p: (p != leading, _rank(p))):
+        numbers = Counter(s.port for s in chosen if s.protocol == protocol)
+        ports.append(ServedPort(protocol, min(numbers, key=lambda n: (-numbers[n], n))))
+    hosts = {s.host for s in chosen if s.protocol == leading and s.port == ports[0].port}
+    return fit(hosts, owner_octets), tuple(ports)
+
+
+def fit(addresses: Iterable[str], owner_octets: int) -> tuple[str, ...]:
+    """As many addresses of each family as fit 512 bytes, the same ones while they live, sorted."""
+    room = MESSAGE_SIZE - _HEADER - _QUESTION_FIXED - owner_octets
+    four = [a for a in addresses if ":" not in a]
+    six = [a for a in addresses if ":" in a]
+    return (*_stable(four, room // _A_RECORD), *_stable(six, room // _AAAA_RECORD))
+
+
+def _stable(addresses: Sequence[str], limit: int) -> list[str]:
+    if len(addresses) > limit:
+        addresses = sorted(addresses, key=_weight)[: max(1, limit)]
+    return sorted(addresses, key=lambda a: ip_address(a).packed)
+
+
+def _weight(address: str) -> bytes:
+    """Rendezvous weight: one address more or less never reshuffles the others."""
+    return blake2b(address.encode(), digest_size=8).digest()
+
+
+def _rank(protocol: str) -> tuple[int, str]:
+    return (_PREFERRED.index(protocol) if protocol in _PREFERRED else len(_PREFERRED), protocol)

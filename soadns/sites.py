@@ -1,0 +1,186 @@
+"""One host:port of the registries, and which interfaces it provides *as far as binding may believe*.
+
+A registration is not yet evidence: a process registers one interface after another, a lost session
+makes a living process look empty, and a dead process's registrations linger while its address is
+given to somebody else. ``Site.review`` turns the raw registrations of one host:port into the set of
+interfaces it provides, once per batch, so that the order of events within a batch can not matter.
+It knows no Service; ``soadns.rosters`` counts sites per Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from soadns.model import InterfaceId, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTimes:
+    """Durations in seconds (design: settle, the minute of a lost session, the minute of a reused address)."""
+
+    settle: float = 5.0
+    kept: float = 60.0
+    stale: float = 60.0
+
+
+class Live:
+    """A Provider that is registered now: the newest of its registrations and how it is judged."""
+
+    __slots__ = ("disabled", "older", "provider", "since", "stale")
+
+    def __init__(self, provider: Provider, since: float) -> None:
+        self.provider = provider
+        self.older: tuple[Provider, ...] = ()
+        """Further registrations of the same identity (an old session that still lingers)."""
+        self.since = since
+        """When soadns first saw the identity."""
+        self.disabled = False
+        """Taken out by an override of the registry."""
+        self.stale = False
+        """Another application took over its host:port; shown, not used."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be evidence or an answer."""
+        return self.provider.enabled and not self.disabled and not self.stale
+
+
+class Site:
+    """Everything registered at one host:port."""
+
+    __slots__ = (
+        "apps",
+        "changed_at",
+        "counted_outside",
+        "kept",
+        "kept_until",
+        "live",
+        "lost",
+        "lost_at",
+        "provided",
+        "ready",
+        "registered",
+        "serving",
+        "settled",
+        "shared",
+        "source",
+        "stale_until",
+    )
+
+    def __init__(self) -> None:
+        self.live: set[Live] = set()
+        self.source = ""
+        """The registry that last said something of it."""
+        self.apps: dict[str, tuple[float, int]] = {}
+        """Application → (first seen here, newest timestamp it claims)."""
+        self.shared: frozenset[str] = frozenset()
+        """Applications known to share this process."""
+        self.stale_until: float | None = None
+        self.changed_at = 0.0
+        self.settled = True
+        self.lost: dict[InterfaceId, float] = {}
+        """Interfaces that went in the current run of losses."""
+        self.lost_at = 0.0
+        self.kept: frozenset[InterfaceId] = frozenset()
+        """What a lost session had provided; believed while the address stays ready."""
+        self.kept_until: float | None = None
+        """None while nothing returned yet."""
+        self.ready = False
+        """Whether some Service has this address as a ready endpoint."""
+        self.serving: frozenset[InterfaceId] = frozenset()
+        """Interfaces with a usable registration now."""
+        self.provided: frozenset[InterfaceId] = frozenset()
+        """``serving`` and what a lost session keeps."""
+        self.counted_outside: frozenset[InterfaceId] = frozenset()
+        """Interfaces for which the store counts it as the old world."""
+        self.registered = False
+        """Whether it holds any registration that is believed (kept ones included)."""
+
+    def review(self, now: float, times: SiteTimes, *, touched: bool) -> float | None:
+        """Recompute ``provided`` and ``registered``.
+
+        ``touched`` says that registrations came or went in this batch. Returns when it must be
+        reviewed again for a clock of its own (Unix seconds), or None.
+        """
+        self._review_applications(now, times)
+        serving = frozenset(live.provider.interface for live in self.live if live.usable)
+        present = any(not live.stale for live in self.live)
+        self._review_losses(serving, now, times, touched=touched)
+        if self.kept and (not self.ready or (self.kept_until is not None and now >= self.kept_until)):
+            self.kept, self.kept_until = frozenset(), None
+        if self.kept and present and self.kept_until is None:
+            self.kept_until = now + times.kept
+        self.serving = serving
+        self.provided = serving | self.kept if self.kept else serving
+        self.registered = present or bool(self.kept)
+        if touched:
+            self.changed_at, self.settled = now, False
+        clocks = [c for c in (self.stale_until, self.kept_until) if c is not None]
+        return min(clocks) if clocks else None
+
+    def _review_losses(
+        self, serving: frozenset[InterfaceId], now: float, times: SiteTimes, *, touched: bool
+    ) -> None:
+        if not touched:
+            return
+        gone = self.provided - serving - self.kept
+        if not gone:
+            return
+        if now - self.lost_at > times.settle:
+            self.lost.clear()
+        self.lost_at = now
+        for interface in gone:
+            self.lost[interface] = now
+        if not self.live:
+            if self.ready:
+                self.kept = frozenset(self.lost) | self.kept
+                self.kept_until = None
+            self.lost.clear()
+
+    def _review_applications(self, now: float, times: SiteTimes) -> None:
+        """Mark the older application's providers stale when another one takes the host:port over."""
+        newest: dict[str, int] = {}
+        for live in self.live:
+            application = live.provider.application
+            if application:
+                newest[application] = max(newest.get(application, 0), live.provider.timestamp)
+        arrived = [a for a in newest if a not in self.apps]
+        before = {a: seen for a, seen in self.apps.items() if a in newest}
+        self.apps = {a: (self.apps[a][0] if a in self.apps else now, stamp) for a, stamp in newest.items()}
+        if not self.live and not self.kept:
+            self.shared = frozenset()
+        if arrived and len(newest) > 1 and not set(newest) <= self.shared:
+            self._take_over(arrived, before, now, times)
+        elif self.stale_until is not None and now >= self.stale_until:
+            # Both kept their sessions for the whole time: they share the process (SOFAArk). A
+            # persistent node proves nothing of the kind.
+            self.stale_until = None
+            for live in self.live:
+                live.stale = live.stale and not live.provider.dynamic
+            self.shared = frozenset(live.provider.application for live in self.live if not live.stale)
+        if len(newest) <= 1 and self.stale_until is not None and not any(live.stale for live in self.live):
+            self.stale_until = None
+
+    def _take_over(
+        self, arrived: list[str], before: dict[str, tuple[float, int]], now: float, times: SiteTimes
+    ) -> None:
+        if before:
+            older = set(before)
+        else:
+            # Seen for the first time in one instant: the claimed start times decide; without them
+            # nothing tells the applications apart, so they share.
+            stamps = {self.apps[a][1] for a in arrived}
+            if len(stamps) == 1 or 0 in stamps:
+                self.shared = frozenset(arrived)
+                return
+            older = {a for a in arrived if self.apps[a][1] < max(stamps)}
+        for live in self.live:
+            if live.provider.application in older - self.shared:
+                live.stale = True
+        self.stale_until = now + times.stale
+
+
+def newest(providers: Iterable[Provider]) -> Provider:
+    """The registration that supplies the attributes; ties are broken by content, never by order."""
+    return max(providers, key=lambda p: (p.timestamp, p.enabled, p.path, p.settings, p.serialization))

@@ -1,0 +1,558 @@
+"""What one zone has observed, indexed for binding: interfaces, sites, Services, declarations.
+
+``apply`` takes changes of observations and marks the interfaces they touch as dirty; it derives, per
+interface, only counts and sets that are kept up to date by single changes, so the work of a change
+is proportional to what it touches. Decisions (votes over time, choice, clocks of a name) belong to
+``soadns.bind``; this module holds no state of a name.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeVar
+
+from soadns.model import (
+    EndpointSlice,
+    InterfaceId,
+    Node,
+    ObjectRef,
+    Override,
+    Provider,
+    Service,
+)
+from soadns.observations import Change
+from soadns.rosters import Roster, merge_slices
+from soadns.sites import Live, Site, SiteTimes, newest
+
+Network = IPv4Network | IPv6Network
+SiteKey = tuple[str, int]
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Which part of the observations a zone sees, and the durations (seconds) of its sites."""
+
+    times: SiteTimes = field(default_factory=SiteTimes)
+    departed: float = 60.0
+    """How long an address that left a living Service's endpoints is nobody's."""
+    networks: dict[str, tuple[Network, ...]] = field(default_factory=dict)
+    """By registry source id and by cluster name: where its addresses are meaningful; absent = everywhere."""
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces whose Services the zone sees; empty = all."""
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels that a Service must carry, all of them."""
+
+
+class Known:
+    """What is known of one interface now."""
+
+    __slots__ = ("applications", "live", "outside", "ports", "registries", "rosters")
+
+    def __init__(self) -> None:
+        self.live: dict[tuple[str, str, int, str, str], Live] = {}
+        """(protocol, host, port, registry, application) → Live."""
+        self.outside: dict[str, int] = {}
+        """The old world: hosts that are no Service's endpoint → usable host:ports there."""
+        self.rosters: set[ObjectRef] = set()
+        """Services some of whose registered addresses provide it."""
+        self.ports: dict[tuple[str, int], int] = {}
+        """(protocol, port) → registrations."""
+        self.applications: dict[str, int] = {}
+        self.registries: dict[str, int] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is known."""
+        return not self.live and not self.rosters
+
+
+class Store:
+    """The indexes of one zone. Not thread-safe; all times are Unix seconds given by the caller."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self.interfaces: dict[InterfaceId, Known] = {}
+        self.names: dict[str, set[InterfaceId]] = {}
+        """Interface name → its variants with live providers (overrides are per name)."""
+        self.sites: dict[SiteKey, Site] = {}
+        self.services: dict[ObjectRef, Service] = {}
+        self.rosters: dict[ObjectRef, Roster] = {}
+        self.slices: dict[ObjectRef, dict[ObjectRef, EndpointSlice]] = {}
+        """Service → its EndpointSlices."""
+        self.nodes: dict[ObjectRef, Node] = {}
+        self.overrides: dict[str, set[Override]] = {}
+        self.by_address: dict[str, set[ObjectRef]] = {}
+        """Endpoint IP → living Services that have it."""
+        self.by_cluster_ip: dict[str, set[ObjectRef]] = {}
+        self.departed: dict[str, float] = {}
+        self.declared: dict[InterfaceId, set[ObjectRef]] = {}
+        self.everything: dict[str, set[ObjectRef]] = {}
+        """Application → Services that declare ``*`` for it."""
+        self.applications: dict[str, set[ObjectRef]] = {}
+        self.by_application: dict[str, set[InterfaceId]] = {}
+        """Application → interfaces it provides."""
+        self.exposures: dict[SiteKey, set[ObjectRef]] = {}
+        self.exposed: dict[ObjectRef, frozenset[SiteKey]] = {}
+        self.dirty: set[InterfaceId] = set()
+        self.touched_services: set[ObjectRef] = set()
+        """Services whose winners must be looked at again (the engine knows who is bound to them)."""
+        self._touched_sites: dict[SiteKey, bool] = {}
+        self._touched_rosters: set[ObjectRef] = set()
+        self._ports_at: dict[str, set[int]] = {}
+        self._unsynced: dict[str, set[SiteKey]] = {}
+        self._in_sync: dict[str, bool] = {}
+        self._quiet: set[str] = set()
+        self._timers: list[tuple[float, str, SiteKey]] = []
+
+    # ------------------------------------------------------------------ folding changes
+
+    def apply(self, changes: Sequence[Change], now: float, *, first: frozenset[str] = frozenset()) -> None:
+        """Fold a batch of changes.
+
+        ``first`` names sources that have never been in sync: their registrations are not new, only
+        new to us, so they need no time to settle.
+        """
+        for change in changes:
+            match change.after or change.before:
+                case Provider():
+                    self._provider(change, now, quiet=change.source in first)
+                case Service():
+                    self._service(change)
+                case EndpointSlice():
+                    self._slice(change)
+                case Override():
+                    self._override(change)
+                case Node():
+                    self._node(change)
+        self._settle_rosters(now)
+        self._settle_sites(now)
+
+    def _provider(self, change: Change, now: float, *, quiet: bool) -> None:
+        before, after = change.before, change.after
+        if isinstance(before, Provider):
+            self._withdraw(before)
+        if isinstance(after, Provider):
+            self._register(after, now)
+        for provider in (before, after):
+            if isinstance(provider, Provider):
+                key = self.site_key(provider)
+                # Attributes that change under one identity are no new registration.
+                moved = not (
+                    isinstance(before, Provider)
+                    and isinstance(after, Provider)
+                    and before.identity == after.identity
+                    and before.timestamp == after.timestamp
+                )
+                self._touched_sites[key] = self._touched_sites.get(key, False) or moved
+                if quiet:
+                    self._quiet.add(provider.registry)
+
+    def _register(self, provider: Provider, now: float) -> None:
+        interface = provider.interface
+        known = self.interfaces.get(interface)
+        if known is None:
+            known = self.interfaces[interface] = Known()
+            self.names.setdefault(interface.name, set()).add(interface)
+        identity = identity_of(provider)
+        live = known.live.get(identity)
+        if live is None:
+            live = known.live[identity] = Live(provider, now)
+            live.disabled = self._is_disabled(provider)
+            count(known.ports, (provider.protocol, provider.port), 1)
+            count(known.registries, provider.registry, 1)
+            if provider.application:
+                count(known.applications, provider.application, 1)
+                self.by_application.setdefault(provider.application, set()).add(interface)
+            key = self.site_key(provider)
+            site = self.sites.get(key)
+            if site is None:
+                site = self.sites[key] = Site()
+                site.ready = self._ready(key)
+                self._ports_at.setdefault(key[0], set()).add(key[1])
+            site.live.add(live)
+            site.source = provider.registry
+        else:
+            registrations = (live.provider, *live.older, provider)
+            live.provider = newest(registrations)
+            live.older = without(registrations, live.provider)
+            live.disabled = self._is_disabled(live.provider)
+        self.dirty.add(interface)
+
+    def _withdraw(self, provider: Provider) -> None:
+        known = self.interfaces[provider.interface]
+        identity = identity_of(provider)
+        live = known.live[identity]
+        rest = without((live.provider, *live.older), provider)
+        self.dirty.add(provider.interface)
+        if rest:
+            live.provider = newest(rest)
+            live.older = without(rest, live.provider)
+            live.disabled = self._is_disabled(live.provider)
+            return
+        del known.live[identity]
+        count(known.ports, (provider.protocol, provider.port), -1)
+        count(known.registries, provider.registry, -1)
+        if provider.application:
+            count(known.applications, provider.application, -1)
+            if provider.application not in known.applications:
+                place(self.by_application, provider.application, provider.interface, add=False)
+        site = self.sites[self.site_key(provider)]
+        site.live.discard(live)
+        site.source = provider.registry
+        self._forget_if_empty(provider.interface)
+
+    def _forget_if_empty(self, interface: InterfaceId) -> None:
+        known = self.interfaces.get(interface)
+        if known is not None and known.empty and not known.outside:
+            del self.interfaces[interface]
+            variants = self.names[interface.name]
+            variants.discard(interface)
+            if not variants:
+                del self.names[interface.name]
+
+    def _override(self, change: Change) -> None:
+        for value, add in ((change.before, False), (change.after, True)):
+            if isinstance(value, Override):
+                group = self.overrides.setdefault(value.interface_name, set())
+                (group.add if add else group.discard)(value)
+                if not group:
+                    del self.overrides[value.interface_name]
+        value = change.after or change.before
+        assert isinstance(value, Override)
+        for interface in self.names.get(value.interface_name, ()):
+            for live in self.interfaces[interface].live.values():
+                disabled = self._is_disabled(live.provider)
+                if disabled != live.disabled:
+                    live.disabled = disabled
+                    self._touched_sites.setdefault(self.site_key(live.provider), True)
+            self.dirty.add(interface)
+
+    def _is_disabled(self, provider: Provider) -> bool:
+        return any(
+            o.registry == provider.registry
+            and o.host in ("", provider.host)
+            and o.port in (0, provider.port)
+            and o.application in ("", provider.application)
+            and (o.group is None or o.group == provider.interface.group)
+            and (o.version is None or o.version == provider.interface.version)
+            for o in self.overrides.get(provider.interface.name, ())
+        )
+
+    # ------------------------------------------------------------------ Kubernetes
+
+    def sees(self, service: Service) -> bool:
+        """Whether the zone's namespaces and selector include the Service."""
+        if self.settings.namespaces and service.ref.namespace not in self.settings.namespaces:
+            return False
+        return not self.settings.selector or set(self.settings.selector) <= set(service.labels)
+
+    def _service(self, change: Change) -> None:
+        before = change.before if isinstance(change.before, Service) and self.sees(change.before) else None
+        after = change.after if isinstance(change.after, Service) and self.sees(change.after) else None
+        if before is None and after is None:
+            return
+        ref = (before or after).ref  # type: ignore[union-attr]
+        if before is not None:
+            self._index_service(before, add=False)
+        if after is not None:
+            if before is not None and before.uid != after.uid and ref in self.rosters:
+                self.rosters[ref].had_ready = self.rosters[ref].ready > 0
+            self.services[ref] = after
+            self._index_service(after, add=True)
+        else:
+            del self.services[ref]
+        self._touched_rosters.add(ref)
+        self.touched_services.add(ref)
+        self.dirty.update(self.interfaces_of(ref))
+
+    def _index_service(self, service: Service, *, add: bool) -> None:
+        ref = service.ref
+        for ip in service.cluster_ips:
+            place(self.by_cluster_ip, ip, ref, add=add)
+            self.touched_services.update(self.by_cluster_ip.get(ip, ()))
+        declaration = service.declaration
+        if declaration is not None:
+            for interface in declaration.interfaces:
+                place(self.declared, interface, ref, add=add)
+                self.dirty.add(interface)
+        if service.application:
+            place(self.applications, service.application, ref, add=add)
+            if declaration is not None and declaration.everything:
+                place(self.everything, service.application, ref, add=add)
+            self.dirty.update(self.by_application.get(service.application, ()))
+        self._expose(service if add else None, ref)
+
+    def _slice(self, change: Change) -> None:
+        for value, add in ((change.before, False), (change.after, True)):
+            if isinstance(value, EndpointSlice):
+                slices = self.slices.setdefault(value.service, {})
+                if add:
+                    slices[value.ref] = value
+                elif slices.get(value.ref) is not None:
+                    del slices[value.ref]
+                if not slices:
+                    del self.slices[value.service]
+                self._touched_rosters.add(value.service)
+
+    def _node(self, change: Change) -> None:
+        value = change.after or change.before
+        assert isinstance(value, Node)
+        if isinstance(change.after, Node):
+            self.nodes[value.ref] = change.after
+        else:
+            self.nodes.pop(value.ref, None)
+        for service in list(self.services.values()):
+            if service.ref.cluster == value.ref.cluster and any(p.node_port for p in service.ports):
+                self._expose(service, service.ref)
+
+    def _expose(self, service: Service | None, ref: ObjectRef) -> None:
+        """Index where the Service can be reached from outside the cluster (evidence 3)."""
+        keys: set[SiteKey] = set()
+        if service is not None:
+            outside = (*service.external_ips, *service.load_balancer)
+            node_ports = [p.node_port for p in service.ports if p.node_port]
+            keys.update((ip, port.port) for ip in outside for port in service.ports)
+            if node_ports:
+                addresses = {
+                    ip
+                    for node in self.nodes.values()
+                    if node.ref.cluster == ref.cluster
+                    for ip in node.addresses
+                }
+                keys.update((ip, port) for ip in addresses for port in node_ports)
+        before = self.exposed.get(ref, frozenset())
+        if before == keys:
+            return
+        for key in before - keys:
+            place(self.exposures, key, ref, add=False)
+        for key in keys - before:
+            place(self.exposures, key, ref, add=True)
+        if keys:
+            self.exposed[ref] = frozenset(keys)
+        else:
+            self.exposed.pop(ref, None)
+        for key in before ^ keys:
+            if (site := self.sites.get(key)) is not None:
+                self.dirty.update(live.provider.interface for live in site.live)
+
+    # ------------------------------------------------------------------ end of a batch
+
+    def _settle_rosters(self, now: float) -> None:
+        """Bring rosters up to date with Services and slices, and sites with their endpoints."""
+        for ref in self._touched_rosters:
+            service = self.services.get(ref)
+            addresses = {}
+            if service is not None:
+                addresses = {
+                    ip: address
+                    for ip, address in merge_slices(self.slices.get(ref, {}).values()).items()
+                    if self._meaningful(ref.cluster, ip)
+                }
+            roster = self.rosters.get(ref)
+            if roster is None:
+                roster = self.rosters[ref] = Roster()
+            for ip in roster.set_addresses(addresses):
+                place(self.by_address, ip, ref, add=ip in addresses)
+                if ip in self.by_address:
+                    self.departed.pop(ip, None)
+                elif service is not None:
+                    self.departed[ip] = now
+                    heapq.heappush(self._timers, (now + self.settings.departed, "departed", (ip, 0)))
+                for port in self._ports_at.get(ip, ()):
+                    self._touched_sites.setdefault((ip, port), False)
+                self._tell(ref, roster, ip)
+            if service is None and ref not in self.slices:
+                del self.rosters[ref]
+            self.touched_services.add(ref)
+            self.dirty.update(roster.providing)
+        self._touched_rosters.clear()
+
+    def _settle_sites(self, now: float) -> None:
+        for key, touched in self._touched_sites.items():
+            site = self.sites.get(key)
+            if site is None:
+                continue
+            site.ready = self._ready(key)
+            quiet = site.source in self._quiet
+            again = site.review(now, self.settings.times, touched=touched)
+            if touched and quiet:
+                site.settled = True
+            elif touched:
+                heapq.heappush(self._timers, (now + self.settings.times.settle, "settle", key))
+            if again is not None:
+                heapq.heappush(self._timers, (again, "site", key))
+            self._publish_site(key, site)
+        self._touched_sites.clear()
+        self._quiet.clear()
+
+    def _publish_site(self, key: SiteKey, site: Site) -> None:
+        """Tell Services and interfaces what the site provides now."""
+        ip = key[0]
+        for ref in self.by_address.get(ip, ()):
+            self._tell(ref, self.rosters[ref], ip)
+        outside = ip not in self.by_address and ip not in self.departed
+        serving = site.serving if outside else frozenset()
+        for interface in site.counted_outside ^ serving:
+            known = self.interfaces.get(interface)
+            if known is None:
+                known = self.interfaces[interface] = Known()
+                self.names.setdefault(interface.name, set()).add(interface)
+            count(known.outside, ip, 1 if interface in serving else -1)
+            self.dirty.add(interface)
+            self._forget_if_empty(interface)
+        site.counted_outside = serving
+        self.dirty.update(live.provider.interface for live in site.live if site.stale_until is not None)
+        if not site.live and not site.kept:
+            del self.sites[key]
+            ports = self._ports_at[ip]
+            ports.discard(key[1])
+            if not ports:
+                del self._ports_at[ip]
+
+    def _tell(self, ref: ObjectRef, roster: Roster, ip: str) -> None:
+        """Recount one address of one Service."""
+        address = roster.addresses.get(ip)
+        provided: frozenset[InterfaceId] | None = None
+        settled = True
+        if address is not None:
+            for port in address.ports:
+                site = self.sites.get((ip, port))
+                if site is not None and site.registered:
+                    provided = site.provided if provided is None else provided | site.provided
+                    settled = settled and site.settled
+        touched, whole = roster.tell(ip, provided, settled=settled)
+        for interface in touched:
+            known = self.interfaces.get(interface)
+            if known is None:
+                known = self.interfaces[interface] = Known()
+                self.names.setdefault(interface.name, set()).add(interface)
+            if interface in roster.providing:
+                known.rosters.add(ref)
+            else:
+                known.rosters.discard(ref)
+            self.dirty.add(interface)
+            self._forget_if_empty(interface)
+        if whole:
+            self.dirty.update(i for i, holders in roster.providing.items() if ip not in holders)
+            self.touched_services.add(ref)
+
+    # ------------------------------------------------------------------ clocks of sites
+
+    def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
+        """Say that a registry came into or fell out of sync: nothing settles while it is out."""
+        self._in_sync[source] = in_sync
+        if in_sync:
+            for key in self._unsynced.pop(source, ()):
+                heapq.heappush(self._timers, (now + self.settings.times.settle, "settle", key))
+
+    def next_clock(self) -> float | None:
+        """When ``run_clocks`` has something to do, or None."""
+        return self._timers[0][0] if self._timers else None
+
+    def run_clocks(self, now: float) -> None:
+        """Let settle, kept, stale and departed clocks that are due take effect."""
+        while self._timers and self._timers[0][0] <= now:
+            _, kind, key = heapq.heappop(self._timers)
+            if kind == "departed":
+                self._end_departed(key[0], now)
+                continue
+            site = self.sites.get(key)
+            if site is None:
+                continue
+            if kind == "settle":
+                self._end_settle(key, site, now)
+            else:
+                self._touched_sites.setdefault(key, False)
+        self._settle_sites(now)
+
+    def _end_settle(self, key: SiteKey, site: Site, now: float) -> None:
+        if site.settled:
+            return
+        due = site.changed_at + self.settings.times.settle
+        if now < due:
+            heapq.heappush(self._timers, (due, "settle", key))
+        elif not self._in_sync.get(site.source, True):
+            self._unsynced.setdefault(site.source, set()).add(key)
+        else:
+            site.settled = True
+            self._touched_sites.setdefault(key, False)
+
+    def _end_departed(self, ip: str, now: float) -> None:
+        left = self.departed.get(ip)
+        if left is not None and now >= left + self.settings.departed:
+            del self.departed[ip]
+            for port in self._ports_at.get(ip, ()):
+                self._touched_sites.setdefault((ip, port), False)
+
+    # ------------------------------------------------------------------ questions
+
+    def site_key(self, provider: Provider) -> SiteKey:
+        """Where the provider is; an address outside its registry's networks matches no endpoint."""
+        if self._meaningful(provider.registry, provider.host):
+            return (provider.host, provider.port)
+        return (f"{provider.registry}!{provider.host}", provider.port)
+
+    def _meaningful(self, owner: str, host: str) -> bool:
+        networks = self.settings.networks.get(owner)
+        if not networks:
+            return True
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address.version == n.version and address in n for n in networks)
+
+    def _ready(self, key: SiteKey) -> bool:
+        for ref in self.by_address.get(key[0], ()):
+            address = self.rosters[ref].addresses.get(key[0])
+            if address is not None and address.ready and key[1] in address.ports:
+                return True
+        return False
+
+    def interfaces_of(self, ref: ObjectRef) -> Iterable[InterfaceId]:
+        """Interfaces for which the Service holds endpoint or declared evidence."""
+        roster = self.rosters.get(ref)
+        found = set(roster.providing) if roster is not None else set()
+        service = self.services.get(ref)
+        if service is not None and service.declaration is not None:
+            found.update(service.declaration.interfaces)
+        for key in self.exposed.get(ref, ()):
+            if (site := self.sites.get(key)) is not None:
+                found.update(live.provider.interface for live in site.live)
+        return found
+
+
+def identity_of(provider: Provider) -> tuple[str, str, int, str, str]:
+    """The part of a Provider's identity below its interface."""
+    return (provider.protocol, provider.host, provider.port, provider.registry, provider.application)
+
+
+def without(providers: Sequence[Provider], one: Provider) -> tuple[Provider, ...]:
+    """The sequence less one equal element."""
+    rest = list(providers)
+    rest.remove(one)
+    return tuple(rest)
+
+
+def count(counts: dict[K, int], key: K, by: int) -> None:
+    """Add to a counter that holds no zeros."""
+    total = counts.get(key, 0) + by
+    if total:
+        counts[key] = total
+    else:
+        del counts[key]
+
+
+def place(index: dict[K, set[V]], key: K, value: V, *, add: bool) -> None:
+    """Add to or remove from a multi-map that holds no empty sets."""
+    if add:
+        index.setdefault(key, set()).add(value)
+    elif (values := index.get(key)) is not None:
+        values.discard(value)
+        if not values:
+            del index[key]

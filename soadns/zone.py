@@ -1,0 +1,349 @@
+"""One zone's names over time: store, binding, guard and history put together, without I/O.
+
+``Zone.apply`` takes changes of observations, ``Zone.work`` advances the names they touch, and the
+owner names whose records changed are collected in ``published``. Time is given by the caller; the
+zone says by ``next_clock`` when it wants to be worked on again. Nothing here waits, logs or opens
+anything, so the same code runs in the daemon, in the demo and under virtual time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from soadns import naming
+from soadns.answers import Clusters, outcome
+from soadns.bind import Rules, State, Step, remove, step
+from soadns.evidence import Claim, Evidence, collect
+from soadns.guard import Guard, GuardSettings
+from soadns.history import History, Transition
+from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
+from soadns.observations import Change, Observations
+from soadns.owners import Owners
+from soadns.store import Store, StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSettings:
+    """Everything that distinguishes a zone."""
+
+    name: str
+    sources: frozenset[str] = frozenset()
+    """Source ids it listens to."""
+    optional: frozenset[str] = frozenset()
+    """Those of them without which it may start (``required: false``)."""
+    cluster_sources: dict[str, str] = field(default_factory=dict)
+    """Cluster name → the source id that observes it."""
+    clusters: Clusters = field(default_factory=Clusters)
+    claims: tuple[Claim, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    ttl: int = 30
+    provider_ttl: int = 5
+
+
+class Zone:
+    """The names of one zone. Times are Unix seconds."""
+
+    def __init__(self, settings: ZoneSettings, observations: Observations) -> None:
+        self.settings = settings
+        self.observations = observations
+        self.store = Store(settings.store)
+        self.guard = Guard(settings.guard)
+        self.history = History()
+        self.states: dict[InterfaceId, State] = {}
+        self.sources: dict[InterfaceId, tuple[str, ...]] = {}
+        """The sources on which each name's present answer stands."""
+        self.outcomes: dict[InterfaceId, Outcome] = {}
+        self.owners = Owners(settings.name)
+        self.published: dict[str, Records | None] = {}
+        """Owner names whose records changed since ``take_published``."""
+        self.complete = False
+        """Whether every required source is known, so that names may be bound."""
+        self.complete_since: float | None = None
+        self._watching: dict[ObjectRef, set[InterfaceId]] = {}
+        self._clocks: list[tuple[float, InterfaceId]] = []
+        self._clock_of: dict[InterfaceId, float] = {}
+
+    # ------------------------------------------------------------------ input
+
+    def apply(self, changes: Iterable[Change], now: float) -> None:
+        """Take in changes of the sources that the zone listens to."""
+        mine = [c for c in changes if c.source in self.settings.sources]
+        if mine:
+            first = frozenset(c.source for c in mine if not self.observations.source(c.source).synced_once)
+            self.store.apply(mine, now, first=first)
+
+    def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
+        """A source came into sync or fell out of it."""
+        if source in self.settings.sources:
+            self.store.sync_changed(source, now, in_sync=in_sync)
+
+    def check_complete(self, now: float) -> bool:
+        """Whether the zone may bind; turns true once and stays so."""
+        if not self.complete:
+            needed = self.settings.sources - self.settings.optional
+            self.complete = all(self.observations.source(s).known for s in needed)
+            if self.complete:
+                self.complete_since = now
+                self.store.dirty.update(self.store.interfaces, self.store.declared, self.states)
+        return self.complete
+
+    # ------------------------------------------------------------------ work
+
+    def next_clock(self) -> float | None:
+        """When ``work`` has something to do by the passing of time alone."""
+        times = [t for t in (self.store.next_clock(), self._next_name_clock()) if t is not None]
+        return min(times, default=None)
+
+    def _next_name_clock(self) -> float | None:
+        while self._clocks and self._clock_of.get(self._clocks[0][1]) != self._clocks[0][0]:
+            heapq.heappop(self._clocks)
+        return self._clocks[0][0] if self._clocks else None
+
+    @property
+    def pending(self) -> bool:
+        """Whether names wait for ``work`` now."""
+        return bool(self.store.dirty or self.store.touched_services)
+
+    def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
+        """Advance up to ``limit`` names; returns their transitions."""
+        self.store.run_clocks(now)
+        if not self.check_complete(now):
+            return []
+        self._gather(now)
+        transitions: list[Transition] = []
+        dirty = self.store.dirty
+        # All states are advanced before any removal is judged: the guard must see a mass as a mass.
+        due: list[tuple[InterfaceId, Step, Evidence]] = []
+        for interface in sorted(dirty) if len(dirty) <= limit else list(dirty)[:limit]:
+            dirty.discard(interface)
+            self._advance(interface, now, transitions, due)
+        for interface, result, evidence in due:
+            self._judge_removal(interface, result, evidence, transitions)
+        return transitions
+
+    def _gather(self, now: float) -> None:
+        """Mark the names whose Services were touched or whose clocks are due."""
+        for ref in self.store.touched_services:
+            self.store.dirty.update(self._watching.get(ref, ()))
+            home = self.settings.clusters.home
+            if ref.cluster == home:
+                for cluster in self.settings.cluster_sources:
+                    if cluster != home:
+                        self.store.dirty.update(self._watching.get(ref._replace(cluster=cluster), ()))
+        self.store.touched_services.clear()
+        while (at := self._next_name_clock()) is not None and at <= now:
+            _, interface = heapq.heappop(self._clocks)
+            self._clock_of.pop(interface, None)
+            self.store.dirty.add(interface)
+
+    def _advance(
+        self,
+        interface: InterfaceId,
+        now: float,
+        transitions: list[Transition],
+        due: list[tuple[InterfaceId, Step, Evidence]],
+    ) -> None:
+        state = self.states.get(interface, State(since=now))
+        evidence = self.evidence(interface, state, now)
+        result = step(state, evidence, self.settings.rules)
+        if result.state.winner != state.winner:
+            # The new winner's own figures (ports, traffic mode) were not asked for above.
+            evidence = self.evidence(interface, result.state, now)
+            result = replace(step(result.state, evidence, self.settings.rules), removal="")
+        self._store_result(interface, state, result, evidence, transitions)
+        if result.removal:
+            due.append((interface, result, evidence))
+
+    def evidence(self, interface: InterfaceId, state: State, now: float) -> Evidence:
+        """What speaks for whom now."""
+        return collect(
+            self.store,
+            interface,
+            now=now,
+            winner=state.winner,
+            held=state.addresses,
+            claims=self.settings.claims,
+            outages=self._outages(self.sources.get(interface, ()), now),
+            other_services=(state.previous,) if state.previous is not None else (),
+        )
+
+    def _outages(self, sources: Sequence[str], now: float) -> tuple[tuple[float, float], ...]:
+        names = sources or tuple(self.settings.sources)
+        spans = sorted(span for name in names for span in self.observations.source(name).outages(now))
+        merged: list[tuple[float, float]] = []
+        for start, end in spans:
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+            else:
+                merged.append((start, end))
+        return tuple(merged)
+
+    def _judge_removal(
+        self, interface: InterfaceId, result: Step, evidence: Evidence, transitions: list[Transition]
+    ) -> None:
+        state, now = result.state, evidence.now
+        if result.removal == "vanished":
+            empty_for = None
+            if state.winner is not None:
+                if evidence.winner is None:
+                    empty_for = now - (state.deleted_at or now)
+                elif state.empty_at is not None:
+                    empty_for = evidence.elapsed(state.empty_at)
+            sources = self.sources.get(interface, ())
+            if not self.guard.may_go(interface, sources, now, empty_for=empty_for):
+                self._set_clock(interface, self.guard.next_look(interface, now))
+                return
+        gone = remove(state, now)
+        evidence = self.evidence(interface, gone, now)
+        after = step(gone, evidence, self.settings.rules)
+        self._store_result(interface, state, replace(after, removal=""), evidence, transitions)
+
+    def _store_result(
+        self,
+        interface: InterfaceId,
+        before: State,
+        result: Step,
+        evidence: Evidence,
+        transitions: list[Transition],
+    ) -> None:
+        state, now = result.state, evidence.now
+        sources = self._sources_of(interface, state)
+        answer = outcome(
+            self.store,
+            state,
+            evidence,
+            result.standings,
+            rules=self.settings.rules,
+            clusters=self.settings.clusters,
+            owner_octets=self._owner_octets(interface),
+        )
+        known = interface in self.store.interfaces or interface in self.store.declared
+        old = self.outcomes.get(interface)
+        if not known and not state.bound and state.previous is None:
+            self._forget(interface, before, sources)
+            self._publish(interface, None)
+            answer_text = "nothing"
+        else:
+            self._remember(interface, before, state, sources)
+            self._publish(interface, answer)
+            answer_text = describe(answer)
+        self._set_clock(interface, result.at)
+        old_text = describe(old)
+        if old_text != answer_text:
+            why = state.cause or ("first seen" if old is None else "")
+            transition = Transition(interface, old_text, answer_text, why, ",".join(sources), now)
+            self.history.add(transition)
+            transitions.append(transition)
+            if state.cause == "loss" and before.winner != state.winner:
+                self.guard.note_move(interface, sources, now)
+
+    def _remember(
+        self, interface: InterfaceId, before: State, state: State, sources: tuple[str, ...]
+    ) -> None:
+        for ref in {before.winner, before.previous} - {state.winner, state.previous}:
+            if ref is not None and (names := self._watching.get(ref)) is not None:
+                names.discard(interface)
+                if not names:
+                    del self._watching[ref]
+        for ref in (state.winner, state.previous):
+            if ref is not None:
+                self._watching.setdefault(ref, set()).add(interface)
+        self.states[interface] = state
+        old_sources = self.sources.get(interface, ())
+        if old_sources and old_sources != sources:
+            self.guard.note(interface, set(old_sources) - set(sources), bound=False, vanishing=False)
+        self.sources[interface] = sources
+        bound = state.winner is not None or bool(state.seen.recent)
+        self.guard.note(interface, sources, bound=bound, vanishing=state.vanishing)
+
+    def _forget(self, interface: InterfaceId, before: State, sources: tuple[str, ...]) -> None:
+        self._remember(interface, before, State(), sources)
+        self.guard.note(interface, sources, bound=False, vanishing=False)
+        self.states.pop(interface, None)
+        self.sources.pop(interface, None)
+
+    def _sources_of(self, interface: InterfaceId, state: State) -> tuple[str, ...]:
+        """Registries that provide it now (or did last), and the winner's cluster."""
+        known = self.store.interfaces.get(interface)
+        found: set[str] = set()
+        if known is not None:
+            found = set(known.registries)
+        clusters = set(self.settings.cluster_sources.values())
+        if not found:
+            found = set(self.sources.get(interface, ())) - clusters
+        if state.winner is not None and (source := self.settings.cluster_sources.get(state.winner.cluster)):
+            found.add(source)
+        return tuple(sorted(found))
+
+    def _set_clock(self, interface: InterfaceId, at: float | None) -> None:
+        if at is None:
+            self._clock_of.pop(interface, None)
+        elif self._clock_of.get(interface) != at:
+            self._clock_of[interface] = at
+            heapq.heappush(self._clocks, (at, interface))
+
+    # ------------------------------------------------------------------ output
+
+    def _owner_octets(self, interface: InterfaceId) -> int:
+        return len(naming.owner_name(interface)) + 1 + len(self.settings.name) + 1
+
+    def _publish(self, interface: InterfaceId, answer: Outcome | None) -> None:
+        if answer is None:
+            self.outcomes.pop(interface, None)
+        elif self.outcomes.get(interface) == answer:
+            self.outcomes[interface] = answer
+            return
+        else:
+            self.outcomes[interface] = answer
+        created = 0.0
+        if isinstance(answer, Binding) and answer.service is not None:
+            service = self.store.services.get(answer.service)
+            created = service.created if service is not None else 0.0
+        for owner, records in self.owners.update(interface, answer, created, self._records).items():
+            self.published[owner] = records
+
+    def _records(self, interface: InterfaceId) -> Records | None:
+        answer = self.outcomes.get(interface)
+        if not isinstance(answer, Binding):
+            return None
+        steady = answer.kind in ("service", "remote")
+        texts = [f"interface={interface}", f"kind={answer.kind}"]
+        if answer.host and answer.kind != "providers":
+            texts.append(f"host={answer.host}")
+            texts.extend(
+                f"cluster=outbound|{port}||{answer.host}" for port in sorted({p for _, p in answer.ports})
+            )
+            texts.append(f"evidence={answer.evidence}")
+        return Records(
+            addresses=answer.addresses,
+            ttl=self.settings.ttl if steady else self.settings.provider_ttl,
+            ports=answer.ports,
+            texts=tuple(texts),
+            rotate=not steady and len(answer.addresses) > 1,
+        )
+
+    def take_published(self) -> dict[str, Records | None]:
+        """The owner names whose records changed since the last call."""
+        published, self.published = self.published, {}
+        return published
+
+    def release(self, source: str, now: float) -> int:
+        """Let the held removals of a source happen; returns how many names are concerned."""
+        del now
+        names = self.guard.release(source)
+        self.store.dirty.update(names)
+        return len(names)
+
+
+def describe(answer: Outcome | None) -> str:
+    """The answer in a word, for history: a Service, ``providers`` or ``nothing``."""
+    if isinstance(answer, Binding):
+        if answer.kind != "providers" and answer.service is not None:
+            addresses = ",".join(answer.addresses) if answer.kind == "service" else ""
+            return f"{answer.service} {addresses}".rstrip()
+        return "providers"
+    return "nothing"
