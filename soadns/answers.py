@@ -69,8 +69,6 @@ def _without_service(
     if rules.unmapped == "providers":
         live = spots(evidence.providers)
         _, answered = observe(state.seen, live, evidence.now, minute=rules.minute)
-        if not answered:
-            answered = frozenset(r.spot for r in state.seen.recent)
         addresses, ports = answer_set(answered, owner_octets)
         if addresses:
             return Binding(interface, "providers", addresses, ports, None, "", 0, reasons)
@@ -101,7 +99,7 @@ def _addresses(
     assert state.winner is not None
     service = evidence.winner.service if evidence.winner is not None else None
     if service is None:
-        over = state.deleted_at is not None and evidence.now - state.deleted_at >= rules.recreate_grace
+        over = state.deleted_at is not None and evidence.now >= state.deleted_at + rules.recreate_grace
         if over or state.winner.cluster != clusters.home:
             return "service", ()
         return "service", tuple(ip for ip in state.addresses if ip not in evidence.stolen)

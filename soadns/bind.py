@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from soadns.choice import Standing, choose, judge, votes
+from soadns.choice import NO_STRENGTH, Standing, choose, judge, votes
 from soadns.evidence import DECLARED, Evidence
 from soadns.model import ObjectRef, ServedPort
 from soadns.pool import Seen, next_look, observe, spots
+
+
+EPSILON = 1e-3
+"""Clocks this close (seconds) to their end have ended: sums of Unix times are no finer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
         deleted_at=None,
         addresses=service.cluster_ips,
         ports=served_ports(standing, evidence) or state.ports,
-        strength=standing.strength if registered or present.declared else state.strength,
+        strength=state.strength if standing.strength == NO_STRENGTH else standing.strength,
         was_registered=state.was_registered or registered,
         lost_at=since(state.lost_at, vanished),
         empty_at=since(state.empty_at, empty),
@@ -233,7 +237,7 @@ def _split(state: State, own: Standing, others: list[Standing]) -> Standing | No
 def _loss_is_due(state: State, evidence: Evidence, rules: Rules) -> bool:
     if state.deleted_at is not None:
         # An address may be answered for the grace only, whatever the sources' state.
-        return evidence.now - state.deleted_at >= rules.recreate_grace
+        return evidence.now >= state.deleted_at + rules.recreate_grace
     return (
         _due(state.empty_at, rules.recreate_grace, evidence)
         or _due(state.unready_at, rules.unready, evidence)
@@ -242,7 +246,7 @@ def _loss_is_due(state: State, evidence: Evidence, rules: Rules) -> bool:
 
 
 def _due(since: float | None, duration: float, evidence: Evidence) -> bool:
-    return since is not None and evidence.elapsed(since) >= duration
+    return since is not None and evidence.elapsed(since) >= duration - EPSILON
 
 
 def _to_best(state: State, evidence: Evidence, best: Standing | None, cause: str) -> State | None:
@@ -297,7 +301,7 @@ def _clocks(state: State, evidence: Evidence, rules: Rules) -> tuple[str, float 
     times = [
         evidence.now + max(0.0, duration - evidence.elapsed(since))
         for since, duration in waits
-        if since is not None and evidence.elapsed(since) < duration
+        if since is not None and evidence.elapsed(since) < duration - EPSILON
     ]
     if state.deleted_at is not None and evidence.now < state.deleted_at + rules.recreate_grace:
         times.append(state.deleted_at + rules.recreate_grace)
@@ -326,7 +330,7 @@ def _unmapped(
     if seen.gone_since is None:
         return Step(state, tuple(standings.values()), at=next_look(seen, minute=rules.minute))
     left = rules.linger - evidence.elapsed(seen.gone_since)
-    removal = "vanished" if left <= 0 else ""
+    removal = "vanished" if left <= EPSILON else ""
     return Step(state, tuple(standings.values()), removal, None if removal else evidence.now + left)
 
 

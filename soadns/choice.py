@@ -40,14 +40,14 @@ class Standing:
 def vote(tally: Tally, before: bool) -> bool:
     """Whether the registered addresses say that the Service serves the interface.
 
-    Yes from three quarters on, no below one half, else as ``before``.
+    Yes when at least three quarters of them provide it, no when those that count against it are more
+    than half, else as ``before``.
     """
-    counted = tally.providing + tally.against
-    if not counted:
+    if not tally.registered:
         return before
-    if tally.providing * 4 >= counted * 3:
+    if tally.providing * 4 >= tally.registered * 3:
         return True
-    if tally.providing * 2 < counted:
+    if tally.against * 2 > tally.registered:
         return False
     return before
 
@@ -130,7 +130,7 @@ def _obstacle(
     if level == DECLARED:
         return _declared_obstacle(candidate, yes, evidence, served)
     if not yes:
-        figures = f"{tally.providing} of {tally.providing + tally.against} registered addresses provide it"
+        figures = f"{tally.providing} of {tally.registered} registered addresses provide it"
         return "not served", figures
     if not candidate.ports:
         return "port mismatch", "none of its ports is one that the providers register"
@@ -154,7 +154,7 @@ def _declared_obstacle(
     if candidate.tally.registered and not yes:
         tally = candidate.tally
         return "waits", (
-            f"declared, not served yet: {tally.providing} of {tally.providing + tally.against} "
+            f"declared, not served yet: {tally.providing} of {tally.registered} "
             "registered addresses provide it"
         )
     return "", ""

@@ -48,7 +48,7 @@ class Seen:
 
     recent: tuple[Recent, ...] = ()
     short_since: float | None = None
-    """Since when fewer than half of those seen in the last minute remain."""
+    """Since when only some, fewer than half of those seen lately, remain and the others are kept."""
     gone_since: float | None = None
     """Since when none is registered."""
 
@@ -70,40 +70,35 @@ def is_address(host: str) -> bool:
 def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float) -> tuple[Seen, frozenset[Spot]]:
     """Take in who is registered now; returns what to remember and who is to be answered.
 
-    A vanished provider leaves at once while at least half of those seen in the last minute remain;
-    else those of the last minute stay.
+    A vanished provider leaves at once while at least half of those seen in the last minute remain; else
+    those of the last minute stay, for a minute if some remain. If none remains they stay until the
+    caller lets the name go. Calling it again at the same instant changes nothing.
     """
-    before = {r.spot: r.gone for r in seen.recent}
-    gone = {spot: (now if left is None else left) for spot, left in before.items() if spot not in live}
-    short_since = seen.short_since
-    if short_since is None or now - short_since >= minute:
-        # Nobody is being kept: only the last minute counts.
-        gone = {spot: left for spot, left in gone.items() if now - left < minute or not live}
+    keeping = seen.short_since is not None or seen.gone_since is not None
+    gone = {r.spot: now if r.gone is None else r.gone for r in seen.recent if r.spot not in live}
+    if not keeping:
+        gone = {spot: left for spot, left in gone.items() if now < left + minute}
     everyone = live | gone.keys()
-    if live and len(live) * 2 >= len(everyone):
-        short_since, answer = None, live
-    else:
-        if short_since is None and gone:
-            short_since = now
-        kept = bool(gone) and (not live or (short_since is not None and now - short_since < minute))
-        answer = frozenset(everyone) if kept else live
-        if not kept:
-            short_since = None
-            gone = {}
+    if not live:
+        since = None if not gone else now if seen.gone_since is None else seen.gone_since
+        return Seen(_recent(live, gone), None, since), everyone
+    if len(live) * 2 >= len(everyone):
+        gone = {spot: left for spot, left in gone.items() if now < left + minute}
+        return Seen(_recent(live, gone)), live
+    short_since = now if seen.short_since is None else seen.short_since
+    if now >= short_since + minute:
+        return Seen(_recent(live, {})), live
+    return Seen(_recent(live, gone), short_since), everyone
+
+
+def _recent(live: frozenset[Spot], gone: dict[Spot, float]) -> tuple[Recent, ...]:
     recent = [Recent(spot) for spot in live] + [Recent(spot, left) for spot, left in gone.items()]
-    recent.sort(key=lambda r: r.spot)
-    gone_since = None if live or not recent else (seen.gone_since if seen.gone_since is not None else now)
-    return Seen(tuple(recent), short_since, gone_since), answer
+    return tuple(sorted(recent, key=lambda r: r.spot))
 
 
 def next_look(seen: Seen, *, minute: float) -> float | None:
-    """When ``observe`` may give another answer by the passing of time alone."""
-    if seen.gone_since is not None:
-        return None
-    times = [r.gone + minute for r in seen.recent if r.gone is not None]
-    if seen.short_since is not None:
-        times.append(seen.short_since + minute)
-    return min(times, default=None)
+    """When ``observe`` gives another answer by the passing of time alone."""
+    return None if seen.short_since is None else seen.short_since + minute
 
 
 def answer_set(answered: Iterable[Spot], owner_octets: int) -> tuple[tuple[str, ...], tuple[ServedPort, ...]]:

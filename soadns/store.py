@@ -29,6 +29,18 @@ from soadns.sites import Live, Site, SiteTimes, newest
 
 Network = IPv4Network | IPv6Network
 SiteKey = tuple[str, int]
+Identity = tuple[str, str, int, str, str]
+"""(protocol, host, port, registry, application): a Provider below its interface."""
+SavedSite = tuple[
+    str,
+    int,
+    frozenset[InterfaceId],
+    float | None,
+    frozenset[str],
+    Sequence[tuple[InterfaceId, Identity]],
+    float | None,
+]
+"""host, port, kept, kept until, shared applications, stale registrations, stale until."""
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 
@@ -54,7 +66,7 @@ class Known:
     __slots__ = ("applications", "live", "outside", "ports", "registries", "rosters")
 
     def __init__(self) -> None:
-        self.live: dict[tuple[str, str, int, str, str], Live] = {}
+        self.live: dict[Identity, Live] = {}
         """(protocol, host, port, registry, application) → Live."""
         self.outside: dict[str, int] = {}
         """The old world: hosts that are no Service's endpoint → usable host:ports there."""
@@ -89,6 +101,8 @@ class Store:
         self.by_address: dict[str, set[ObjectRef]] = {}
         """Endpoint IP → living Services that have it."""
         self.by_cluster_ip: dict[str, set[ObjectRef]] = {}
+        self.vacated: dict[str, set[ObjectRef]] = {}
+        """ClusterIPs that a deleted Service had, until another Service takes them."""
         self.departed: dict[str, float] = {}
         self.declared: dict[InterfaceId, set[ObjectRef]] = {}
         self.everything: dict[str, set[ObjectRef]] = {}
@@ -275,6 +289,10 @@ class Store:
         for ip in service.cluster_ips:
             place(self.by_cluster_ip, ip, ref, add=add)
             self.touched_services.update(self.by_cluster_ip.get(ip, ()))
+            if add:
+                self.touched_services.update(self.vacated.pop(ip, ()))
+            else:
+                self.vacated.setdefault(ip, set()).add(ref)
         declaration = service.declaration
         if declaration is not None:
             for interface in declaration.interfaces:
@@ -489,6 +507,39 @@ class Store:
             for port in self._ports_at.get(ip, ()):
                 self._touched_sites.setdefault((ip, port), False)
 
+    def restore(
+        self,
+        now: float,
+        *,
+        sites: Iterable[SavedSite],
+        had_ready: Iterable[ObjectRef],
+        departed: Iterable[tuple[str, float]],
+    ) -> None:
+        """Put back what sites and Services remember beyond their observations."""
+        for host, port, kept, kept_until, shared, stale, stale_until in sites:
+            key = (host, port)
+            site = self.sites.get(key)
+            if site is None:
+                site = self.sites[key] = Site()
+                self._ports_at.setdefault(host, set()).add(port)
+            site.kept, site.kept_until, site.shared = kept, kept_until, shared
+            site.stale_until = stale_until
+            for interface, identity in stale:
+                known = self.interfaces.get(interface)
+                if known is not None and (live := known.live.get(identity)) is not None:
+                    live.stale = True
+            self._touched_sites.setdefault(key, False)
+        for ref in had_ready:
+            if ref in self.rosters:
+                self.rosters[ref].had_ready = True
+        for ip, left in departed:
+            if ip not in self.by_address:
+                self.departed[ip] = left
+                heapq.heappush(self._timers, (left + self.settings.departed, "departed", (ip, 0)))
+                for port in self._ports_at.get(ip, ()):
+                    self._touched_sites.setdefault((ip, port), False)
+        self._settle_sites(now)
+
     # ------------------------------------------------------------------ questions
 
     def site_key(self, provider: Provider) -> SiteKey:
@@ -527,7 +578,7 @@ class Store:
         return found
 
 
-def identity_of(provider: Provider) -> tuple[str, str, int, str, str]:
+def identity_of(provider: Provider) -> Identity:
     """The part of a Provider's identity below its interface."""
     return (provider.protocol, provider.host, provider.port, provider.registry, provider.application)
 

@@ -21,7 +21,7 @@ from soadns.history import History, Transition
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 from soadns.observations import Change, Observations
 from soadns.owners import Owners
-from soadns.store import Store, StoreSettings
+from soadns.store import SavedSite, Store, StoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +285,36 @@ class Zone:
         elif self._clock_of.get(interface) != at:
             self._clock_of[interface] = at
             heapq.heappush(self._clocks, (at, interface))
+
+    # ------------------------------------------------------------------ restart
+
+    def restore_observations(self, now: float) -> None:
+        """Fold everything that ``Observations`` got back from a snapshot."""
+        for source in sorted(self.settings.sources):
+            state = self.observations.source(source)
+            changes = [Change(source, key, None, value) for key, value in state.values.items()]
+            self.store.sync_changed(source, now, in_sync=False)
+            self.store.apply(changes, now, first=frozenset({source}))
+
+    def restore_decisions(
+        self,
+        now: float,
+        *,
+        states: Iterable[tuple[InterfaceId, State, tuple[str, ...]]],
+        held: Iterable[tuple[InterfaceId, float]],
+        sites: Iterable[SavedSite],
+        had_ready: Iterable[ObjectRef],
+        departed: Iterable[tuple[str, float]],
+        history: Iterable[Transition],
+    ) -> None:
+        """Put back names' states and what sites and Services remember; observations come first."""
+        self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
+        for interface, state, sources in states:
+            self._remember(interface, State(), state, sources)
+            self.store.dirty.add(interface)
+        self.guard.held.update(held)
+        for transition in history:
+            self.history.add(transition)
 
     # ------------------------------------------------------------------ output
 

@@ -1,0 +1,57 @@
+"""All zones over all sources: one fold of events, fanned out. Pure, like the zones themselves.
+
+The daemon, the demo and the tests drive the same three calls: ``fold`` (events came), ``work`` (advance
+names) and ``next_clock`` (when to call ``work`` again if nothing comes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from soadns.history import Transition
+from soadns.model import Event
+from soadns.observations import Observations
+from soadns.zone import Zone, ZoneSettings
+
+
+class Estate:
+    """Observations and zones."""
+
+    def __init__(self, zones: Iterable[ZoneSettings]) -> None:
+        self.observations = Observations()
+        self.zones = {settings.name: Zone(settings, self.observations) for settings in zones}
+        for settings in (zone.settings for zone in self.zones.values()):
+            for source in settings.sources:
+                self.observations.source(source)
+
+    def fold(self, events: Sequence[Event], now: float) -> None:
+        """Take in events of any sources, in order."""
+        sources = {event.source for event in events}
+        before = {source: self.observations.source(source).in_sync for source in sources}
+        changes = self.observations.fold(events, now)
+        lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
+        for zone in self.zones.values():
+            for source in lost:
+                zone.sync_changed(source, now, in_sync=False)
+            zone.apply(changes, now)
+            for source in sources:
+                if not before[source] and self.observations.source(source).in_sync:
+                    zone.sync_changed(source, now, in_sync=True)
+
+    def work(self, now: float, *, limit: int = 1_000_000) -> list[tuple[str, Transition]]:
+        """Advance all zones; returns (zone, transition) pairs."""
+        return [
+            (name, transition)
+            for name, zone in self.zones.items()
+            for transition in zone.work(now, limit=limit)
+        ]
+
+    @property
+    def pending(self) -> bool:
+        """Whether some complete zone has names to advance now."""
+        return any(zone.complete and zone.pending for zone in self.zones.values())
+
+    def next_clock(self) -> float | None:
+        """When ``work`` has something to do by the passing of time alone."""
+        times = [t for t in (zone.next_clock() for zone in self.zones.values()) if t is not None]
+        return min(times, default=None)
