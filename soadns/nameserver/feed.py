@@ -1,0 +1,186 @@
+"""The control process's end of the workers' channels.
+
+One ``Feed`` per worker sends the full table on request and every change afterwards, without ever
+blocking: a worker that does not read is marked as behind and gets a full table when it reads again. The
+``Publisher`` holds the control process's own copy of the table and numbers its generations. A control process
+that does not know everything yet leaves workers alone that still answer from its predecessor's table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections import deque
+from dataclasses import dataclass, field
+
+from soadns.nameserver import frames
+from soadns.nameserver.table import Delta, Table
+
+MAX_QUEUE = 20_000
+"""Frames queued for one worker before it is considered behind."""
+
+
+@dataclass(slots=True)
+class WorkerStats:
+    """Cumulative figures of one worker process, as it last reported them."""
+
+    pid: int = 0
+    queries: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(transport, 0) → messages received."""
+    hits: dict[int, int] = field(default_factory=dict)
+    """QTYPE → usual questions answered from the table."""
+    replies: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    """(zone, QTYPE, RCODE) → replies on the unusual path."""
+    dropped: int = 0
+    malformed: int = 0
+    unsent: int = 0
+    connections: int = 0
+    refused: int = 0
+    names: int = 0
+
+
+class Feed:
+    """The channel to one worker."""
+
+    def __init__(self, sock: socket.socket, publisher: Publisher) -> None:
+        self._sock = sock
+        self._publisher = publisher
+        self._queue: deque[bytes] = deque()
+        self._writing = False
+        self.behind = True
+        self.applied = 0
+        self.stats = WorkerStats()
+        sock.setblocking(False)
+
+    def start(self) -> None:
+        """Listen to the worker, and load it as soon as there is something better than what it may have."""
+        asyncio.get_running_loop().add_reader(self._sock, self._read)
+        if self._publisher.complete:
+            self.load()
+
+    def stop(self) -> None:
+        """Leave the channel to a successor."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._sock)
+        if self._writing:
+            loop.remove_writer(self._sock)
+
+    def load(self) -> None:
+        """Queue the full table; whatever was queued before is void."""
+        self._queue.clear()
+        self._queue.extend(self._publisher.full())
+        self.behind = False
+        self._write()
+
+    def send(self, messages: list[bytes]) -> None:
+        """Queue frames of one change."""
+        if self.behind:
+            return
+        if len(self._queue) + len(messages) > MAX_QUEUE:
+            self.behind = True
+            self._queue.clear()
+            return
+        self._queue.extend(messages)
+        if not self._writing:
+            self._write()
+
+    def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            try:
+                self._sock.send(self._queue[0])
+            except (BlockingIOError, InterruptedError):
+                if not self._writing:
+                    self._writing = True
+                    loop.add_writer(self._sock, self._write)
+                return
+            except OSError:
+                # Nobody has the other end now; the next worker asks for everything.
+                self.behind = True
+                self._queue.clear()
+                break
+            self._queue.popleft()
+        if self._writing:
+            self._writing = False
+            loop.remove_writer(self._sock)
+
+    def _read(self) -> None:
+        for _ in range(64):
+            try:
+                message = self._sock.recv(1 << 18)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                return
+            if not message:
+                asyncio.get_running_loop().remove_reader(self._sock)
+                return
+            try:
+                frame = frames.decode(message)
+            except frames.FrameError:
+                continue
+            if frame.kind == frames.NEED:
+                if self._publisher.complete or not frame.generation:
+                    self.load()
+            elif frame.kind == frames.APPLIED:
+                self.applied = max(self.applied, frame.generation)
+                self._publisher.note_applied(self)
+            elif frame.kind == frames.STATS:
+                self._take_stats(frame.body)
+                if self.behind and self._publisher.complete:
+                    self.load()
+
+    def _take_stats(self, body: bytes) -> None:
+        raw = json.loads(body)
+        self.stats = WorkerStats(
+            pid=raw["pid"],
+            queries={("udp", 0): raw["udp"], ("tcp", 0): raw["tcp"]},
+            hits={int(key, 16): count for key, count in raw["hits"].items()},
+            replies={(zone, kind, rcode): count for zone, kind, rcode, count in raw["counts"]},
+            dropped=raw["dropped"],
+            malformed=raw["malformed"],
+            unsent=raw["unsent"],
+            connections=raw["connections"],
+            refused=raw["refused"],
+            names=raw["names"],
+        )
+
+
+class Publisher:
+    """The table as the control process holds it, and the feeds that spread it."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.feeds: list[Feed] = []
+        self.complete = False
+        """Whether the table may replace what a worker answers from."""
+        self.applied = asyncio.Event()
+        """Set whenever some worker has applied a generation."""
+
+    def set_complete(self) -> None:
+        """Every zone is known: load the workers that have something older."""
+        if not self.complete:
+            self.complete = True
+            for feed in self.feeds:
+                feed.load()
+
+    def publish(self, delta: Delta) -> int:
+        """Apply a change and send it to all workers; returns its generation."""
+        if not delta:
+            return self.table.generation
+        generation = self.table.generation + 1
+        self.table.apply(delta, generation)
+        messages = list(frames.delta(delta, generation))
+        for feed in self.feeds:
+            feed.send(messages)
+        return generation
+
+    def full(self) -> list[bytes]:
+        """The frames of the whole table."""
+        return list(frames.full(self.table.whole(), self.table.generation))
+
+    def note_applied(self, feed: Feed) -> None:
+        """A worker reached a generation."""
+        del feed
+        self.applied.set()

@@ -1,0 +1,303 @@
+"""Packet in, reply out: the whole behaviour of the server towards a client, without a socket.
+
+Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a
+plain one) for a name in the table costs one dictionary look-up and a concatenation. Everything else takes
+``_unusual``, which follows RFC 1035 4.1.1 and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
+Bytes of strangers never raise: ``respond`` returns a reply, or None for what must be dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct, pack
+
+from soadns.nameserver import wire
+from soadns.nameserver.table import LOADING, Table, ZoneEntry
+
+_COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
+_COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
+_IN = b"\0\x01"
+_OPT_HEAD = b"\0\0\x29"
+_H = Struct("!H")
+_HHH = Struct("!HHH")
+MIN_UDP = 512
+MAX_TCP = 65_535
+
+QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
+_CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
+_CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server says of itself when asked (RFC 4892, 5001); empty means REFUSED or nothing."""
+
+    version: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edns:
+    """The OPT record of a query (RFC 6891)."""
+
+    size: int
+    version: int
+    wants_nsid: bool
+
+
+class Responder:
+    """Answers packets from a table. ``counts`` collects replies by (zone, type, rcode)."""
+
+    def __init__(self, table: Table, *, udp_size: int = 1232, identity: Identity | None = None) -> None:
+        self.table = table
+        self.udp_size = max(MIN_UDP, udp_size)
+        self.identity = identity or Identity()
+        self.counts: dict[tuple[str, int, int], int] = {}
+        self.dropped = 0
+        self.malformed = 0
+        self.hits: dict[bytes, int] = {}
+        """Fast-path answers by QTYPE octets."""
+        self._opt = b"\0\0\x29" + pack("!HBBHH", self.udp_size, 0, 0, 0, 0)
+
+    def respond(self, packet: bytes, *, tcp: bool = False) -> bytes | None:
+        """The reply to one packet, or None to drop it."""
+        counts = packet[4:12]
+        # QR, opcode and TC are zero; AA and RD may be anything.
+        edns = counts == _COUNTS_EDNS
+        if (edns or counts == _COUNTS_PLAIN) and not packet[2] & 0xFA:
+            end = packet.find(b"\0", 12) + 1
+            kind = packet[end : end + 2]
+            answer = self.table.answers.get(packet[12:end].lower() + kind)
+            if answer is not None and packet[end + 2 : end + 4] == _IN:
+                body = answer if isinstance(answer, bytes) else self._rotate(answer)
+                if not edns:
+                    size = len(body) + end + 4
+                    if len(packet) == end + 4 and (size - 6 <= MIN_UDP or tcp):
+                        self.hits[kind] = self.hits.get(kind, 0) + 1
+                        return b"".join(
+                            (
+                                packet[:2],
+                                b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
+                                body[:6],
+                                packet[12 : end + 4],
+                                body[6:],
+                            )
+                        )
+                elif len(packet) == end + 15 and packet[end + 4 : end + 7] == _OPT_HEAD:
+                    opt = packet[end + 7 : end + 15]
+                    limit = min(max(opt[0] << 8 | opt[1], MIN_UDP), self.udp_size)
+                    size = len(body) - 6 + end + 4 + 11
+                    if not opt[3] and not opt[6] and not opt[7] and (tcp or size <= limit):
+                        self.hits[kind] = self.hits.get(kind, 0) + 1
+                        extra = _H.pack((body[4] << 8 | body[5]) + 1)
+                        return b"".join(
+                            (
+                                packet[:2],
+                                b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
+                                body[:4],
+                                extra,
+                                packet[12 : end + 4],
+                                body[6:],
+                                self._opt,
+                            )
+                        )
+        return self._unusual(packet, tcp=tcp)
+
+    @staticmethod
+    def _rotate(answers: list[bytes]) -> bytes:
+        # The list itself is the turn: no counter to keep beside it.
+        first = answers.pop(0)
+        answers.append(first)
+        return first
+
+    # ------------------------------------------------------------------ everything unusual
+
+    def _unusual(self, packet: bytes, *, tcp: bool) -> bytes | None:
+        if len(packet) < 12 or packet[2] & QR:
+            self.dropped += 1
+            return None
+        if packet[2] & 0x78:
+            return self._header_only(packet, wire.NOTIMP)
+        qdcount, ancount, nscount = _HHH.unpack_from(packet, 4)
+        if qdcount != 1:
+            return self._header_only(packet, wire.FORMERR)
+        end = self._question_end(packet)
+        if end < 0:
+            return self._header_only(packet, wire.FORMERR)
+        edns, sound = self._edns(packet, end, ancount + nscount)
+        question = packet[12:end]
+        if not sound:
+            return self._header_only(packet, wire.FORMERR)
+        if edns is not None and edns.version:
+            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.BADVERS, aa=False)
+        kind, klass = _H.unpack_from(packet, end - 4)[0], _H.unpack_from(packet, end - 2)[0]
+        if kind in (wire.OPT, wire.TSIG, 249):
+            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.FORMERR, aa=False)
+        if klass == wire.CH:
+            return self._chaos(packet, question, edns, kind, tcp=tcp)
+        if klass != wire.IN or kind in (wire.AXFR, wire.IXFR):
+            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False)
+        return self._lookup(packet, question, edns, kind, tcp=tcp)
+
+    @staticmethod
+    def _question_end(packet: bytes) -> int:
+        """Index behind the question; -1 when malformed. Pointers have nowhere to point to yet."""
+        index, size = 12, len(packet)
+        while index < size:
+            length = packet[index]
+            if length >= 0x40:
+                return -1
+            index += length + 1
+            if not length:
+                return index + 4 if index + 4 <= size and index - 12 <= wire.MAX_WIRE_NAME else -1
+        return -1
+
+    @staticmethod
+    def _edns(packet: bytes, index: int, others: int) -> tuple[_Edns | None, bool]:
+        """The OPT record, and whether the records behind the question are sound."""
+        additional = _H.unpack_from(packet, 10)[0]
+        found: _Edns | None = None
+        for number in range(others + additional):
+            start = index
+            index = wire.skip_name(packet, index)
+            if index < 0 or index + 10 > len(packet):
+                return None, False
+            kind, size = _H.unpack_from(packet, index)[0], _H.unpack_from(packet, index + 2)[0]
+            length = _H.unpack_from(packet, index + 8)[0]
+            data = packet[index + 10 : index + 10 + length]
+            if len(data) < length:
+                return None, False
+            if kind == wire.OPT:
+                if found is not None or number < others or packet[start]:
+                    return None, False
+                codes = _option_codes(data)
+                if codes is None:
+                    return None, False
+                found = _Edns(size, packet[index + 5], wire.OPTION_NSID in codes)
+            index += 10 + length
+        return found, True
+
+    def _lookup(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
+        table = self.table
+        name = question[:-4].lower()
+        origin = table.zone_of(name)
+        if origin is None:
+            return self._reply(
+                packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False, ede=wire.EDE_NOT_AUTHORITATIVE
+            )
+        zone = table.zones[origin]
+        answer = self._find(name, kind)
+        if answer is not None:
+            return self._reply(packet, question, edns, tcp=tcp, answer=answer, zone=zone)
+        if name not in table.names:
+            if zone.state == LOADING:
+                return self._reply(
+                    packet, question, edns, tcp=tcp, rcode=wire.SERVFAIL, aa=False,
+                    ede=wire.EDE_NOT_READY, zone=zone,
+                )  # fmt: skip
+            rcode = wire.NXDOMAIN
+        else:
+            rcode = wire.NOERROR
+        offset = 12 + len(name) - len(origin)
+        soa = (wire.pointer(offset) if len(origin) > 1 else b"\0") + zone.soa
+        negative = b"\0\0\0\x01\0\0" + soa
+        return self._reply(packet, question, edns, tcp=tcp, rcode=rcode, answer=negative, zone=zone)
+
+    def _find(self, name: bytes, kind: int) -> bytes | None:
+        """The answer to a question; ANY gets the first RRset there is (RFC 8482 4.1)."""
+        kinds = (kind,) if kind != wire.ANY else (wire.A, wire.AAAA, wire.SRV, wire.SOA, wire.NS, wire.TXT)
+        for one in kinds:
+            answer = self.table.answers.get(name + _H.pack(one))
+            if answer is not None:
+                return answer if isinstance(answer, bytes) else self._rotate(answer)
+        return None
+
+    def _chaos(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
+        name = question[:-4].lower()
+        text = ""
+        if name in _CHAOS_NAMES:
+            text = self.identity.version
+        elif name in _CHAOS_IDS:
+            text = self.identity.name
+        if not text or kind not in (wire.TXT, wire.ANY):
+            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False)
+        rdata = wire.txt_rdata((text,))
+        record = wire.pointer(12) + pack("!HHIH", wire.TXT, wire.CH, 0, len(rdata)) + rdata
+        return self._reply(packet, question, edns, tcp=tcp, answer=b"\0\x01\0\0\0\0" + record)
+
+    # ------------------------------------------------------------------ building
+
+    def _header_only(self, packet: bytes, rcode: int) -> bytes:
+        self.malformed += 1
+        self._tally("", 0, rcode)
+        return packet[:2] + bytes((QR | (packet[2] & (0x78 | RD)), rcode)) + b"\0" * 8
+
+    def _tally(self, zone: str, kind: int, rcode: int) -> None:
+        key = (zone, kind, rcode)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def _reply(
+        self,
+        packet: bytes,
+        question: bytes,
+        edns: _Edns | None,
+        *,
+        tcp: bool,
+        rcode: int = wire.NOERROR,
+        aa: bool = True,
+        answer: bytes = b"\0\0\0\0\0\0",
+        ede: int | None = None,
+        zone: ZoneEntry | None = None,
+    ) -> bytes:
+        opt = b"" if edns is None else self._opt_record(edns, rcode, ede)
+        limit = MAX_TCP if tcp else MIN_UDP
+        if edns is not None and not tcp:
+            limit = min(max(edns.size, MIN_UDP), self.udp_size)
+        counts, body, cut = _fit(answer, limit - 12 - len(question) - len(opt), len(question))
+        an, ns, ar = counts
+        flags = bytes((QR | (AA if aa else 0) | (TC if cut else 0) | (packet[2] & RD), rcode & 0xF))
+        self._tally(zone.label if zone is not None else "", _H.unpack(question[-4:-2])[0], rcode)
+        head = packet[:2] + flags + b"\0\x01" + _HHH.pack(an, ns, ar + (edns is not None))
+        return head + question + body + opt
+
+    def _opt_record(self, edns: _Edns, rcode: int, ede: int | None) -> bytes:
+        options = b""
+        if edns.wants_nsid and self.identity.name:
+            name = self.identity.name.encode()[:255]
+            options += pack("!HH", wire.OPTION_NSID, len(name)) + name
+        if ede is not None:
+            options += pack("!HHH", wire.OPTION_EDE, 2, ede)
+        return b"\0\0\x29" + pack("!HBBHH", self.udp_size, rcode >> 4, 0, 0, len(options)) + options
+
+
+def _option_codes(data: bytes) -> set[int] | None:
+    """Codes of the EDNS options; None when a length runs out of the data."""
+    codes, index = set(), 0
+    while index < len(data):
+        if index + 4 > len(data):
+            return None
+        code, length = _H.unpack_from(data, index)[0], _H.unpack_from(data, index + 2)[0]
+        index += 4 + length
+        if index > len(data):
+            return None
+        codes.add(code)
+    return codes
+
+
+def _fit(answer: bytes, room: int, question: int) -> tuple[tuple[int, int, int], bytes, bool]:
+    """As many whole records as fit, and whether required ones were left out (RFC 2181 9)."""
+    an, ns, ar = _HHH.unpack_from(answer)
+    body = answer[6:]
+    if len(body) <= room:
+        return (an, ns, ar), body, False
+    del question
+    index, kept = 0, 0
+    while kept < an + ns + ar:
+        end = wire.skip_name(body, index)
+        end += 10 + _H.unpack_from(body, end + 8)[0]
+        if end > room:
+            break
+        index, kept = end, kept + 1
+    answers = min(kept, an)
+    authority = min(kept - answers, ns)
+    return (answers, authority, kept - answers - authority), body[:index], kept < an + ns

@@ -1,0 +1,125 @@
+"""DNS wire format, as little of it as an authoritative server of A, AAAA, SRV, TXT, SOA and NS needs.
+
+Pure; standard library only; both the control process (which compiles answers) and the workers (which send
+them) import it. Names are bytes in wire form, uncompressed, with the root label at the end.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from struct import pack
+
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 255
+TSIG, IXFR, AXFR = 250, 251, 252
+IN, CH, CLASS_NONE, CLASS_ANY = 1, 3, 254, 255
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+BADVERS = 16
+
+EDE_NOT_READY = 14
+"""RFC 8914 4.15."""
+EDE_NOT_AUTHORITATIVE = 20
+OPTION_NSID, OPTION_EDE = 3, 15
+
+MAX_WIRE_NAME = 255
+TYPE_NAMES = {A: "A", NS: "NS", SOA: "SOA", TXT: "TXT", AAAA: "AAAA", SRV: "SRV", ANY: "ANY", PTR: "PTR"}
+
+
+class BadNameError(ValueError):
+    """Text that is no domain name."""
+
+
+def encode_name(text: str) -> bytes:
+    """Presentation form (no escapes, with or without the final dot) to wire form.
+
+    Raises BadNameError for empty or overlong labels and names longer than 255 octets (RFC 1035 3.1).
+    """
+    text = text.removesuffix(".")
+    if not text:
+        return b"\0"
+    out = bytearray()
+    for label in text.split("."):
+        octets = label.encode("utf-8", "surrogatepass")
+        if not 0 < len(octets) < 64:
+            raise BadNameError(f"label {label!r} of {text!r} must have 1 to 63 octets")
+        out.append(len(octets))
+        out += octets
+    out.append(0)
+    if len(out) > MAX_WIRE_NAME:
+        raise BadNameError(f"{text!r} is longer than 255 octets on the wire")
+    return bytes(out)
+
+
+def fold(name: bytes) -> bytes:
+    """A wire name without its case (RFC 4343); length octets are below 64 and so unaffected."""
+    return name.lower()
+
+
+def parent(name: bytes) -> bytes:
+    """The name without its first label."""
+    return name[name[0] + 1 :]
+
+
+def text_name(name: bytes) -> str:
+    """Wire form to presentation form with RFC 1035 5.1 escapes."""
+    labels = []
+    index = 0
+    while name[index]:
+        size = name[index]
+        label = "".join(
+            chr(o) if 33 <= o < 127 and o not in b'."\\();@' else f"\\{o:03d}"
+            for o in name[index + 1 : index + 1 + size]
+        )
+        labels.append(label)
+        index += size + 1
+    return ".".join(labels) + "."
+
+
+def rr(owner: bytes, kind: int, ttl: int, rdata: bytes) -> bytes:
+    """One resource record; ``owner`` may be a compression pointer."""
+    return owner + pack("!HHIH", kind, IN, ttl, len(rdata)) + rdata
+
+
+def address_rdata(address: str) -> tuple[int, bytes]:
+    """Type and rdata of an IP address."""
+    ip = ip_address(address)
+    return (A if ip.version == 4 else AAAA), ip.packed
+
+
+def txt_rdata(texts: tuple[str, ...]) -> bytes:
+    """Character strings of a TXT record, each cut at 255 octets (RFC 1035 3.3.14)."""
+    out = bytearray()
+    for text in texts or ("",):
+        octets = text.encode()[:255]
+        out.append(len(octets))
+        out += octets
+    return bytes(out)
+
+
+def srv_rdata(priority: int, weight: int, port: int, target: bytes) -> bytes:
+    """RFC 2782; the target is never compressed."""
+    return pack("!HHH", priority, weight, port) + target
+
+
+def soa_rdata(mname: bytes, rname: bytes, serial: int, times: tuple[int, int, int, int]) -> bytes:
+    """RFC 1035 3.3.13; times are refresh, retry, expire, minimum."""
+    return mname + rname + pack("!IIIII", serial & 0xFFFFFFFF, *times)
+
+
+def pointer(offset: int) -> bytes:
+    """A compression pointer (RFC 1035 4.1.4)."""
+    return pack("!H", 0xC000 | offset)
+
+
+def skip_name(packet: bytes, index: int) -> int:
+    """Index behind a name that may be compressed; -1 when it is cut or has a reserved label type."""
+    size = len(packet)
+    while index < size:
+        length = packet[index]
+        if not length:
+            return index + 1
+        if length >= 0xC0:
+            return index + 2 if index + 2 <= size else -1
+        if length >= 0x40:
+            return -1
+        index += length + 1
+    return -1

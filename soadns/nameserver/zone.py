@@ -1,0 +1,186 @@
+"""One zone as DNS sees it: owner names with their RRsets, what exists, and the compiled answers.
+
+Control side, pure. Takes ``Records`` per owner name and gives ``Delta``s of the table; work is
+proportional to the owner names given. Existence includes empty non-terminals (RFC 4592 2.2.2), counted
+so that the last name below an ancestor takes it along. SRV owners ``_<protocol>._tcp.<owner>`` are made
+here. The SOA is kept apart from the answers: a new serial changes one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import pack
+
+from soadns.model import Records
+from soadns.nameserver import wire
+from soadns.nameserver.table import LOADING, READY, Answer, Delta, ZoneEntry
+
+APEX_TTL = 3600
+REFRESH, RETRY, EXPIRE = 10, 5, 86_400
+"""Short refresh: secondaries behind a Service hear no NOTIFY (dns practice for hidden primaries)."""
+MAX_ROTATIONS = 8
+_HERE = wire.pointer(12)
+"""Every answer's owner is the question's name, in the asker's own spelling."""
+
+
+class ZoneData:
+    """The content of one zone and its compiled form."""
+
+    def __init__(self, origin: str, *, negative_ttl: int = 5, hostmaster: str = "hostmaster") -> None:
+        self.origin = origin
+        self.negative_ttl = negative_ttl
+        self.serial = 0
+        self.state = LOADING
+        self._wire = wire.fold(wire.encode_name(origin))
+        self._ns = wire.encode_name(f"ns.{origin}")
+        self._rname = wire.encode_name(f"{hostmaster}.{origin}")
+        self._ns_addresses: tuple[str, ...] = ()
+        self._below: dict[bytes, int] = {}
+        """Folded name → how many owner names with data are at or below it."""
+        self._owners: dict[bytes, dict[bytes, dict[int, Answer]]] = {}
+        """Folded owner → the names it brings (itself, its SRV owners) → type → answer."""
+
+    # ------------------------------------------------------------------ changes
+
+    def start(self, addresses: tuple[str, ...] = ()) -> Delta:
+        """The apex: SOA, NS and the addresses of the NS name (this server's own)."""
+        self._ns_addresses = addresses
+        delta = Delta()
+        self._count(self._wire, 1, delta)
+        ns_data = self._address_answers(len(self._ns), addresses, APEX_TTL, rotate=False)
+        self._put(wire.fold(self._ns), {wire.fold(self._ns): ns_data}, delta)
+        body = wire.rr(_HERE, wire.NS, APEX_TTL, self._ns)
+        delta.answers[self._wire + pack("!H", wire.NS)] = pack("!HHH", 1, 0, 0) + body
+        self._soa(delta)
+        return delta
+
+    def apply(self, changes: Mapping[str, Records | None], *, serial: int) -> Delta:
+        """Replace the records of some owner names (relative to the origin); None removes one."""
+        delta = Delta()
+        for owner, records in changes.items():
+            name = wire.encode_name(f"{owner}.{self.origin}")
+            folded = wire.fold(name)
+            if folded == wire.fold(self._ns):
+                continue
+            self._put(folded, self._compile(name, records) if records is not None else {}, delta)
+        self.serial = serial
+        self._soa(delta)
+        return delta
+
+    def set_state(self, state: int) -> Delta:
+        """Say whether names that are not here are known not to exist."""
+        self.state = state
+        delta = Delta()
+        self._soa(delta)
+        return delta
+
+    def remove(self) -> Delta:
+        """Take the whole zone away."""
+        delta = Delta()
+        for folded in list(self._owners):
+            self._put(folded, {}, delta)
+        delta.names.update(dict.fromkeys(self._below, False))
+        for kind in (wire.NS, wire.SOA):
+            delta.answers[self._wire + pack("!H", kind)] = None
+        delta.zones[self._wire] = None
+        return delta
+
+    # ------------------------------------------------------------------ compiling
+
+    def _soa(self, delta: Delta) -> None:
+        rdata = wire.soa_rdata(
+            self._ns, self._rname, self.serial, (REFRESH, RETRY, EXPIRE, self.negative_ttl)
+        )
+        positive = wire.rr(_HERE, wire.SOA, APEX_TTL, rdata)
+        delta.answers[self._wire + pack("!H", wire.SOA)] = pack("!HHH", 1, 0, 0) + positive
+        negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
+        delta.zones[self._wire] = ZoneEntry(self.state, negative, self.serial, self.origin)
+
+    def _compile(self, name: bytes, records: Records) -> dict[bytes, dict[int, Answer]]:
+        """Everything one owner name brings, itself and its SRV owners."""
+        folded = wire.fold(name)
+        data = self._address_answers(len(name), records.addresses, records.ttl, rotate=records.rotate)
+        if records.texts:
+            body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
+            data[wire.TXT] = pack("!HHH", 1, 0, 0) + body
+        found = {folded: data}
+        by_protocol: dict[str, list[int]] = {}
+        for protocol, port in records.ports:
+            by_protocol.setdefault(protocol, []).append(port)
+        for protocol, ports in by_protocol.items() if records.addresses else ():
+            service = f"_{protocol}".encode("ascii", "ignore")[:63]
+            owner = bytes([len(service)]) + service + b"\x04_tcp" + name
+            if len(owner) <= wire.MAX_WIRE_NAME:
+                found[wire.fold(owner)] = {wire.SRV: self._srv(name, len(service) + 6, ports, records)}
+        return found
+
+    def _srv(self, target: bytes, prefix: int, ports: list[int], records: Records) -> bytes:
+        # The target in additional records is the tail of the question's own name.
+        tail = wire.pointer(12 + prefix)
+        answers = [
+            wire.rr(_HERE, wire.SRV, records.ttl, wire.srv_rdata(0, 100, port, target)) for port in ports
+        ]
+        extra = [wire.rr(tail, *_typed(a, records.ttl)) for a in records.addresses]
+        return pack("!HHH", len(answers), 0, len(extra)) + b"".join(answers) + b"".join(extra)
+
+    def _address_answers(
+        self, name_octets: int, addresses: tuple[str, ...], ttl: int, *, rotate: bool
+    ) -> dict[int, Answer]:
+        del name_octets
+        by_type: dict[int, list[bytes]] = {}
+        for address in addresses:
+            kind, rdata = wire.address_rdata(address)
+            by_type.setdefault(kind, []).append(wire.rr(_HERE, kind, ttl, rdata))
+        found: dict[int, Answer] = {}
+        for kind, records in by_type.items():
+            head = pack("!HHH", len(records), 0, 0)
+            if rotate and len(records) > 1:
+                step = max(1, len(records) // MAX_ROTATIONS)
+                found[kind] = [
+                    head + b"".join(records[at:] + records[:at]) for at in range(0, len(records), step)
+                ]
+            else:
+                found[kind] = head + b"".join(records)
+        return found
+
+    # ------------------------------------------------------------------ existence
+
+    def _put(self, folded: bytes, fresh: dict[bytes, dict[int, Answer]], delta: Delta) -> None:
+        held = self._owners.pop(folded, {})
+        for name in fresh.keys() - held.keys():
+            self._count(name, 1, delta)
+        for name, data in fresh.items():
+            before = held.get(name, {})
+            for kind, answer in data.items():
+                if before.get(kind) != answer:
+                    delta.answers[name + pack("!H", kind)] = answer
+            for kind in before.keys() - data.keys():
+                delta.answers[name + pack("!H", kind)] = None
+        for name in held.keys() - fresh.keys():
+            for kind in held[name]:
+                delta.answers[name + pack("!H", kind)] = None
+            self._count(name, -1, delta)
+        if fresh:
+            self._owners[folded] = fresh
+
+    def _count(self, name: bytes, by: int, delta: Delta) -> None:
+        """Count an owner name at itself and all its ancestors within the zone."""
+        while True:
+            total = self._below.get(name, 0) + by
+            if total:
+                self._below[name] = total
+            else:
+                del self._below[name]
+            if total == (1 if by > 0 else 0):
+                delta.names[name] = total > 0
+            if name == self._wire:
+                return
+            name = wire.parent(name)
+
+
+def _typed(address: str, ttl: int) -> tuple[int, int, bytes]:
+    kind, rdata = wire.address_rdata(address)
+    return kind, ttl, rdata
+
+
+__all__ = ["LOADING", "READY", "ZoneData"]
