@@ -16,7 +16,6 @@ from soadns.evidence import DECLARED, Evidence
 from soadns.model import ObjectRef, ServedPort
 from soadns.pool import Seen, next_look, observe, spots
 
-
 EPSILON = 1e-3
 """Clocks this close (seconds) to their end have ended: sums of Unix times are no finer."""
 
@@ -66,7 +65,7 @@ class State:
     no_at: float | None = None
     better: ObjectRef | None = None
     better_since: float | None = None
-    seen: Seen = Seen()  # noqa: RUF009 - frozen and empty
+    seen: Seen = Seen()
     bound: bool = False
     """Whether the name has been answered and not been removed since."""
 

@@ -218,7 +218,7 @@ class KubeApi:
             loader = KubeConfigLoader(
                 config_dict=self._read_kubeconfig(),
                 active_context=self._context or None,
-                config_base_path=os.path.dirname(os.path.abspath(self._kubeconfig)),
+                config_base_path=os.path.dirname(os.path.abspath(self._kubeconfig)),  # noqa: ASYNC240 - no I/O
             )
             await loader.load_and_set(configuration)
         except yamlfile.YamlError as error:

@@ -9,6 +9,7 @@ zones, and holds no answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 PROBE_S = 0.5
 STUCK_S = 5.0
@@ -120,7 +122,7 @@ class Supervisor:
         os.set_blocking(self._heartbeat[0], False)
         self._selector.register(self._heartbeat[0], selectors.EVENT_READ, self._hear)
         for index, (_, ours) in enumerate(sockets.probes):
-            self._selector.register(ours, selectors.EVENT_READ, lambda i=index: self._probe_answered(i))
+            self._selector.register(ours, selectors.EVENT_READ, partial(self._probe_answered, index))
 
     # ------------------------------------------------------------------ life
 
@@ -129,7 +131,7 @@ class Supervisor:
         self._install_signals()
         self._children = [_Child("control", self._control_command)]
         self._children += [
-            _Child(f"worker-{i}", lambda i=i: self._worker_command(i), probe=self._sockets.probes[i][1])
+            _Child(f"worker-{i}", partial(self._worker_command, i), probe=self._sockets.probes[i][1])
             for i in range(self.settings.workers)
         ]
         next_probe = 0.0
@@ -245,10 +247,8 @@ class Supervisor:
             if child.process is None:
                 continue
             if child.probe is not None:
-                try:
+                with contextlib.suppress(OSError):
                     child.probe.send(_PROBE)
-                except OSError:
-                    pass
             limit = STUCK_S if child.probe is not None else HUNG_S
             if child.last_sign and now - child.last_sign > limit:
                 self._log(f"event=stuck process={child.name} pid={child.process.pid} silent_s={limit:g}")

@@ -33,7 +33,7 @@ class Parsed:
     """The values of one Service's annotations; None where the text is malformed."""
 
     application: str | None = ""
-    declaration: Declaration | None = Declaration()  # noqa: RUF009 - frozen and empty
+    declaration: Declaration | None = Declaration()
     traffic: tuple[TrafficRule, ...] | None = ()
     problems: tuple[str, ...] = ()
 

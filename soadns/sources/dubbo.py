@@ -1,144 +1,269 @@
 """Dubbo's interface-level registry tree, 2.5 to 3.x: ``<root>/<interface>/<category>/<URL>``. Pure.
 
-``interface_of`` and ``child_of`` translate the interface directory's name, ``CATEGORIES`` says what to read
-below it, and ``parse`` turns one leaf into observations. The parent znode is the authority for the
-interface: the URL's own ``interface`` is missing in simplified registries and its path may be a
-context path. Tokens are noticed, never kept.
+What every dialect offers (``soadns.sources.sofa`` is the other)::
+
+    CATEGORIES                                  directories to read below an interface; the first makes it one
+    interface_of(child) -> str | None           interface named by a child of the root; None: no interface
+    child_of(interface) -> str                  the child of the root that its clients read
+    parse(registry, interface, category, leaf)  -> tuple[Provider | Override, ...], () when of no interest;
+                                                raises FormatError; the protocol tells two of one leaf apart
+
+The parent znode is the authority for the interface: the URL's own ``interface`` is missing in simplified
+registries and its path may be a context path. Tokens are noticed, never kept.
 """
 
 from __future__ import annotations
 
-from sys import intern
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
 from soadns.model import InterfaceId, Override, Provider
 from soadns.sources import providerurl
-from soadns.sources.providerurl import FormatError, ProviderUrl
+from soadns.sources.providerurl import FormatError, ProviderUrl, Settings, flag
 
 CATEGORIES = ("providers", "configurators")
-"""What is read below an interface; the first one makes a child an interface at all."""
 
 NOT_INTERFACES = frozenset({"config", "metadata", "mapping"})
-"""Siblings of interfaces in a registry root (config centre, metadata report, service name mapping)."""
+"""Siblings of interfaces in a registry root (config centre, metadata report, service name mapping).
+
+With a custom ``group`` applications are siblings too; they differ only by having no ``providers`` child.
+"""
 
 SETTINGS = frozenset(
     {
-        "timeout", "retries", "cluster", "loadbalance", "connections", "actives", "executes", "async",
-        "sent", "sticky", "mock", "validation", "cache", "merger", "payload", "tag",
+        "timeout", "retries", "cluster", "loadbalance", "connections", "actives", "executes", "async", "sent",
+        "return", "sticky", "lazy", "mock", "cache", "merger", "forks", "payload", "codec", "dubbo.tag",
+        "hash.nodes", "hash.arguments",
     }
 )  # fmt: skip
-"""Parameters of a provider URL that its callers would take over and a direct URL loses."""
+"""Parameters of a provider URL that its callers take over and a direct URL loses."""
 
-_NO_PROVIDERS = frozenset({"consumer", "empty", "override", "condition", "script", "tag", "route", "absent"})
-_MAX_INTERFACE = 1_000
+METHOD_SETTINGS = frozenset(
+    {
+        "timeout", "retries", "cluster", "loadbalance", "actives", "executes", "async", "sent", "return",
+        "sticky", "mock", "cache", "merger", "callback",
+    }
+)  # fmt: skip
+"""The same for one method: ``order.timeout``, ``listen.1.callback``."""
+
+_NOT_PROVIDERS = frozenset(
+    {"consumer", "empty", "override", "absent", "condition", "script", "tag", "route", "admin"}
+)
+_NO_TOKEN = frozenset({"", "false", "0", "null", "n/a"})
+"""Values that Dubbo takes for "no token" (ConfigUtils.isEmpty)."""
+_MAX_UNIFIED = 4
 
 
 def interface_of(child: str) -> str | None:
-    """The interface named by a child of the root, or None for nodes that are none."""
-    if child in NOT_INTERFACES or len(child) > _MAX_INTERFACE:
+    """The interface named by a child of the root, or None for nodes that are none.
+
+    A name that is no proper encoding stays as it is: it is then an interface without a possible owner name
+    and shown as one. Different children may name one interface (``A$B``, ``A%24B``): scopes are children.
+    """
+    if child in NOT_INTERFACES:
         return None
-    name = unquote_plus(child)
-    return intern(name) if name and "/" not in name else None
+    return unquote_plus(child) if "%" in child or "+" in child else child or None
 
 
 def child_of(interface: str) -> str:
-    """The child of the root that holds an interface (``URLEncoder`` of Java: ``*`` stays)."""
-    return quote_plus(interface, safe="*")
+    """The child of the root that holds an interface, as ``java.net.URLEncoder`` writes it."""
+    return quote_plus(interface, safe="*", errors="replace").replace("~", "%7E")
 
 
 def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Provider | Override, ...]:
-    """The observations in one leaf; none for leaves that are validly of no interest.
+    """The observations in one leaf.
 
-    Raises FormatError.
+    None for what is validly of no interest: a name that is no URL, a consumer, ``empty://``, a rule that
+    switches nothing off. Two for a port that serves two protocols. Raises FormatError.
     """
-    if not providerurl.is_url(leaf):
+    if category not in CATEGORIES or not providerurl.is_url(leaf):
         return ()
-    url = providerurl.parse(leaf)
+    url = providerurl.split(leaf, fragments=True)
     if category == "configurators":
-        return _override(registry, interface, url)
-    if url.scheme in _NO_PROVIDERS or url.parameters.get("category", "providers") != "providers":
+        return _overrides(registry, interface, url)
+    if url.scheme in _NOT_PROVIDERS:
         return ()
-    if url.parameters.get("side", "provider") != "provider":
-        return ()
-    providerurl.require_callable(url)
     return _providers(registry, interface, url)
 
 
+class _Offer(NamedTuple):
+    """What a query says: equal for all providers of one deployment but for their start times."""
+
+    identity: InterfaceId
+    application: str
+    serialization: tuple[str, ...]
+    enabled: bool
+    dynamic: bool
+    tls: bool
+    token: bool
+    settings: Settings
+    timestamp: int
+    unified: tuple[str, ...]
+    """Further protocols on the port, for which 3.3 writes no leaf of their own (3.2 does)."""
+
+
 def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provider, ...]:
-    parameters = url.parameters
-    path = url.path if url.path != interface else ""
-    serialization = parameters.get("prefer.serialization") or parameters.get("serialization") or ""
-    # Port unification: 3.3 writes one leaf for both protocols, 3.2 one for each.
-    protocols = [url.scheme]
-    for extra in parameters.get("ext.protocol", "").split(","):
-        extra = extra.strip().lower()
-        if extra and extra.isalnum() and extra not in protocols and len(protocols) < 4:
-            protocols.append(intern(extra))
-    identity = InterfaceId(interface, intern(parameters.get("group", "")), version_of(parameters))
-    return tuple(
-        Provider(
-            registry=registry,
-            interface=identity,
-            protocol=protocol,
-            host=url.host,
-            port=url.port,
-            application=intern(parameters.get("application", "")),
-            path=intern(path),
-            serialization=_serializations(serialization),
-            enabled=url.flag("enabled", True) and not url.flag("disabled", False),
-            dynamic=url.flag("dynamic", True),
-            tls=url.flag("ssl-enabled", False),
-            token=parameters.get("token", "") not in ("", "false"),
-            settings=providerurl.settings_of(parameters, SETTINGS),
-            timestamp=url.number("timestamp"),
+    query, token, started = url.query, "", ""
+    offer: _Offer | None
+    if url.encoded:
+        _, query = providerurl.take(query, "pid")
+        started, query = providerurl.take(query, "timestamp")
+        token, query = providerurl.take(query, "token")
+    if not url.encoded or "token%3D" in query:  # a secret must not become a key of the cache
+        offer = _read_offer(interface, query, encoded=url.encoded)
+    else:
+        offer = _known_offer(interface, query, encoded=True)
+    if offer is None:
+        return ()
+    host, port = providerurl.site(url.authority)
+    provider = Provider(
+        registry,
+        offer.identity,
+        url.scheme,
+        host,
+        port,
+        offer.application,
+        "" if url.path == interface else providerurl.plain(url.path, "path"),
+        offer.serialization,
+        offer.enabled,
+        offer.dynamic,
+        offer.tls,
+        offer.token or _is_token(token),
+        offer.settings,
+        offer.timestamp or providerurl.milliseconds(started),
+    )
+    if not offer.unified:
+        return (provider,)
+    others = (protocol for protocol in offer.unified if protocol != provider.protocol)
+    return (provider, *(replace(provider, protocol=protocol) for protocol in others))
+
+
+def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer | None:
+    """Read a query; None where it says that this is no provider. Raises FormatError."""
+    parameters = parameters_of(providerurl.decode(query) if encoded else query)
+    get = parameters.get
+    if get("side", "provider") != "provider" or get("category", "providers") != "providers":
+        return None
+    unified = providerurl.names(get("ext.protocol", "").lower())[:_MAX_UNIFIED]
+    return _Offer(
+        identity=providerurl.identity(interface, get("group", ""), _version(get("version", ""))),
+        application=providerurl.plain(get("application", ""), "application"),
+        serialization=_serializations(get("prefer.serialization", ""), get("serialization", "")),
+        enabled=flag(get("enabled"), default=True) and not flag(get("disabled"), default=False),
+        dynamic=flag(get("dynamic"), default=True),
+        tls=flag(get("ssl-enabled"), default=False),
+        token=_is_token(get("token", "")),
+        settings=_settings(parameters),
+        timestamp=providerurl.milliseconds(get("timestamp")),
+        unified=tuple(name for name in unified if name.isascii() and name.isalnum()),
+    )
+
+
+# The providers of one interface mostly come from one deployment and are read one after the other.
+_known_offer = lru_cache(maxsize=4_096)(_read_offer)
+
+
+def _is_token(text: str) -> bool:
+    return text.lower() not in _NO_TOKEN
+
+
+def _overrides(registry: str, interface: str, url: ProviderUrl) -> tuple[Override, ...]:
+    """``override://`` with ``disabled=true`` (2.6-style governance); other rules change no answer.
+
+    As AbstractConfigurator and UrlUtils.isMatch have it: a host with a port is a provider; 0.0.0.0 is every
+    provider; a host without a port is a *consumer*, and switches off nothing for others. A rule for
+    consumers, or with further conditions (``~key``), does not take a provider from everybody. Group and
+    version must be equal to the provider's, absent ones included.
+    """
+    if url.scheme != "override":
+        return ()
+    parameters = parameters_of(providerurl.decode(url.query) if url.encoded else url.query)
+    get = parameters.get
+    if not flag(get("disabled"), default=False) or not flag(get("enabled"), default=True):
+        return ()
+    if get("side", "provider") not in ("provider", "*") or any(key.startswith("~") for key in parameters):
+        return ()
+    host, port = providerurl.address(url.authority)
+    everywhere = host == "0.0.0.0"  # noqa: S104 - the wildcard of an override, nothing is bound
+    if not everywhere and not port:
+        return ()
+    application = get("application") or url.user
+    found = []
+    for place, its_port in _targets(get("providerAddresses", ""), "" if everywhere else host, port):
+        identity = providerurl.identity(interface, get("group", ""), _version(get("version", "")))
+        found.append(
+            Override(
+                registry=registry,
+                interface_name=interface,
+                host=place,
+                port=its_port,
+                application="" if application == "*" else providerurl.plain(application, "application"),
+                group=None if identity.group == "*" else identity.group,
+                version=None if identity.version == "*" else identity.version,
+            )
         )
-        for protocol in protocols
-    )
+    return tuple(found)
 
 
-def version_of(parameters: dict[str, str]) -> str:
-    """The service version; absent and ``0.0.0`` are the same."""
-    version = parameters.get("version", "")
-    return "" if version == "0.0.0" else intern(version)
+def _targets(listed: str, host: str, port: int) -> list[tuple[str, int]]:
+    """Where a rule holds: its own address, narrowed by ``providerAddresses`` (2.7 and later)."""
+    if not listed:
+        return [(host, port)]
+    found = []
+    for item in providerurl.names(listed):
+        place, its_port = providerurl.address(item.removesuffix(":*"))
+        place = "" if place == "0.0.0.0" else place  # noqa: S104 - a wildcard, as above
+        if (not host or not place or place == host) and (not port or not its_port or port == its_port):
+            found.append((place or host, its_port or port))
+    return found
 
 
-_shared: dict[str, tuple[str, ...]] = {}
+def parameters_of(query: str) -> dict[str, str]:
+    """The parameters of a query by the rules of Dubbo's URL parser.
+
+    ``&`` and ``;`` separate, the first ``=`` splits, the last of equal keys counts. ``default.x`` (2.6 and
+    earlier) stands in for an absent or empty ``x``. A key without ``=`` is its own value up to 2.7 and empty
+    in 3.x.
+    """
+    if ";" in query:
+        query = query.replace(";", "&")
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    parameters = {key: value for key, mark, value in pairs if mark}
+    if len(parameters) < len(pairs):
+        new = parameters.get("release", "").startswith("3")
+        for key, mark, _ in pairs:
+            if not mark and key:
+                parameters[key] = "" if new else key
+    if "default." in query:
+        for key, value in list(parameters.items()):
+            if key.startswith("default.") and not parameters.get(key[8:]):
+                parameters[key[8:]] = value
+    return parameters
 
 
-def _serializations(text: str) -> tuple[str, ...]:
-    if len(_shared) > 1_000:
-        _shared.clear()
-    if text not in _shared:
-        _shared[text] = tuple(intern(s.strip()) for s in text.split(",") if s.strip())[:16]
-    return _shared[text]
+def _version(text: str) -> str:
+    """Absent and ``0.0.0`` are the same (Dubbo writes the latter on the wire for the former)."""
+    return "" if text == "0.0.0" else text
 
 
-def _override(registry: str, interface: str, url: ProviderUrl) -> tuple[Override, ...]:
-    """``override://`` with ``disabled=true`` (2.6-style governance); other overrides change no answer."""
-    if url.scheme != "override" or not url.flag("disabled", False) or not url.flag("enabled", True):
-        return ()
-    parameters = url.parameters
-    # A rule for certain consumers switches the provider off for them only, not for everybody.
-    if parameters.get("side", "provider") == "consumer":
-        return ()
-    anywhere = url.host in ("0.0.0.0", "::")  # noqa: S104 - the wildcard of an override, nothing is bound
-    return (
-        Override(
-            registry=registry,
-            interface_name=interface,
-            host="" if anywhere else url.host,
-            port=url.port,
-            application=parameters.get("application", "") if not anywhere else _target(parameters),
-            group=parameters.get("group"),
-            version=version_of(parameters) if "version" in parameters else None,
-        ),
-    )
+def _serializations(preferred: str, fixed: str) -> tuple[str, ...]:
+    return providerurl.names(f"{preferred},{fixed}" if preferred and fixed else preferred or fixed)
 
 
-def _target(parameters: dict[str, str]) -> str:
-    """The provider application an ``override://0.0.0.0`` is limited to."""
-    application = parameters.get("application", "")
-    return "" if application in ("*", "any") else application
+def _settings(parameters: dict[str, str]) -> Settings:
+    found = [(key, parameters[key]) for key in SETTINGS & parameters.keys()]
+    methods: tuple[str, ...] | None = None
+    for key in parameters:
+        if "." not in key or key in SETTINGS or key.rpartition(".")[2] not in METHOD_SETTINGS:
+            continue
+        if methods is None:
+            methods = tuple(parameters.get("methods", "").split(","))
+        # Anything else with such an ending (default.timeout, my.app.timeout) belongs to no method.
+        if key.partition(".")[0] in methods or ("*" in methods and not key.startswith("default.")):
+            found.append((key, parameters[key]))
+    return providerurl.settings(found) if found else ()
 
 
-__all__ = ["CATEGORIES", "FormatError", "child_of", "interface_of", "parse"]
+__all__ = ["CATEGORIES", "FormatError", "child_of", "interface_of", "parameters_of", "parse"]

@@ -1,172 +1,289 @@
-"""Provider URLs as registries hold them: encoded znode name → scheme, host, port, path, parameters.
+"""Provider URLs as registries hold them: a znode name becomes scheme, authority, path and query.
 
-Pure. Both dialects (``dubbo``, ``sofa``) read their leaves through ``parse``; what the parameters mean is
-theirs. Follows what the frameworks' own parsers accept (Dubbo's ``URL``/``URLStrParser``, SOFARPC's
-``ProviderHelper``), so a leaf that a framework can call is read, and everything else is a
-``FormatError`` with a reason from a bounded set.
+Pure. Both dialects (``dubbo``, ``sofa``) read their leaves through ``split`` and ``site``; what the
+parameters mean is theirs. It follows what the frameworks' own parsers accept (Dubbo's ``URL`` and
+``URLStrParser``, SOFARPC's ``ProviderHelper``), so a leaf that a framework can call is read, and everything
+else is a ``FormatError`` whose reason comes from ``REASONS``: any text at all gives one or the other.
+
+A registry holds a million of these and most texts in them repeat, so hosts, ports, identities and settings
+are shared through bounded caches; credentials in a URL are cut off before anything is kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from sys import intern
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+from soadns.model import InterfaceId
+
 MAX_LEAF = 65_536
-"""Longest znode name looked at; real ones have about 1,000 characters."""
+"""Longest znode name looked at, in characters; real ones have about 1,000."""
+MAX_TEXT = 255
+"""Longest group, version, application or path."""
 MAX_SETTINGS = 64
+"""Most call settings kept of one URL (the first ones by name)."""
 MAX_SETTING = 256
+"""Longest setting kept, name and value together."""
 
 REASONS = (
-    "too-long", "no-url", "no-host", "bad-host", "no-port", "bad-port", "bad-interface", "unusable-host",
+    "too-long", "bad-encoding", "bad-url", "bad-text",
+    "no-host", "bad-host", "unusable-host", "no-port", "bad-port",
 )  # fmt: skip
-"""All reasons a leaf may be rejected for; they are metric labels."""
+"""All reasons for which a leaf is rejected; they are metric labels."""
+
+Settings = tuple[tuple[str, str], ...]
 
 
 class FormatError(ValueError):
-    """A leaf of a registry that can not be understood.
+    """A leaf of a registry that can not be understood, or must not be believed.
 
-    ``reason`` is one of ``REASONS``; ``detail`` says what is wrong and what to do, for people.
+    ``reason`` is one of ``REASONS``; ``detail`` says what is wrong and what to do, for people, in at most 300
+    characters, and never contains a parameter's value (tokens are among them).
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail[:300]
+        super().__init__(f"{reason}: {self.detail}")
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderUrl:
-    """A decoded URL. ``host`` is an IP in normal form or a lower-case name; ``port`` 0 when absent."""
+class ProviderUrl(NamedTuple):
+    """The parts of a URL, none of them interpreted yet."""
 
     scheme: str
-    host: str
-    port: int
+    """Lower case."""
+    user: str
+    """User name before ``@``; the password is gone."""
+    authority: str
+    """Host and port as written, for ``site`` or ``address``."""
     path: str
-    parameters: dict[str, str]
+    """Without its leading slash."""
+    query: str
+    encoded: bool
+    """Whether ``query`` is still form-encoded (the others never are): most queries are known already."""
 
-    def flag(self, key: str, default: bool) -> bool:
-        """A boolean parameter; anything but true/false is the default."""
-        text = self.parameters.get(key, "").strip().lower()
-        return text == "true" if text in ("true", "false") else default
 
-    def number(self, key: str) -> int:
-        """A non-negative integer parameter, 0 when absent or no number."""
-        text = self.parameters.get(key, "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+# --------------------------------------------------------------------------- decoding
+
+_MARK = re.compile(r"%3[aA]%2[fF]%2[fF]|://")
+_BROKEN_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+# What nearly every leaf consists of. None of the results is a hex digit or a percent sign, so replacing them
+# one after the other can not form an escape that was not there: a text is decoded exactly once.
+_USUAL = (
+    ("%3D", "="), ("%26", "&"), ("%2C", ","), ("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%24", "$"),
+    ("%5B", "["), ("%5D", "]"),
+)  # fmt: skip
 
 
 def is_url(leaf: str) -> bool:
-    """Whether a child's name is an encoded (or, for people's files, a plain) URL at all."""
-    return "%3A%2F%2F" in leaf or "%3a%2f%2f" in leaf or "://" in leaf
+    """Whether a child's name is a URL at all, encoded or (in people's files) plain; Dubbo skips others."""
+    return "%3A%2F%2F" in leaf or _MARK.search(leaf) is not None
 
 
-def parse(leaf: str) -> ProviderUrl:
-    """Decode one leaf. Raises FormatError."""
+def decode(text: str) -> str:
+    """Undo the form encoding, once.
+
+    Octets that are no UTF-8 become U+FFFD, as in Java. Raises FormatError (``bad-encoding``).
+    """
+    plain_text = text.replace("+", " ")
+    for code, char in _USUAL:
+        plain_text = plain_text.replace(code, char)
+    if "%" not in plain_text:
+        return plain_text
+    broken = _BROKEN_ESCAPE.search(text)
+    if broken is not None:
+        raise FormatError(
+            "bad-encoding",
+            f"{_show(text[broken.start() : broken.start() + 3])} is no escape: the name must be URL-encoded "
+            "once, as java.net.URLEncoder does",
+        )
+    return unquote_plus(text)
+
+
+def split(leaf: str, *, fragments: bool) -> ProviderUrl:
+    """Take a URL apart, encoded once or (it contains ``://``) plain.
+
+    ``fragments``: text after ``#`` is dropped (Dubbo); otherwise it is an ordinary character (SOFARPC).
+    Raises FormatError (``too-long``, ``bad-encoding``, ``bad-url``).
+    """
     if len(leaf) > MAX_LEAF:
-        raise FormatError("too-long", f"{len(leaf)} characters; at most {MAX_LEAF} are read")
-    # Decoded once: values were not encoded on their own, and what was stays encoded for the application.
-    text = leaf if "://" in leaf else unquote_plus(leaf)
-    scheme, mark, rest = text.partition("://")
-    if not mark or not scheme.isascii() or not scheme.replace("-", "").replace("+", "").isalnum():
-        raise FormatError("no-url", f"{text[:80]!r} has no scheme; expected protocol://host:port/path?...")
-    rest = rest.partition("#")[0]
-    before, _, query = rest.partition("?")
-    authority, _, path = before.partition("/")
-    host, port = split_authority(authority.rpartition("@")[2])
-    return ProviderUrl(intern(scheme.lower()), host, port, path.strip("/"), _parameters(query))
+        raise FormatError("too-long", f"the name has {len(leaf)} characters; at most {MAX_LEAF} are read")
+    if "?" in leaf or "://" in leaf or "%3f" in leaf or (fragments and ("#" in leaf or "%23" in leaf)):
+        encoded = False
+        text = leaf if "://" in leaf else decode(leaf)
+        if fragments:
+            text = text.partition("#")[0]
+        head, _, query = text.partition("?")
+    else:
+        encoded = True
+        head, _, query = leaf.partition("%3F")
+        head = decode(head)
+    scheme, mark, rest = head.partition("://")
+    if not mark:
+        raise FormatError("bad-url", "there is no '://'; expected protocol://host:port/path?key=value&...")
+    place, _, path = rest.partition("/")
+    user, at, place = place.rpartition("@")
+    return ProviderUrl(_scheme(scheme), user.partition(":")[0] if at else "", place, path, query, encoded)
 
 
-def _parameters(query: str) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    defaults: dict[str, str] = {}
-    for pair in query.replace(";", "&").split("&"):
-        key, _, value = pair.partition("=")
-        if not key:
-            continue
-        if key.startswith("default."):
-            defaults[key[8:]] = value
-        parameters[key] = value
-    for key, value in defaults.items():
-        parameters.setdefault(key, value)
-    return parameters
+def take(query: str, key: str) -> tuple[str, str]:
+    """The first value of a key that is not the first one of an encoded query, and the query without it."""
+    before, mark, after = query.partition(f"%26{key}%3D")
+    if not mark:
+        return "", query
+    value, mark, rest = after.partition("%26")
+    return value, before + mark + rest
 
 
-def split_authority(authority: str) -> tuple[str, int]:
-    """Host and port of ``host:port``; IPv6 with or without brackets (then the last colon splits)."""
+@lru_cache(maxsize=256)
+def _scheme(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_-]{0,31}", text):
+        raise FormatError(
+            "bad-url", f"{_show(text)} is no protocol name; expected e.g. dubbo://host:port/..."
+        )
+    return intern(text.lower())
+
+
+# --------------------------------------------------------------------------- host and port
+
+
+@lru_cache(maxsize=65_536)
+def site(authority: str) -> tuple[str, int]:
+    """Host and port of a provider. Raises FormatError where nobody else could dial them.
+
+    Unspecified, loopback, link-local and multicast addresses are rejected (``unusable-host``): each machine
+    would reach something else by them, so an answer made of one is wrong, and no EndpointSlice may
+    hold one (Kubernetes refuses them), so they are no evidence either.
+    """
+    host, port = address(authority)
+    if not port:
+        raise FormatError("no-port", f"{_show(authority)} has no port; a provider must register host:port")
+    if not _reachable(host):
+        raise FormatError(
+            "unusable-host",
+            f"{host} means another machine to every caller; make the provider register an address of its own "
+            "(DUBBO_IP_TO_REGISTRY or protocol host=, SOFARPC virtualHost)",
+        )
+    return host, port
+
+
+def address(authority: str) -> tuple[str, int]:
+    """Host and port (0 when absent) of ``host[:port]``; host ``''`` is an error.
+
+    IPv6 comes with or without brackets; without, the last colon splits. A ``%scope`` means something only on
+    the machine that wrote it and is dropped. Raises FormatError.
+    """
     if authority.startswith("["):
         host, mark, rest = authority[1:].partition("]")
-        if not mark:
-            raise FormatError("bad-host", f"{authority[:80]!r} has an opening bracket only")
-        port_text = rest.removeprefix(":")
+        if not mark or (rest and not rest.startswith(":")):
+            raise FormatError("bad-host", f"{_show(authority)}: expected [IPv6 address]:port")
+        port = rest[1:]
     else:
-        host, _, port_text = authority.rpartition(":")
-        if not host:
-            host, port_text = authority, ""
+        host, mark, port = authority.rpartition(":")
+        if not mark:
+            host, port = authority, ""
     host = host.partition("%")[0]
     if not host:
-        raise FormatError("no-host", "the URL has no host")
-    return normal_host(host), _port(port_text)
+        raise FormatError("no-host", "there is no host; expected protocol://host:port/...")
+    return _host(host), _port(port)
 
 
 def _port(text: str) -> int:
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536):
-        raise FormatError("bad-port", f"{text[:20]!r} is no port (1 to 65535)")
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 65_536):
+        raise FormatError("bad-port", f"{_show(text)} is no port; expected 1 to 65535")
     return int(text)
 
 
-def normal_host(host: str) -> str:
-    """An IP in the form of ``ipaddress``, or a lower-case host name. Raises FormatError."""
+_HOST_NAME = re.compile(r"(?!.*?(?:^|\.)[0-9]+$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.(?!$)|$))+")
+
+
+def _host(text: str) -> str:
+    """An IP in the form of ``ipaddress`` (mapped IPv4 unwrapped), or a lower-case host name."""
     try:
-        address = ip_address(host)
+        found = ip_address(text)
     except ValueError:
-        if ":" in host:
-            raise FormatError("bad-host", f"{host[:80]!r} is no IPv6 address") from None
-        name = host.rstrip(".").lower()
-        plain = name.replace(".", "").replace("-", "").replace("_", "")
-        if not name or len(name) > 253 or not (plain.isascii() and plain.isalnum()):
-            raise FormatError("bad-host", f"{host[:80]!r} is neither an IP address nor a host name") from None
+        name = text.lower().removesuffix(".")
+        if len(name) > 253 or not _HOST_NAME.fullmatch(name):
+            raise FormatError("bad-host", f"{_show(text)} is neither an IP address nor a host name") from None
         return intern(name)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return intern(str(address))
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return intern(str(found))
 
 
-def require_callable(url: ProviderUrl) -> None:
-    """Reject what no caller elsewhere can reach: an answer with such an address would be wrong."""
-    if not url.port:
-        raise FormatError("no-port", "a provider URL must carry its port")
+def _reachable(host: str) -> bool:
     try:
-        address = ip_address(url.host)
+        found = ip_address(host)
     except ValueError:
-        if url.host == "localhost":
-            raise FormatError("unusable-host", "localhost means the provider's own machine") from None
-        return
-    if address.is_unspecified or address.is_loopback or address.is_link_local or address.is_multicast:
-        raise FormatError(
-            "unusable-host",
-            f"{url.host} can not be reached from other machines; set the address the provider registers "
-            "(DUBBO_IP_TO_REGISTRY, or virtualHost for SOFARPC)",
-        )
+        return host != "localhost" and not host.endswith(".localhost")
+    if isinstance(found, IPv4Address) and (found.packed[0] == 0 or found.packed[0] >= 224):
+        return False  # "this network" (RFC 1122 3.2.1.3), multicast, reserved and broadcast
+    return not (found.is_unspecified or found.is_loopback or found.is_link_local or found.is_multicast)
 
 
-_intern_settings: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
+# --------------------------------------------------------------------------- values of parameters
 
 
-def settings_of(parameters: dict[str, str], names: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """The call settings among the parameters, per-method ones included, sorted and shared in memory."""
-    found = tuple(
-        sorted(
-            (intern(key), intern(value))
-            for key, value in parameters.items()
-            if key.rpartition(".")[2] in names
-            and not key.startswith("default.")
-            and len(key) + len(value) <= MAX_SETTING
-        )[:MAX_SETTINGS]
-    )
-    if len(_intern_settings) > 100_000:
-        _intern_settings.clear()
-    return _intern_settings.setdefault(found, found)
+@lru_cache(maxsize=131_072)
+def identity(interface: str, group: str, version: str) -> InterfaceId:
+    """The InterfaceId of a URL, one object for all providers of it. Raises FormatError (``bad-text``...)."""
+    for what, text in (("group", group), ("version", version)):
+        plain(text, what)
+        if "\ufffd" in text:
+            raise FormatError("bad-text", f"the {what} is not UTF-8: two that differ could look alike")
+    return InterfaceId(intern(interface), intern(group), intern(version))
+
+
+@lru_cache(maxsize=65_536)
+def plain(text: str, what: str) -> str:
+    """The text, shared, if it is short and printable. Raises FormatError naming ``what``."""
+    if len(text) > MAX_TEXT:
+        raise FormatError("too-long", f"the {what} has {len(text)} characters; at most {MAX_TEXT} are read")
+    if not text.isprintable():
+        raise FormatError("bad-text", f"the {what} contains a character that can not be printed")
+    return intern(text)
+
+
+def flag(text: str | None, *, default: bool) -> bool:
+    """A boolean parameter as Java reads it: absent or empty is the default, only "true" is true."""
+    return text.lower() == "true" if text else default
+
+
+def milliseconds(text: str | None) -> int:
+    """A non-negative number of milliseconds; 0 when absent or no number."""
+    return int(text) if text and len(text) < 16 and text.isascii() and text.isdigit() else 0
+
+
+@lru_cache(maxsize=1_024)
+def names(text: str) -> tuple[str, ...]:
+    """A comma list as a tuple without blanks and repetitions, at most 16 items; too long a text is none."""
+    if len(text) > MAX_TEXT:
+        return ()
+    items = (item.strip() for item in text.split(","))
+    return tuple(intern(item) for item in dict.fromkeys(items) if item)[:16]
+
+
+def settings(found: list[tuple[str, str]]) -> Settings:
+    """Call settings sorted, bounded (``MAX_SETTINGS``, ``MAX_SETTING``) and shared with equal ones."""
+    kept = [(key, value) for key, value in found if value and len(key) + len(value) <= MAX_SETTING]
+    return _shared(tuple(sorted(kept)[:MAX_SETTINGS])) if kept else ()
+
+
+@lru_cache(maxsize=65_536)
+def _shared(pairs: Settings) -> Settings:
+    return tuple(_pair(*pair) for pair in pairs)
+
+
+@lru_cache(maxsize=65_536)
+def _pair(key: str, value: str) -> tuple[str, str]:
+    return (intern(key), intern(value))
+
+
+def _show(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:60] + "...")

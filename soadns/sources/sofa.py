@@ -1,28 +1,31 @@
 """SOFARPC's registry tree: ``<root>/<interface>/providers/<URL>``. Pure.
 
-The same four names as ``soadns.sources.dubbo``. The directory of an interface is its raw name. The
-URL's ``version=1.0`` is a constant of the Java framework and never part of the identity; ``uniqueId`` is,
-as the group. Node.js providers differ in what they leave empty, not in how they are read.
+Offers the same names as ``soadns.sources.dubbo``. The directory of an interface is its raw name and the
+authority for it: Node.js encodes the URL's own ``interface`` twice. The URL's ``version=1.0`` is a constant
+of the Java framework and never part of the identity; ``uniqueId`` is, as the group. Configurations and
+overrides are read by nobody. ``dynamic=false`` only asks for a start offline: SOFARPC's consumers call such a
+provider all the same, and its node is as ephemeral as others (``createEphemeral=false`` is not in the URL).
 """
 
 from __future__ import annotations
 
-from sys import intern
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
 
 from soadns.model import InterfaceId, Override, Provider
 from soadns.sources import providerurl
-from soadns.sources.providerurl import FormatError
+from soadns.sources.providerurl import FormatError, Settings, flag
 
 CATEGORIES = ("providers",)
 
-SETTINGS = frozenset({"timeout", "retries", "concurrents", "invokeType", "connections"})
-
-_MAX_INTERFACE = 1_000
+SETTINGS = frozenset({"timeout", "retries", "concurrents", "connections", "invokeType"})
+"""Parameters of a provider URL that its callers take over and a direct URL loses."""
 
 
 def interface_of(child: str) -> str | None:
     """The interface named by a child of the root: its raw name."""
-    return intern(child) if child and len(child) <= _MAX_INTERFACE else None
+    return child or None
 
 
 def child_of(interface: str) -> str:
@@ -31,31 +34,81 @@ def child_of(interface: str) -> str:
 
 
 def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Provider | Override, ...]:
-    """The Provider in one leaf; none for leaves that are no URL. Raises FormatError."""
-    if category != "providers" or not providerurl.is_url(leaf):
+    """The Provider in one leaf; none for names that are no URL or no provider. Raises FormatError."""
+    if category not in CATEGORIES or not providerurl.is_url(leaf):
         return ()
-    url = providerurl.parse(leaf)
-    providerurl.require_callable(url)
-    parameters = url.parameters
-    unique = parameters.get("uniqueId", "")
-    serialization = parameters.get("serialization", "")
+    url = providerurl.split(leaf, fragments=False)
+    if url.scheme in ("consumer", "override"):
+        return ()
+    query, started = url.query, ""
+    if url.encoded:
+        _, query = providerurl.take(query, "pid")
+        _, query = providerurl.take(query, "id")
+        started, query = providerurl.take(query, "startTime")
+        offer = _known_offer(interface, query, encoded=True)
+    else:
+        offer = _read_offer(interface, query, encoded=False)
+    host, port = providerurl.site(url.authority)
     return (
         Provider(
-            registry=registry,
-            interface=InterfaceId(interface, intern(unique), ""),
-            protocol=url.scheme,
-            host=url.host,
-            port=url.port,
-            application=intern(parameters.get("appName", "")),
-            path=intern(url.path),
-            serialization=(intern(serialization),) if serialization else (),
-            # dynamic=false is a provider that starts offline: nobody may call it yet.
-            enabled=url.flag("dynamic", True) and not url.flag("disabled", False),
-            dynamic=True,
-            settings=providerurl.settings_of(parameters, SETTINGS),
-            timestamp=url.number("startTime"),
+            registry,
+            offer.identity,
+            url.scheme,
+            host,
+            port,
+            offer.application,
+            providerurl.plain(url.path.strip("/"), "path"),
+            offer.serialization,
+            offer.enabled,
+            True,
+            False,
+            False,
+            offer.settings,
+            offer.timestamp or providerurl.milliseconds(started),
         ),
     )
 
 
-__all__ = ["CATEGORIES", "FormatError", "child_of", "interface_of", "parse"]
+class _Offer(NamedTuple):
+    """What a query says: equal for all providers of one deployment but for their start times."""
+
+    identity: InterfaceId
+    application: str
+    serialization: tuple[str, ...]
+    enabled: bool
+    settings: Settings
+    timestamp: int
+
+
+def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer:
+    """Read a query. Raises FormatError."""
+    parameters = parameters_of(providerurl.decode(query) if encoded else query)
+    get = parameters.get
+    found = [(key, parameters[key]) for key in SETTINGS & parameters.keys() if parameters[key] != "0"]
+    return _Offer(
+        identity=providerurl.identity(interface, get("uniqueId", ""), ""),
+        application=providerurl.plain(get("appName", ""), "appName"),
+        serialization=providerurl.names(get("serialization", "")),
+        enabled=flag(get("enabled"), default=True) and not flag(get("disabled"), default=False),
+        settings=providerurl.settings(found),
+        timestamp=providerurl.milliseconds(get("startTime")),
+    )
+
+
+# The providers of one interface mostly come from one deployment and are read one after the other.
+_known_offer = lru_cache(maxsize=4_096)(_read_offer)
+
+
+def parameters_of(query: str) -> dict[str, str]:
+    """The parameters of a query: ``&`` separates, the first ``=`` splits, the last of equal keys counts.
+
+    Node.js escapes each value once more by itself and writes ``undefined`` for what it does not know.
+    """
+    parameters = {key: value for key, _, value in (pair.partition("=") for pair in query.split("&"))}
+    if parameters.get("language") == "nodejs":
+        for key, value in parameters.items():
+            parameters[key] = "" if value == "undefined" else unquote(value)
+    return parameters
+
+
+__all__ = ["CATEGORIES", "FormatError", "child_of", "interface_of", "parameters_of", "parse"]

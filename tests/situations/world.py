@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from soadns.bind import Rules
 from soadns.answers import Clusters
+from soadns.bind import Rules
 from soadns.estate import Estate
 from soadns.model import (
     Declaration,

@@ -1,0 +1,451 @@
+"""The configuration file: its keys, their defaults (the only home of defaults) and what can not work.
+
+One YAML file becomes one frozen ``Config``; everything wrong with it is reported at once, by path. Secrets
+stand in files or the environment, never in this file's values. Conversion into the settings of sources,
+zones and processes is ``soadns.app``'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from soadns import yamlfile
+from soadns.schema import Duration, Problem, convert, plain, reference, setting
+
+DEFAULT_PATH = "/etc/soadns/soadns.yaml"
+
+
+class ConfigError(Exception):
+    """A configuration that can not be used; ``problems`` holds everything that is wrong."""
+
+    def __init__(self, where: str, problems: list[Problem]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{where}: {len(problems)} problem(s)\n{lines}")
+
+
+def _one_of(*names: str):  # type: ignore[no-untyped-def]
+    def check(value: str) -> str | None:
+        return None if value in names else f"{value!r} is not one of {', '.join(names)}"
+
+    return check
+
+
+def _between(low: float, high: float):  # type: ignore[no-untyped-def]
+    def check(value: float) -> str | None:
+        return None if low <= value <= high else f"{value:g} is not between {low:g} and {high:g}"
+
+    return check
+
+
+def _address(value: str) -> str | None:
+    if value and parse_address(value) is None:
+        return f"{value!r} is no address:port"
+    return None
+
+
+def _addresses(values: tuple[str, ...]) -> str | None:
+    return next((wrong for value in values if (wrong := _address(value))), None)
+
+
+def _networks(values: tuple[str, ...]) -> str | None:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            return f"{value!r} is no network"
+    return None
+
+
+def _zone_name(value: str) -> str | None:
+    labels = value.removesuffix(".").split(".")
+    if not all(0 < len(label) < 64 for label in labels) or len(value) > 200:
+        return f"{value!r} is no zone name"
+    return None
+
+
+def _selector(value: str) -> str | None:
+    parts = [part for part in value.split(",") if part]
+    if any(part.count("=") != 1 for part in parts):
+        return f"{value!r} is no list of label=value"
+    return None
+
+
+def parse_address(text: str) -> tuple[str, int] | None:
+    """(IP, port) of ``10.0.0.1:53``, ``[::1]:53`` or ``:53`` (all IPv4 addresses)."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"  # noqa: S104 - what the operator wrote
+    try:
+        ip_address(host)
+    except ValueError:
+        return None
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        return None
+    return host, int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimConfig:
+    """A name prefix that belongs to one namespace."""
+
+    prefix: str = setting("Pattern of interface names, `*` for any text.", example="com.alipay.pay.*")
+    namespace: str = setting("Namespace whose declarations may take such names.", example="pay")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneConfig:
+    """A DNS zone and what feeds it."""
+
+    name: str = setting("The zone's name.", example="rpc.cluster.local", check=_zone_name)
+    registries: tuple[str, ...] = setting(
+        "Names of `zookeeper` and `static` entries whose providers it sees; empty: all.", default=()
+    )
+    cluster: str = setting("Its home cluster, whose ClusterIPs it answers; empty: the first one.", default="")
+    clusters: tuple[str, ...] = setting(
+        "Further clusters, answered by their home twin or load balancer.", default=()
+    )
+    namespaces: tuple[str, ...] = setting("Namespaces whose Services it sees; empty: all.", default=())
+    selector: str = setting(
+        "Labels its Services must carry.", default="", example="team=pay", check=_selector
+    )
+    ttl: int = setting(
+        "TTL in seconds of answers with a ClusterIP.", default=30, example="30", check=_between(0, 86_400)
+    )
+    provider_ttl: int = setting(
+        "TTL in seconds of answers with provider or pod addresses.", default=5, check=_between(0, 86_400)
+    )
+    negative_ttl: int = setting("TTL in seconds of negative answers.", default=5, check=_between(0, 3_600))
+    unmapped: str = setting(
+        "What a name without a Service answers: `providers` (their own addresses) or `nxdomain`.",
+        default="providers",
+        check=_one_of("providers", "nxdomain"),
+    )
+    claims: tuple[ClaimConfig, ...] = setting("Name prefixes that belong to namespaces.", default=())
+
+
+@dataclass(frozen=True, slots=True)
+class RootConfig:
+    """One registry tree of an ensemble."""
+
+    path: str = setting(
+        "The znode that holds the interfaces.",
+        default="/dubbo",
+        example="/dubbo",
+        check=lambda v: (
+            None if v.startswith("/") and (v == "/" or not v.endswith("/")) else "must begin with /"
+        ),
+    )
+    dialect: str = setting("`dubbo` or `sofa`.", default="dubbo", check=_one_of("dubbo", "sofa"))
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Credentials of an ensemble."""
+
+    scheme: str = setting("ZooKeeper's auth scheme.", default="digest")
+    credentials_file: str = setting("File that holds `user:password`.", default="", example="/etc/soadns/zk")
+    credentials_env: str = setting("Environment variable that holds `user:password`.", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """TLS towards an ensemble."""
+
+    enabled: bool = setting("Speak TLS.", default=False)
+    ca: str = setting("File of CA certificates.", default="")
+    cert: str = setting("File of the client certificate.", default="")
+    key: str = setting("File of the client key.", default="")
+    key_password_file: str = setting("File of the key's password.", default="")
+    check_hostname: bool = setting("Check the server's name against its certificate.", default=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperConfig:
+    """A ZooKeeper ensemble that holds registries."""
+
+    hosts: str = setting("Connect string, with chroot if there is one.", example="zk1:2181,zk2:2181/chroot")
+    name: str = setting("Its name here.", default="main")
+    roots: tuple[RootConfig, ...] = setting("The registry trees to read.", factory=lambda: (RootConfig(),))
+    networks: tuple[str, ...] = setting(
+        "Networks in which its providers' addresses may match endpoints; empty: all.",
+        default=(),
+        example="10.0.0.0/8",
+        check=_networks,
+    )
+    required: bool = setting("Whether zones wait for it before they answer.", default=True)
+    auth: AuthConfig = setting("Credentials.", factory=AuthConfig)
+    tls: TlsConfig = setting("TLS.", factory=TlsConfig)
+    read_only: bool = setting("Accept servers in read-only mode.", default=False)
+    max_in_flight: int = setting("Most reads under way at once.", default=64, check=_between(1, 1_000))
+    session_timeout: Duration = setting("Session timeout asked for.", default=Duration(10))
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesConfig:
+    """A Kubernetes cluster."""
+
+    name: str = setting("Its name here.", default="home")
+    kubeconfig: str = setting("kubeconfig file; empty: the pod's service account.", default="")
+    context: str = setting("Context of the kubeconfig; empty: its current one.", default="")
+    domain: str = setting("The cluster's DNS domain, for Istio hosts.", default="cluster.local")
+    namespaces: tuple[str, ...] = setting("Namespaces to read; empty: all (needs a ClusterRole).", default=())
+    selector: str = setting("Label selector on Services.", default="")
+    nodes: str = setting(
+        "Read Nodes (evidence by nodePort): `auto` (if permitted), `always`, `never`.",
+        default="auto",
+        check=_one_of("auto", "always", "never"),
+    )
+    networks: tuple[str, ...] = setting(
+        "Networks of its pods; empty: all.", default=(), example="10.244.0.0/16", check=_networks
+    )
+    flat: bool = setting("Its pods can be reached from the home cluster.", default=False)
+    required: bool = setting("Whether zones wait for it before they answer.", default=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """Files and folders of manifests and provider URLs."""
+
+    paths: tuple[str, ...] = setting("Files and folders, re-read on change.", example="/etc/soadns/static")
+    name: str = setting("Its name here.", default="static")
+    cluster: str = setting("Cluster name given to its Services.", default="home")
+    required: bool = setting("Whether zones wait for it before they answer.", default=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BindingConfig:
+    """Clocks and shares of binding."""
+
+    linger: Duration = setting("How long a name outlives its evidence.", default=Duration(600))
+    settle: Duration = setting(
+        "Quiet time before an address counts against an interface.", default=Duration(5)
+    )
+    recreate_grace: Duration = setting(
+        "How long a deleted Service's ClusterIP is answered.", default=Duration(10)
+    )
+    unready: Duration = setting("How long an empty, unready Service is waited for.", default=Duration(60))
+    stale: Duration = setting(
+        "How long an older application at a reused address is not used.", default=Duration(60)
+    )
+    board_share: float = setting(
+        "Share of an interface's providers a Service must hold to take it from the old world.",
+        default=0.5,
+        check=_between(0, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GuardConfig:
+    """The brake on mass removals."""
+
+    share: float = setting(
+        "Share of a source's names that may vanish together.", default=0.2, check=_between(0, 1)
+    )
+    minimum: int = setting("Number of names below which nothing is held.", default=20, check=_between(1, 1e9))
+    release_after: Duration | None = setting(
+        "Let held removals happen after this time; none: never.", default=None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NameserverConfig:
+    """The DNS server."""
+
+    listen: tuple[str, ...] = setting(
+        "Addresses for UDP and TCP.", default=("127.0.0.1:5353",), example="0.0.0.0:1053", check=_addresses
+    )
+    workers: int = setting("Worker processes.", default=1, check=_between(1, 64))
+    udp_size: int = setting("Largest UDP reply in octets.", default=1232, check=_between(512, 4_096))
+    identity: str = setting("What NSID and id.server answer; empty: nothing.", default="")
+    lameduck: Duration = setting("How long to go on answering after SIGTERM.", default=Duration(0))
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The HTTP listeners."""
+
+    listen: str = setting(
+        "Address of the API, with probes and metrics.", default="127.0.0.1:8053", check=_address
+    )
+    probes: str = setting(
+        "A further address for /readyz and /metrics only.", default="", example="0.0.0.0:8054", check=_address
+    )
+    livez: str = setting(
+        "Address of the supervisor's own /livez.", default="", example="0.0.0.0:8055", check=_address
+    )
+    token_file: str = setting("File of the bearer token that the API asks for.", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class StateConfig:
+    """What survives a restart."""
+
+    directory: str = setting(
+        "Folder of the snapshot; empty: none is kept.", default="", example="/var/lib/soadns"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Logging."""
+
+    level: str = setting("`debug`, `info`, `warning` or `error`.", default="info",
+                     check=_one_of("debug", "info", "warning", "error"))  # fmt: skip
+    format: str = setting("`keyvalue` or `json`.", default="keyvalue", check=_one_of("keyvalue", "json"))
+
+
+def _default_zones() -> tuple[ZoneConfig, ...]:
+    return (ZoneConfig(name="rpc.cluster.local"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration."""
+
+    zones: tuple[ZoneConfig, ...] = setting("DNS zones.", factory=_default_zones)
+    zookeeper: tuple[ZooKeeperConfig, ...] = setting("ZooKeeper ensembles.", default=())
+    kubernetes: tuple[KubernetesConfig, ...] = setting("Kubernetes clusters.", default=())
+    static: tuple[StaticConfig, ...] = setting("Files as a source.", default=())
+    binding: BindingConfig = setting("How names are bound.", factory=BindingConfig)
+    guard: GuardConfig = setting("The brake on mass removals.", factory=GuardConfig)
+    nameserver: NameserverConfig = setting("The DNS server.", factory=NameserverConfig)
+    http: HttpConfig = setting("The HTTP API.", factory=HttpConfig)
+    state: StateConfig = setting("What survives a restart.", factory=StateConfig)
+    log: LogConfig = setting("Logging.", factory=LogConfig)
+
+    @property
+    def cluster_names(self) -> tuple[str, ...]:
+        """Names of all clusters, in order."""
+        names = [k.name for k in self.kubernetes] + [s.cluster for s in self.static]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def registry_names(self) -> tuple[str, ...]:
+        """Names a zone may list as registries."""
+        return tuple([z.name for z in self.zookeeper] + [s.name for s in self.static])
+
+
+def load(path: str | Path) -> Config:
+    """The configuration of a file. Raises ConfigError."""
+    where = str(path)
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(where, [Problem("", f"can not be read: {error.strerror}")]) from None
+    return parse(text, where=where)
+
+
+def parse(text: bytes | str, *, where: str) -> Config:
+    """The configuration of a file's text. Raises ConfigError."""
+    try:
+        documents = yamlfile.load_all(text, where=where)
+    except yamlfile.YamlError as error:
+        raise ConfigError(where, [Problem(f"line {error.line}", error.problem)]) from None
+    if len(documents) > 1:
+        raise ConfigError(where, [Problem("", "one YAML document is expected")])
+    problems: list[Problem] = []
+    config = convert(documents[0] if documents else {}, Config, "", problems)
+    if config is not None:
+        problems += checks(config)
+    if problems or config is None:
+        raise ConfigError(where, problems)
+    return config
+
+
+def checks(config: Config) -> Iterator[Problem]:
+    """What each key allows but together can not work."""
+    if not (config.zookeeper or config.kubernetes or config.static):
+        yield Problem("", "no source: set zookeeper, kubernetes or static", "zookeeper: [{hosts: zk1:2181}]")
+    if not config.zones:
+        yield Problem("zones", "at least one zone is needed", "zones: [{name: rpc.cluster.local}]")
+    for section in ("zones", "zookeeper", "kubernetes", "static"):
+        names = [item.name for item in getattr(config, section)]
+        for index, name in enumerate(names):
+            if name.lower() in [n.lower() for n in names[:index]]:
+                yield Problem(f"{section}[{index}].name", f"{name!r} is used twice")
+    yield from _references(config)
+    for index, ensemble in enumerate(config.zookeeper):
+        if not ensemble.hosts.partition("/")[0].strip():
+            yield Problem(f"zookeeper[{index}].hosts", "no host", "zk1:2181,zk2:2181/chroot")
+        if not ensemble.roots:
+            yield Problem(f"zookeeper[{index}].roots", "at least one root is needed", "[{path: /dubbo}]")
+        auth = ensemble.auth
+        if auth.credentials_file and auth.credentials_env:
+            yield Problem(f"zookeeper[{index}].auth", "set credentialsFile or credentialsEnv, not both")
+        if auth.credentials_env and auth.credentials_env not in os.environ:
+            yield Problem(
+                f"zookeeper[{index}].auth.credentialsEnv", f"{auth.credentials_env} is not in the environment"
+            )
+    listeners = {
+        "http.listen": config.http.listen,
+        "http.probes": config.http.probes,
+        "http.livez": config.http.livez,
+    }
+    seen: dict[str, str] = {}
+    for name, address in listeners.items():
+        if address and not address.endswith(":0") and address in seen:
+            yield Problem(name, f"{address} is {seen[address]} already")
+        seen[address] = name
+
+
+def _references(config: Config) -> Iterator[Problem]:
+    for index, zone in enumerate(config.zones):
+        path = f"zones[{index}]"
+        for name in zone.registries:
+            if name not in config.registry_names:
+                yield Problem(
+                    f"{path}.registries",
+                    f"{name!r} is no zookeeper or static entry",
+                    _list(config.registry_names),
+                )
+        for name in (zone.cluster, *zone.clusters):
+            if name and name not in config.cluster_names:
+                yield Problem(f"{path}.cluster", f"{name!r} is no cluster", _list(config.cluster_names))
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "(there is none)"
+
+
+def shrinkage(old: Config, new: Config) -> list[str]:
+    """What a new configuration would take away: sources, zones, and what zones see. One phrase each."""
+    lost = []
+    for section, word in (("zookeeper", "ensemble"), ("kubernetes", "cluster"), ("static", "static source")):
+        after = {item.name for item in getattr(new, section)}
+        lost += [f"{word} {i.name}" for i in getattr(old, section) if i.name not in after]
+    for before in old.zookeeper:
+        twin = next((z for z in new.zookeeper if z.name == before.name), None)
+        if twin is not None:
+            lost += [f"root {r.path} of {before.name}" for r in before.roots if r not in twin.roots]
+    zones = {zone.name: zone for zone in new.zones}
+    for zone in old.zones:
+        twin_zone = zones.get(zone.name)
+        if twin_zone is None:
+            lost.append(f"zone {zone.name}")
+            continue
+        if twin_zone.namespaces and set(zone.namespaces) != set(twin_zone.namespaces):
+            gone = sorted(set(zone.namespaces) - set(twin_zone.namespaces)) or ["all others"]
+            if not zone.namespaces or set(zone.namespaces) - set(twin_zone.namespaces):
+                lost.append(f"namespaces {', '.join(gone)} of zone {zone.name}")
+        if twin_zone.selector != zone.selector and twin_zone.selector:
+            lost.append(f"Services without {twin_zone.selector} in zone {zone.name}")
+    return lost
+
+
+def effective(config: Config) -> dict[str, object]:
+    """The configuration as plain data with all defaults. It holds no secret: those stand elsewhere."""
+    return plain(config)  # type: ignore[no-any-return]
+
+
+def reference_page() -> str:
+    """The documentation of every key, as Markdown; ``docs/configuration.md`` holds the same text."""
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for path, kind, default, doc in reference(Config):
+        shown = f"`{default}`" if default not in ("", "none", "required") else default
+        lines.append(f"| `{path}` | {kind} | {shown} | {doc} |")
+    return "\n".join(lines) + "\n"
