@@ -21,7 +21,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from soadns.model import Endpoint, EndpointSlice, Key, Node, ObjectRef, Port, Service
-from soadns.sources import annotations
+from soadns.sources.annotations import parse as parse_annotations
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Label by which an EndpointSlice names its Service (discovery.k8s.io/v1, LabelServiceName)."""
@@ -247,7 +247,7 @@ def _service(raw: _Service, cluster: str) -> Service:
     spec = raw.spec or _ServiceSpec()
     given = spec.cluster_ips or ([spec.cluster_ip] if spec.cluster_ip else [])
     balancer = raw.status.load_balancer if raw.status is not None else None
-    parsed = annotations.parse(meta.annotations or {})
+    parsed = parse_annotations(meta.annotations or {})
     return Service(
         ref=ObjectRef(cluster, meta.namespace, meta.name),
         uid=meta.uid,
