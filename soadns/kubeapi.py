@@ -17,7 +17,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -114,7 +114,7 @@ class KubeApi:
         selector: str = "",
         timeout_s: int,
         idle_s: float,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Lines of one watch from ``version`` on, until the server ends it after about ``timeout_s``.
 
         The first item is empty: the server has accepted the watch.

@@ -1,0 +1,154 @@
+"""The door to ZooKeeper: the only importer of ``kazoo``. It never writes.
+
+Builds clients (retry, TLS, auth), names what can go wrong, and tries an ensemble once for ``soadns check``.
+What is read, and when, is ``soadns.sources.zookeeper``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import AuthFailedError, KazooException, NoAuthError, NoNodeError
+from kazoo.protocol.states import KeeperState
+
+__all__ = [
+    "AuthFailedError",
+    "KazooException",
+    "KazooState",
+    "KeeperState",
+    "NoAuthError",
+    "NoNodeError",
+    "Root",
+    "Tls",
+    "ZooKeeperSettings",
+    "build",
+    "children",
+    "close",
+    "identity",
+    "probe",
+]
+
+BACKOFF_S = (0.1, 5.0)
+"""First and longest delay between attempts to connect; kazoo's own default grows to an hour."""
+
+logging.getLogger("kazoo").setLevel(logging.ERROR)
+# What kazoo would say (connection dropped, session expired) the source says itself, once.
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A registry tree."""
+
+    path: str
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a TLS client."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    key_password: str = field(default="", repr=False)
+    check_hostname: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperSettings:
+    """An ensemble and what is read from it. ``hosts`` is a connect string with an optional chroot."""
+
+    name: str
+    hosts: str
+    roots: tuple[Root, ...]
+    auth: tuple[str, str] | None = field(default=None, repr=False)
+    """(scheme, credentials)."""
+    tls: Tls | None = None
+    read_only: bool = False
+    max_in_flight: int = 64
+    session_timeout: float = 10.0
+
+
+def identity(hosts: str) -> str:
+    """What tells ensembles apart, as a comma list: two are one when they share an item."""
+    servers, slash, chroot = hosts.partition("/")
+    return ",".join(sorted(f"{server.strip()}{slash}{chroot}" for server in servers.split(",")))
+
+
+def build(settings: ZooKeeperSettings) -> Any:
+    """A client that is not started. It connects for ever, never slower than every five seconds."""
+    tls = settings.tls
+    retry = {"max_tries": -1, "delay": BACKOFF_S[0], "max_delay": BACKOFF_S[1], "backoff": 2}
+    extra: dict[str, Any] = {}
+    if tls is not None:
+        extra = {
+            "use_ssl": True,
+            "verify_certs": True,
+            "check_hostname": tls.check_hostname,
+            "ca": tls.ca or None,
+            "certfile": tls.cert or None,
+            "keyfile": tls.key or None,
+            "keyfile_password": tls.key_password or None,
+        }
+    return KazooClient(
+        hosts=settings.hosts,
+        timeout=settings.session_timeout,
+        read_only=settings.read_only,
+        auth_data=[settings.auth] if settings.auth is not None else None,
+        connection_retry=dict(retry),
+        command_retry=dict(retry),
+        **extra,
+    )
+
+
+def children(client: Any, path: str) -> list[str]:
+    """The children of a znode now, sorted; [] when it can not be read. Blocks."""
+    try:
+        return sorted(client.get_children_async(path).get(timeout=5))
+    except (KazooException, TimeoutError, client.handler.timeout_exception):
+        return []
+
+
+def close(client: Any) -> None:
+    """Stop a client and free what it holds. Blocks."""
+    try:
+        client.stop()
+        client.close()
+    except Exception:  # noqa: S110 - closing a broken connection may raise anything; it is over
+        pass
+
+
+async def probe(settings: ZooKeeperSettings, *, timeout: float = 8.0) -> list[tuple[str, str]]:  # noqa: ASYNC109
+    """Try an ensemble once: (what, problem or '') for the connection and every root."""
+    client = build(settings)
+    try:
+        return await asyncio.to_thread(_probe, client, settings, timeout)
+    finally:
+        await asyncio.to_thread(close, client)
+
+
+def _probe(client: Any, settings: ZooKeeperSettings, timeout: float) -> list[tuple[str, str]]:
+    connected = client.start_async()
+    connected.wait(timeout)
+    if not client.connected:
+        if client.client_state == KeeperState.AUTH_FAILED:
+            return [(f"connect to {settings.hosts}", "the credentials were refused (zookeeper[].auth)")]
+        return [(f"connect to {settings.hosts}", f"no server answered within {timeout:g} s")]
+    found = [(f"connect to {settings.hosts}", "")]
+    for root in settings.roots:
+        what = f"read {root.path}"
+        try:
+            client.get_children_async(root.path).get(timeout=timeout)
+        except NoNodeError:
+            found.append((what, "it does not exist: check zookeeper[].roots and the chroot in hosts"))
+        except NoAuthError:
+            found.append((what, "no permission: set zookeeper[].auth to a user who may read it"))
+        except (KazooException, client.handler.timeout_exception) as error:
+            found.append((what, f"{type(error).__name__}: {error}"))
+        else:
+            found.append((what, ""))
+    return found

@@ -1,0 +1,58 @@
+"""What is known of a registry tree while it is being read: directories and their leaves. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from soadns.sources.zkclient import Root
+
+
+@dataclass(slots=True, eq=False)
+class Tree:
+    """One root of the ensemble."""
+
+    source: str
+    root: Root
+    dialect: ModuleType
+    top: Directory = field(init=False)
+    children: dict[str, tuple[Directory, ...]] = field(default_factory=dict)
+    interfaces: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
+    """Directories that are not fresh."""
+    complete: bool = False
+    """Whether Synced was said since the connection came back."""
+    listed: bool = False
+    trouble: str = ""
+    troubled: dict[str, str] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
+    """Digest of a leaf with more than one observation → how many."""
+
+    def __post_init__(self) -> None:
+        self.top = Directory(self, self.root.path)
+
+    def join(self, *parts: str) -> str:
+        """The path of something below the root."""
+        return "/".join((self.root.path.rstrip("/"), *parts))
+
+
+@dataclass(slots=True, eq=False)
+class Directory:
+    """One directory that is read: a root, or a category of an interface."""
+
+    tree: Tree
+    path: str
+    child: str = ""
+    category: str = ""
+    leaves: set[str] = field(default_factory=set)
+    """Digests of the leaves it listed last (names of children, for a root)."""
+    reading: bool = False
+    queued: bool = False
+    again: bool = False
+    """Changed while it was being read."""
+    fresh: bool = False
+    """Read since the connection came back."""
+    gone: bool = False
+    """No longer a child of its root."""
+    not_before: float = 0.0
+    began: float = 0.0

@@ -1,0 +1,459 @@
+"""ZooKeeper registries as a source.
+
+One client per ensemble reads any number of roots. kazoo's threads only hand results over; every decision is
+taken on the event loop. Watches are one-shot and armed by the very read that they belong to, so nothing is
+missed in between; on a lost connection kazoo drops them all, and everything is read again and compared.
+
+Rules of proof (design: a name never vanishes because a source is in trouble): a root that is missing or
+forbidden is trouble; a directory that is missing below a root that was listed is empty; a forbidden directory
+keeps what it held. Only what a finished read does not list any more is deleted.
+
+Keys are ``(child of the root, category, digest of the leaf)``: the texts of znodes are not kept. Work per
+event is proportional to the directory that changed; memory to the number of leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from types import ModuleType
+from typing import Any
+
+from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
+from soadns.sources import Emit, dubbo, sofa, zkclient
+from soadns.sources.providerurl import FormatError
+from soadns.sources.zkclient import (
+    AuthFailedError,
+    KazooException,
+    KazooState,
+    KeeperState,
+    NoAuthError,
+    NoNodeError,
+    ZooKeeperSettings,
+)
+from soadns.sources.zktree import Directory, Tree
+
+DIALECTS: dict[str, ModuleType] = {"dubbo": dubbo, "sofa": sofa}
+RETRY_S = 30.0
+"""Until a root or directory that can not be read is tried again (nothing tells when an ACL changes)."""
+FEWEST = 4
+"""Reads in flight that are always allowed, however slow the server."""
+SLOW_S = 0.25
+"""Latency from which on a server is taken to suffer."""
+PACE_PER_LEAF_S = 20e-6
+"""Rest between two reads of one directory, per leaf it holds: 5,000 providers are read ten times a second
+at most, while a usual directory is read at once."""
+EMIT_BATCH = 2_000
+REREAD_PER_S = 20_000
+"""Directories per second of jitter before everything is read again after an outage."""
+
+
+class ZooKeeperSource:
+    """An ensemble's registries, one source id per root: ``zookeeper/<name><root>``."""
+
+    def __init__(
+        self,
+        settings: ZooKeeperSettings,
+        *,
+        build: Callable[[ZooKeeperSettings], Any] = zkclient.build,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.settings = settings
+        self._build = build
+        self._uniform = uniform
+        self._trees = [
+            Tree(f"zookeeper/{settings.name}{root.path}", root, DIALECTS[root.dialect])
+            for root in settings.roots
+        ]
+        self._by_path: dict[str, Directory] = {}
+        self._client: Any = None
+        self._emit: Emit = lambda _: None
+        self._events: list[Event] = []
+        self._handed: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._waking = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._epoch = 0
+        self._connected = False
+        self._queue: deque[Directory] = deque()
+        self._in_flight = 0
+        self._window = float(settings.max_in_flight)
+        self._failed = asyncio.Event()
+        self.reads = 0
+        """Directories read since the start."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """One source id per root."""
+        return tuple(tree.source for tree in self._trees)
+
+    async def run(self, emit: Emit) -> None:
+        """Read and watch until cancelled."""
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        for tree in self._trees:
+            self._by_path[tree.top.path] = tree.top
+        while True:
+            self._failed.clear()
+            self._client = self._build(self.settings)
+            self._client.add_listener(self._listener(self._client))
+            try:
+                self._trouble_all(f"no connection to {self._where} yet")
+                self._client.start_async()
+                await self._failed.wait()
+            finally:
+                client, self._client = self._client, None
+                self._disconnected("")
+                await asyncio.shield(asyncio.to_thread(zkclient.close, client))
+            await asyncio.sleep(RETRY_S)
+
+    @property
+    def _where(self) -> str:
+        return self.settings.hosts
+
+    # ------------------------------------------------------------------ from kazoo's threads to the loop
+
+    def _hand_over(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Have ``call`` run on the loop; many calls cost one wake-up."""
+        self._handed.append((call, arguments))
+        if not self._waking:
+            self._waking = True
+            assert self._loop is not None
+            try:
+                self._loop.call_soon_threadsafe(self._take_over)
+            except RuntimeError:  # the loop is closed: the process ends
+                return
+
+    def _take_over(self) -> None:
+        self._waking = False
+        for _ in range(len(self._handed)):
+            call, arguments = self._handed.popleft()
+            call(*arguments)
+        self._fill()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            self._emit(events)
+
+    def _listener(self, client: Any) -> Callable[[str], None]:
+        def changed(state: str) -> None:
+            # Must not block: kazoo's connection waits for it.
+            auth_failed = client.client_state == KeeperState.AUTH_FAILED
+            self._hand_over(self._state_changed, client, state, auth_failed)
+
+        return changed
+
+    def _watched(self, event: Any) -> None:
+        if event.path is not None and event.type != "NONE":
+            self._hand_over(self._changed, event.path)
+
+    # ------------------------------------------------------------------ connection
+
+    def _state_changed(self, client: Any, state: str, auth_failed: bool) -> None:
+        if client is not self._client:
+            return
+        if state == KazooState.CONNECTED:
+            if not self._connected:
+                self._connected = True
+                self._epoch += 1
+                again = any(tree.listed for tree in self._trees)
+                directories = len(self._by_path)
+                delay = self._uniform(0.0, directories / REREAD_PER_S) if again else 0.0
+                assert self._loop is not None
+                self._loop.call_later(delay, self._begin_pass, self._epoch)
+            return
+        if auth_failed:
+            self._disconnected(f"{self._where} refused the credentials (zookeeper[].auth)")
+            self._failed.set()
+            return
+        said = "session expired" if state == KazooState.LOST else "connection lost"
+        self._disconnected(f"{said}, trying {self._where} again")
+
+    def _disconnected(self, reason: str) -> None:
+        self._connected = False
+        self._epoch += 1
+        self._queue.clear()
+        self._in_flight = 0
+        for directory in self._by_path.values():
+            directory.reading = directory.queued = directory.again = False
+        if reason:
+            self._trouble_all(reason)
+
+    def _trouble_all(self, reason: str) -> None:
+        for tree in self._trees:
+            tree.complete = False
+            self._say_trouble(tree, reason)
+        self._flush()
+
+    def _say_trouble(self, tree: Tree, reason: str) -> None:
+        if tree.trouble != reason:
+            tree.trouble = reason
+            self._events.append(Trouble(tree.source, reason))
+
+    def _begin_pass(self, epoch: int) -> None:
+        """Read everything again: no watch has survived."""
+        if epoch != self._epoch or not self._connected:
+            return
+        for tree in self._trees:
+            tree.complete = False
+            tree.unread = 0
+            for directory in (tree.top, *(d for ds in tree.children.values() for d in ds)):
+                directory.fresh = False
+                tree.unread += 1
+            # Reads come from one server, which may lag behind what was seen before: catch up first.
+            result = self._client.sync_async(tree.root.path)
+            result.rawlink(lambda done, t=tree: self._hand_over(self._caught_up, epoch, t, done))
+
+    def _caught_up(self, epoch: int, tree: Tree, done: Any) -> None:
+        if epoch != self._epoch:
+            return
+        # A server in read-only mode refuses sync; its data is as good as it gets.
+        if done.exception is not None and not isinstance(done.exception, KazooException):
+            self._later(RETRY_S, tree.top)
+            return
+        self._ask(tree.top)
+
+    # ------------------------------------------------------------------ pacing
+
+    def _ask(self, directory: Directory) -> None:
+        """Read a directory as soon as its turn comes; at most one read of it is under way."""
+        if directory.gone or not self._connected:
+            return
+        if directory.reading:
+            directory.again = True
+        elif not directory.queued:
+            assert self._loop is not None
+            wait = directory.not_before - self._loop.time()
+            directory.queued = True
+            if wait > 0:
+                self._loop.call_later(wait, self._enqueue, self._epoch, directory)
+            else:
+                self._queue.append(directory)
+
+    def _enqueue(self, epoch: int, directory: Directory) -> None:
+        if epoch == self._epoch and directory.queued:
+            self._queue.append(directory)
+            self._fill()
+            self._flush()
+
+    def _later(self, seconds: float, directory: Directory) -> None:
+        def again(epoch: int) -> None:
+            if epoch == self._epoch:
+                self._ask(directory)
+                self._fill()
+                self._flush()
+
+        assert self._loop is not None
+        self._loop.call_later(seconds, again, self._epoch)
+
+    def _fill(self) -> None:
+        """Start reads up to the window."""
+        assert self._loop is not None
+        while self._queue and self._in_flight < self._window and self._connected:
+            directory = self._queue.popleft()
+            directory.queued = False
+            if directory.gone:
+                continue
+            directory.reading, directory.again = True, False
+            directory.began = self._loop.time()
+            self._in_flight += 1
+            self.reads += 1
+            try:
+                result = self._client.get_children_async(directory.path, watch=self._watched)
+            except (KazooException, ValueError) as error:
+                self._in_flight -= 1
+                directory.reading = False
+                self._scope_trouble(directory, f"can not be read: {error}")
+                continue
+            result.rawlink(self._finished(self._epoch, directory))
+
+    def _finished(self, epoch: int, directory: Directory) -> Callable[[Any], None]:
+        return lambda done: self._hand_over(self._read_done, epoch, directory, done)
+
+    def _adapt(self, latency: float) -> None:
+        """Additive increase, multiplicative decrease: a slow server gets fewer questions at once."""
+        if latency > SLOW_S:
+            self._window = max(float(FEWEST), self._window * 0.7)
+        elif self._window < self.settings.max_in_flight:
+            self._window = min(float(self.settings.max_in_flight), self._window + 0.1)
+
+    # ------------------------------------------------------------------ results
+
+    def _changed(self, path: str) -> None:
+        directory = self._by_path.get(path)
+        if directory is not None:
+            self._ask(directory)
+
+    def _read_done(self, epoch: int, directory: Directory, done: Any) -> None:
+        if epoch != self._epoch:
+            return
+        assert self._loop is not None
+        self._in_flight -= 1
+        directory.reading = False
+        now = self._loop.time()
+        self._adapt(now - directory.began)
+        error = done.exception
+        if error is None:
+            names = done.value
+            directory.not_before = now + len(names) * PACE_PER_LEAF_S if len(names) > 100 else 0.0
+            if directory.category:
+                self._list_leaves(directory, names)
+            else:
+                self._list_root(directory.tree, names)
+        elif isinstance(error, NoNodeError):
+            self._missing(directory)
+        elif isinstance(error, (NoAuthError, AuthFailedError)):
+            self._forbidden(directory)
+        else:
+            # The connection's own trouble is told by its state; anything else is tried again.
+            self._later(1.0, directory)
+            return
+        if directory.again:
+            directory.again = False
+            self._ask(directory)
+        if len(self._events) >= EMIT_BATCH:
+            self._flush()
+
+    def _freshen(self, directory: Directory) -> None:
+        tree = directory.tree
+        if not directory.fresh and not directory.gone:
+            directory.fresh = True
+            tree.unread -= 1
+        if tree.unread == 0 and tree.listed and not tree.complete:
+            tree.complete = True
+            tree.trouble = ""
+            self._events.append(Synced(tree.source))
+
+    def _list_root(self, tree: Tree, names: list[str]) -> None:
+        fresh = set(names)
+        for child in tree.top.leaves - fresh:
+            self._drop_child(tree, child)
+        for child in names:
+            if child not in tree.top.leaves:
+                self._add_child(tree, child)
+            elif not tree.complete:
+                for directory in tree.children.get(child, ()):
+                    if not directory.fresh:
+                        self._ask(directory)
+        tree.top.leaves = fresh
+        tree.listed = True
+        self._freshen(tree.top)
+
+    def _add_child(self, tree: Tree, child: str) -> None:
+        interface = tree.dialect.interface_of(child)
+        if interface is None:
+            return
+        tree.interfaces[child] = interface
+        directories = []
+        for category in tree.dialect.CATEGORIES:
+            directory = Directory(tree, tree.join(child, category), child, category)
+            self._by_path[directory.path] = directory
+            directories.append(directory)
+            tree.unread += 1
+            self._ask(directory)
+        tree.children[child] = tuple(directories)
+
+    def _drop_child(self, tree: Tree, child: str) -> None:
+        for directory in tree.children.pop(child, ()):
+            self._delete(directory, set(directory.leaves))
+            directory.leaves = set()
+            directory.gone = True
+            if not directory.fresh:
+                tree.unread -= 1
+            self._by_path.pop(directory.path, None)
+        tree.interfaces.pop(child, None)
+        if tree.troubled.pop(child, None) is not None:
+            self._events.append(Synced(tree.source, child))
+
+    def _list_leaves(self, directory: Directory, names: list[str]) -> None:
+        tree, child = directory.tree, directory.child
+        digests = {blake2b(name.encode(), digest_size=8).hexdigest(): name for name in names}
+        held = directory.leaves
+        # Additions first: a provider that registers anew under another name never counts as gone.
+        for digest in digests.keys() - held:
+            self._add_leaf(directory, digest, digests[digest])
+        self._delete(directory, held - digests.keys())
+        directory.leaves = set(digests)
+        if tree.troubled and tree.troubled.pop(child, None) is not None:
+            self._events.append(Synced(tree.source, child))
+        self._freshen(directory)
+
+    def _add_leaf(self, directory: Directory, digest: str, leaf: str) -> None:
+        tree, child, category = directory.tree, directory.child, directory.category
+        key: Key = (child, category, digest)
+        try:
+            found = tree.dialect.parse(tree.source, tree.interfaces[child], category, leaf)
+        except FormatError as error:
+            where = f"{directory.path}/{leaf}"[:400]
+            self._events.append(Rejected(tree.source, key, where, error.reason, error.detail))
+            return
+        for index, value in enumerate(found):
+            self._events.append(Upsert(tree.source, (*key, str(index)) if index else key, value))
+        if len(found) > 1:
+            tree.pairs[digest] = len(found)
+
+    def _delete(self, directory: Directory, digests: set[str]) -> None:
+        tree = directory.tree
+        for digest in digests:
+            key: Key = (directory.child, directory.category, digest)
+            self._events.append(Delete(tree.source, key))
+            for index in range(1, tree.pairs.pop(digest, 1) if tree.pairs else 1):
+                self._events.append(Delete(tree.source, (*key, str(index))))
+
+    def _missing(self, directory: Directory) -> None:
+        """NoNode: empty below a listed root, trouble on the root. Either way its creation is watched."""
+        epoch = self._epoch
+        result = self._client.exists_async(directory.path, watch=self._watched)
+        result.rawlink(lambda done: self._hand_over(self._looked, epoch, directory, done))
+        if not directory.category:
+            tree = directory.tree
+            tree.complete = False
+            self._say_trouble(tree, f"{tree.root.path} does not exist on {self._where} (zookeeper[].roots)")
+            return
+        self._delete(directory, directory.leaves)
+        directory.leaves = set()
+        self._freshen(directory)
+
+    def _looked(self, epoch: int, directory: Directory, done: Any) -> None:
+        """It came into being between the read and the watch, or the look failed."""
+        if epoch == self._epoch and (done.exception is not None or done.value is not None):
+            self._later(0.0 if done.exception is None else RETRY_S, directory)
+
+    def _forbidden(self, directory: Directory) -> None:
+        self._later(RETRY_S, directory)
+        if directory.category:
+            self._scope_trouble(directory, "no permission to read it (zookeeper[].auth)")
+        else:
+            tree = directory.tree
+            tree.complete = False
+            self._say_trouble(tree, f"no permission to read {tree.root.path} (zookeeper[].auth)")
+
+    def _scope_trouble(self, directory: Directory, reason: str) -> None:
+        tree = directory.tree
+        text = f"{directory.path}: {reason}"
+        if tree.troubled.get(directory.child) != text:
+            tree.troubled[directory.child] = text
+            self._events.append(Trouble(tree.source, text, directory.child))
+        self._freshen(directory)
+
+    # ------------------------------------------------------------------ for people
+
+    async def texts(self, source: str, interface: str) -> list[str]:
+        """The paths of an interface's leaves as they stand now; [] without a connection."""
+        found: list[str] = []
+        for tree in self._trees:
+            if tree.source != source or self._client is None or not self._connected:
+                continue
+            for child in [c for c, name in tree.interfaces.items() if name == interface]:
+                for directory in tree.children.get(child, ()):
+                    names = await asyncio.to_thread(zkclient.children, self._client, directory.path)
+                    found += [f"{directory.path}/{name}" for name in names]
+        return found
+
+    def directories(self) -> Iterator[str]:
+        """Paths that are read."""
+        return iter(self._by_path)
