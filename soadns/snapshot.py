@@ -73,6 +73,8 @@ class SavedZone:
 
     name: str
     serial: int = 0
+    complete: bool = False
+    """Whether the zone had seen everything it waits for."""
     states: list[tuple[InterfaceId, State, tuple[str, ...]]] = field(default_factory=list)
     held: list[tuple[InterfaceId, float]] = field(default_factory=list)
     sites: list[SavedSite] = field(default_factory=list)
@@ -143,6 +145,7 @@ def _capture_zone(estate: Estate, name: str, serial: int) -> SavedZone:
     return SavedZone(
         name=name,
         serial=serial,
+        complete=zone.complete,
         states=[(i, state, zone.sources.get(i, ())) for i, state in zone.states.items()],
         held=list(zone.guard.held.items()),
         sites=sites,
@@ -164,7 +167,7 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
         if saved.name not in estate.observations.sources:
             continue
         expected = identities.get(saved.name, "")
-        if expected and saved.identity and expected != saved.identity:
+        if not same(expected, saved.identity):
             refused.append(f"source {saved.name}: saved from {saved.identity}, now {expected}; ignored")
             continue
         values = [pair for attribute, _ in _KINDS for pair in getattr(saved, attribute)]
@@ -194,8 +197,14 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
                 had_ready=saved_zone.had_ready,
                 departed=saved_zone.departed,
                 history=saved_zone.history,
+                complete=saved_zone.complete,
             )
     return refused
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two identities (comma lists) may be one thing: they share an item, or one is unknown."""
+    return not one or not other or bool(set(one.split(",")) & set(other.split(",")))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -33,6 +33,8 @@ class ZoneSettings:
     """Source ids it listens to."""
     optional: frozenset[str] = frozenset()
     """Those of them without which it may start (``required: false``)."""
+    immediate: frozenset[str] = frozenset()
+    """Sources whose evidence does not linger: static files."""
     cluster_sources: dict[str, str] = field(default_factory=dict)
     """Cluster name → the source id that observes it."""
     clusters: Clusters = field(default_factory=Clusters)
@@ -63,6 +65,9 @@ class Zone:
         self.complete = False
         """Whether every required source is known, so that names may be bound."""
         self.complete_since: float | None = None
+        self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
+        self._due: list[tuple[InterfaceId, Step, Evidence]] = []
+        """Removals that wait until all dirty names are advanced."""
         self._watching: dict[ObjectRef, set[InterfaceId]] = {}
         self._clocks: list[tuple[float, InterfaceId]] = []
         self._clock_of: dict[InterfaceId, float] = {}
@@ -106,7 +111,7 @@ class Zone:
     @property
     def pending(self) -> bool:
         """Whether names wait for ``work`` now."""
-        return bool(self.store.dirty or self.store.touched_services)
+        return bool(self.store.dirty or self.store.touched_services or self._due)
 
     def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
         """Advance up to ``limit`` names; returns their transitions."""
@@ -116,13 +121,15 @@ class Zone:
         self._gather(now)
         transitions: list[Transition] = []
         dirty = self.store.dirty
-        # All states are advanced before any removal is judged: the guard must see a mass as a mass.
-        due: list[tuple[InterfaceId, Step, Evidence]] = []
         for interface in sorted(dirty) if len(dirty) <= limit else list(dirty)[:limit]:
             dirty.discard(interface)
-            self._advance(interface, now, transitions, due)
-        for interface, result, evidence in due:
-            self._judge_removal(interface, result, evidence, transitions)
+            self._advance(interface, now, transitions)
+        if not dirty:
+            # All states are advanced before any removal is judged: the guard must see a mass as a mass.
+            due, self._due = self._due, []
+            for interface, result, evidence in due:
+                if self.states.get(interface) is result.state:
+                    self._judge_removal(interface, result, evidence, transitions)
         return transitions
 
     def _gather(self, now: float) -> None:
@@ -140,23 +147,25 @@ class Zone:
             self._clock_of.pop(interface, None)
             self.store.dirty.add(interface)
 
-    def _advance(
-        self,
-        interface: InterfaceId,
-        now: float,
-        transitions: list[Transition],
-        due: list[tuple[InterfaceId, Step, Evidence]],
-    ) -> None:
+    def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))
         evidence = self.evidence(interface, state, now)
-        result = step(state, evidence, self.settings.rules)
+        rules = self._rules(interface)
+        result = step(state, evidence, rules)
         if result.state.winner != state.winner:
             # The new winner's own figures (ports, traffic mode) were not asked for above.
             evidence = self.evidence(interface, result.state, now)
-            result = replace(step(result.state, evidence, self.settings.rules), removal="")
+            result = replace(step(result.state, evidence, rules), removal="")
         self._store_result(interface, state, result, evidence, transitions)
         if result.removal:
-            due.append((interface, result, evidence))
+            self._due.append((interface, result, evidence))
+
+    def _rules(self, interface: InterfaceId) -> Rules:
+        """The zone's rules; files are edited on purpose, so a name that stands on them alone does not linger."""
+        sources = self.sources.get(interface)
+        return (
+            self._at_once if sources and self.settings.immediate.issuperset(sources) else self.settings.rules
+        )
 
     def evidence(self, interface: InterfaceId, state: State, now: float) -> Evidence:
         """What speaks for whom now."""
@@ -212,15 +221,7 @@ class Zone:
     ) -> None:
         state, now = result.state, evidence.now
         sources = self._sources_of(interface, state)
-        answer = outcome(
-            self.store,
-            state,
-            evidence,
-            result.standings,
-            rules=self.settings.rules,
-            clusters=self.settings.clusters,
-            owner_octets=self._owner_octets(interface),
-        )
+        answer = self._outcome(interface, result, evidence)
         known = interface in self.store.interfaces or interface in self.store.declared
         old = self.outcomes.get(interface)
         if not known and not state.bound and state.previous is None:
@@ -240,6 +241,17 @@ class Zone:
             transitions.append(transition)
             if state.cause == "loss" and before.winner != state.winner:
                 self.guard.note_move(interface, sources, now)
+
+    def _outcome(self, interface: InterfaceId, result: Step, evidence: Evidence) -> Outcome:
+        return outcome(
+            self.store,
+            result.state,
+            evidence,
+            result.standings,
+            rules=self.settings.rules,
+            clusters=self.settings.clusters,
+            owner_octets=self._owner_octets(interface),
+        )
 
     def _remember(
         self, interface: InterfaceId, before: State, state: State, sources: tuple[str, ...]
@@ -306,6 +318,7 @@ class Zone:
         had_ready: Iterable[ObjectRef],
         departed: Iterable[tuple[str, float]],
         history: Iterable[Transition],
+        complete: bool,
     ) -> None:
         """Put back names' states and what sites and Services remember; observations come first."""
         self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
@@ -315,6 +328,18 @@ class Zone:
         self.guard.held.update(held)
         for transition in history:
             self.history.add(transition)
+        self.complete = complete
+        if complete:
+            self.complete_since = now
+        else:
+            self._answer_from_snapshot(now)
+
+    def _answer_from_snapshot(self, now: float) -> None:
+        """Names of the snapshot are answered before everything is known; nothing is decided anew."""
+        for interface, state in self.states.items():
+            evidence = self.evidence(interface, state, now)
+            result = step(state, evidence, self.settings.rules)
+            self._publish(interface, self._outcome(interface, replace(result, state=state), evidence))
 
     # ------------------------------------------------------------------ output
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from soadns.nameserver import frames
@@ -125,7 +126,7 @@ class Feed:
                     self.load()
             elif frame.kind == frames.APPLIED:
                 self.applied = max(self.applied, frame.generation)
-                self._publisher.note_applied(self)
+                self._publisher.note_applied()
             elif frame.kind == frames.STATS:
                 self._take_stats(frame.body)
                 if self.behind and self._publisher.complete:
@@ -155,8 +156,8 @@ class Publisher:
         self.feeds: list[Feed] = []
         self.complete = False
         """Whether the table may replace what a worker answers from."""
-        self.applied = asyncio.Event()
-        """Set whenever some worker has applied a generation."""
+        self.on_applied: Callable[[int], None] = lambda _: None
+        """Called with the generation that every worker which keeps up has applied."""
 
     def set_complete(self) -> None:
         """Every zone is known: load the workers that have something older."""
@@ -180,7 +181,8 @@ class Publisher:
         """The frames of the whole table."""
         return list(frames.full(self.table.whole(), self.table.generation))
 
-    def note_applied(self, feed: Feed) -> None:
-        """A worker reached a generation."""
-        del feed
-        self.applied.set()
+    def note_applied(self) -> None:
+        """Some worker reached a generation."""
+        reached = [feed.applied for feed in self.feeds if not feed.behind]
+        if reached:
+            self.on_applied(min(reached))

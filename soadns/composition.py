@@ -1,0 +1,174 @@
+"""From the configuration to the settings of zones, sources and processes; nothing is opened here.
+
+The one place where names of the configuration meet source ids: ``zookeeper/<name><root>``, ``kube/<name>``,
+``static/<name>``.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_network
+from pathlib import Path
+
+from soadns.answers import Clusters
+from soadns.bind import Rules
+from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
+from soadns.evidence import Claim
+from soadns.guard import GuardSettings
+from soadns.kubeapi import KubeApi
+from soadns.schema import Problem
+from soadns.sites import SiteTimes
+from soadns.sources import Source
+from soadns.sources.kube import KubeSettings, KubeSource
+from soadns.sources.static import StaticSettings, StaticSource
+from soadns.sources.zkclient import Root, Tls, ZooKeeperSettings, identity
+from soadns.sources.zookeeper import ZooKeeperSource
+from soadns.store import Network, StoreSettings
+from soadns.zone import ZoneSettings
+
+
+def zone_settings(config: Config) -> list[ZoneSettings]:
+    """The settings of every zone."""
+    return [_zone(config, zone) for zone in config.zones]
+
+
+def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
+    binding = config.binding
+    home = zone.cluster or (config.cluster_names[0] if config.cluster_names else "home")
+    clusters = {home, *zone.clusters} if zone.cluster or zone.clusters else set(config.cluster_names)
+    registries = set(zone.registries or config.registry_names)
+    sources, optional, cluster_sources = set(), set(), {}
+    networks: dict[str, tuple[Network, ...]] = {}
+    for ensemble in config.zookeeper:
+        ids = zookeeper_ids(ensemble)
+        if ensemble.name in registries:
+            sources |= ids
+            optional |= set() if ensemble.required else ids
+            if ensemble.networks:
+                networks |= {source: tuple(ip_network(n) for n in ensemble.networks) for source in ids}
+    for cluster in config.kubernetes:
+        if cluster.name in clusters:
+            source = f"kube/{cluster.name}"
+            sources.add(source)
+            cluster_sources[cluster.name] = source
+            optional |= set() if cluster.required else {source}
+            if cluster.networks:
+                networks[cluster.name] = tuple(ip_network(n) for n in cluster.networks)
+    for files in config.static:
+        if files.name in registries or files.cluster in clusters:
+            source = f"static/{files.name}"
+            sources.add(source)
+            optional |= set() if files.required else {source}
+            cluster_sources.setdefault(files.cluster, source)
+    linger = float(binding.linger)
+    release = config.guard.release_after
+    return ZoneSettings(
+        name=zone.name.removesuffix(".").lower(),
+        sources=frozenset(sources),
+        optional=frozenset(optional),
+        immediate=frozenset(f"static/{files.name}" for files in config.static),
+        cluster_sources=cluster_sources,
+        clusters=Clusters(
+            home=home,
+            domains={c.name: c.domain for c in config.kubernetes},
+            flat=frozenset(c.name for c in config.kubernetes if c.flat),
+        ),
+        claims=tuple(Claim(claim.prefix, claim.namespace) for claim in zone.claims),
+        rules=Rules(
+            linger=linger,
+            recreate_grace=float(binding.recreate_grace),
+            unready=float(binding.unready),
+            board_share=binding.board_share,
+            unmapped=zone.unmapped,
+        ),
+        guard=GuardSettings(
+            share=config.guard.share,
+            minimum=config.guard.minimum,
+            release_after=None if release is None else float(release),
+            linger=linger,
+        ),
+        store=StoreSettings(
+            times=SiteTimes(settle=float(binding.settle), stale=float(binding.stale)),
+            networks=networks,
+            namespaces=frozenset(zone.namespaces),
+            selector=tuple(_selector(zone.selector)),
+        ),
+        ttl=zone.ttl,
+        provider_ttl=zone.provider_ttl,
+    )
+
+
+def _selector(text: str) -> list[tuple[str, str]]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
+
+
+def zookeeper_ids(ensemble: ZooKeeperConfig) -> set[str]:
+    """Source ids of an ensemble."""
+    return {f"zookeeper/{ensemble.name}{root.path}" for root in ensemble.roots}
+
+
+def source_ids(config: Config) -> set[str]:
+    """Source ids of everything configured."""
+    ids = {f"kube/{cluster.name}" for cluster in config.kubernetes}
+    ids |= {f"static/{files.name}" for files in config.static}
+    for ensemble in config.zookeeper:
+        ids |= zookeeper_ids(ensemble)
+    return ids
+
+
+def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
+    """Settings of an ensemble, with its secrets read. Raises ConfigError."""
+    where = f"zookeeper ({ensemble.name})"
+    auth, tls = ensemble.auth, ensemble.tls
+    credentials = ""
+    if auth.credentials_file:
+        credentials = _secret(where, "auth.credentialsFile", auth.credentials_file)
+    elif auth.credentials_env:
+        credentials = os.environ.get(auth.credentials_env, "")
+    password = _secret(where, "tls.keyPasswordFile", tls.key_password_file) if tls.key_password_file else ""
+    return ZooKeeperSettings(
+        name=ensemble.name,
+        hosts=ensemble.hosts,
+        roots=tuple(Root(root.path, root.dialect) for root in ensemble.roots),
+        auth=(auth.scheme, credentials) if credentials else None,
+        tls=Tls(tls.ca, tls.cert, tls.key, password, tls.check_hostname) if tls.enabled else None,
+        read_only=ensemble.read_only,
+        max_in_flight=ensemble.max_in_flight,
+        session_timeout=float(ensemble.session_timeout),
+    )
+
+
+def _secret(where: str, key: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise ConfigError(where, [Problem(key, f"{path}: {reason}")]) from None
+
+
+def kube_settings(cluster: KubernetesConfig) -> KubeSettings:
+    """Settings of a cluster."""
+    return KubeSettings(cluster.name, cluster.namespaces, cluster.selector, cluster.nodes)
+
+
+def kube_api(cluster: KubernetesConfig) -> KubeApi:
+    """The connection to a cluster, not opened."""
+    return KubeApi(kubeconfig=cluster.kubeconfig, context=cluster.context)
+
+
+def sources(config: Config) -> list[Source]:
+    """Every configured source, not started. Raises ConfigError for a secret that can not be read."""
+    found: list[Source] = [ZooKeeperSource(zookeeper_settings(z)) for z in config.zookeeper]
+    found += [KubeSource(kube_settings(k), kube_api(k)) for k in config.kubernetes]
+    found += [StaticSource(StaticSettings(s.name, s.paths, s.cluster)) for s in config.static]
+    return found
+
+
+def known_identities(config: Config) -> dict[str, str]:
+    """Identities of sources that the configuration itself tells; clusters must be asked."""
+    return {
+        source: identity(ensemble.hosts)
+        for ensemble in config.zookeeper
+        for source in zookeeper_ids(ensemble)
+    }

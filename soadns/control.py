@@ -1,0 +1,253 @@
+"""The control process: sources in, answers out. The event loop around the pure parts.
+
+Events of all sources are folded in turns: what came since the last turn is applied, the names it touches are
+advanced, and the owner names that changed go to the workers as one delta. A turn is bounded, so that
+heartbeats, HTTP and feeds get their share during a first sync; its work is proportional to what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from soadns.config import Config
+from soadns.estate import Estate
+from soadns.history import Transition
+from soadns.logs import Log
+from soadns.model import Event, Rejected, Synced, Trouble
+from soadns.nameserver.feed import Publisher
+from soadns.nameserver.table import READY, Delta
+from soadns.nameserver.zone import ZoneData
+from soadns.sources import Source
+
+EVENTS_PER_TURN = 4_000
+NAMES_PER_TURN = 1_000
+IDLE_S = 3600.0
+RESTART_S = 5.0
+"""Until a source that failed by a fault of ours is started again."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the control process counts, for metrics. Times in seconds."""
+
+    started: float = field(default_factory=time.time)
+    transitions: Counter[str] = field(default_factory=Counter)
+    """By cause."""
+    events: Counter[str] = field(default_factory=Counter)
+    """By source."""
+    latencies: list[float] = field(default_factory=list)
+    """From an event to the worker that answers by it, since the last look."""
+    source_failures: Counter[str] = field(default_factory=Counter)
+    reloads: Counter[str] = field(default_factory=Counter)
+    """By outcome."""
+    snapshots: int = 0
+    snapshot_failures: int = 0
+    snapshot_at: float = 0.0
+    snapshot_octets: int = 0
+
+
+class Control:
+    """Sources, estate and publisher of one process.
+
+    ``clock`` gives Unix seconds. ``sources`` are run as tasks; ``emit`` is what they call.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        estate: Estate,
+        publisher: Publisher,
+        sources: Sequence[Source],
+        *,
+        log: Log,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.estate = estate
+        self.publisher = publisher
+        self.sources = list(sources)
+        self.figures = Figures()
+        self.changed = asyncio.Event()
+        """Set when something worth a snapshot happened."""
+        self.zones: dict[str, ZoneData] = {}
+        self._log = log
+        self._clock = clock
+        self._inbox: deque[Event] = deque()
+        self._arrived: float | None = None
+        """When the oldest event of the inbox came."""
+        self._awaited: deque[tuple[int, float]] = deque()
+        """(generation, when its oldest event came) of deltas no worker has applied yet."""
+        self._turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._announced: set[str] = set()
+        publisher.on_applied = self._applied
+
+    # ------------------------------------------------------------------ life
+
+    def begin(self, serials: dict[str, int]) -> None:
+        """Publish what is known already (the apexes, and names from the snapshot)."""
+        negative = {zone.name.removesuffix(".").lower(): zone.negative_ttl for zone in self.config.zones}
+        delta = Delta()
+        for name in self.estate.zones:
+            data = self.zones[name] = ZoneData(name, negative_ttl=negative.get(name, 5))
+            data.serial = max(serials.get(name, 0), int(self._clock()))
+            delta.merge(data.start(_own_addresses(self.config)))
+        self.publisher.publish(delta)
+        self._turn()
+
+    async def run(self) -> None:
+        """Run every source until cancelled; a source that fails by a fault of ours is started again."""
+        async with asyncio.TaskGroup() as group:
+            for source in self.sources:
+                group.create_task(self._run_source(source))
+
+    async def _run_source(self, source: Source) -> None:
+        while True:
+            try:
+                await source.run(self.emit)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # One source's fault must not take the others, or the answers, along.
+                ids = ",".join(source.ids)
+                self.figures.source_failures[ids] += 1
+                self._log("source-failed", level="error", source=ids, error=f"{type(error).__name__}: {error}")
+                self.emit([Trouble(i, f"internal error: {type(error).__name__}: {error}") for i in source.ids])
+            await asyncio.sleep(RESTART_S)
+
+    # ------------------------------------------------------------------ turns
+
+    def emit(self, events: Sequence[Event]) -> None:
+        """Take events of a source; they are applied in the next turn."""
+        if not events:
+            return
+        if self._arrived is None:
+            self._arrived = self._clock()
+        self._inbox.extend(events)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        now = self._clock()
+        if self._inbox:
+            count = min(len(self._inbox), EVENTS_PER_TURN)
+            events = [self._inbox.popleft() for _ in range(count)]
+            self._note(events)
+            self.estate.fold(events, now)
+            self.changed.set()
+        self._report(self.estate.work(now, limit=NAMES_PER_TURN))
+        self._publish(now)
+        if self._inbox or self.estate.pending:
+            self._schedule()
+        else:
+            self._arrived = None
+            self._announce()
+            self._set_timer(now)
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.estate.next_clock()
+        if at is not None:
+            delay = min(max(0.0, at - now), IDLE_S)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._schedule)
+
+    def _note(self, events: Sequence[Event]) -> None:
+        """Log what operators must see of the events themselves."""
+        for event in events:
+            self.figures.events[event.source] += 1
+            state = self.estate.observations.source(event.source)
+            if isinstance(event, Trouble):
+                known = state.troubled_scopes.get(event.scope) if event.scope else state.trouble
+                if known != event.reason:
+                    self._log("source-trouble", level="warning", source=event.source, reason=event.reason)
+            elif isinstance(event, Synced) and not event.scope and not state.in_sync:
+                self._log("source-synced", source=event.source, observations=len(state.values))
+            elif isinstance(event, Rejected) and event.key not in state.rejected:
+                self._log(
+                    "rejected", level="warning", source=event.source, where=event.where,
+                    reason=event.reason, detail=event.detail,
+                )  # fmt: skip
+
+    def _report(self, transitions: Sequence[tuple[str, Transition]]) -> None:
+        for zone, transition in transitions:
+            self.figures.transitions[transition.why or "unknown"] += 1
+            self._log(
+                "transition", level="info" if zone in self._announced else "debug",
+                zone=zone, interface=transition.interface, before=transition.before, after=transition.after,
+                why=transition.why, source=transition.source,
+            )  # fmt: skip
+        if transitions:
+            self.changed.set()
+
+    # ------------------------------------------------------------------ publishing
+
+    def _publish(self, now: float) -> None:
+        delta = Delta()
+        for name, zone in self.estate.zones.items():
+            records = zone.take_published()
+            if records:
+                data = self.zones[name]
+                delta.merge(data.apply(records, serial=max(data.serial + 1, int(now))))
+        if delta:
+            generation = self.publisher.publish(delta)
+            if self._arrived is not None and self.publisher.complete:
+                self._awaited.append((generation, self._arrived))
+
+    def _announce(self) -> None:
+        """Zones whose first complete state has been published say NXDOMAIN from now on."""
+        for name, zone in self.estate.zones.items():
+            if zone.complete and name not in self._announced:
+                self._announced.add(name)
+                self.publisher.publish(self.zones[name].set_state(READY))
+                bound = sum(1 for records in zone.outcomes.values() if hasattr(records, "addresses"))
+                self._log("zone-ready", zone=name, names=len(zone.outcomes), answered=bound)
+        if len(self._announced) == len(self.zones):
+            self.publisher.set_complete()
+
+    def _applied(self, generation: int) -> None:
+        now = self._clock()
+        while self._awaited and self._awaited[0][0] <= generation:
+            _, arrived = self._awaited.popleft()
+            self.figures.latencies.append(max(0.0, now - arrived))
+        if len(self.figures.latencies) > 100_000:
+            del self.figures.latencies[:50_000]
+
+    # ------------------------------------------------------------------ operators
+
+    @property
+    def ready(self) -> bool:
+        """Whether every zone has been complete once."""
+        return bool(self.zones) and len(self._announced) == len(self.zones)
+
+    @property
+    def serials(self) -> dict[str, int]:
+        """Serial by zone."""
+        return {name: data.serial for name, data in self.zones.items()}
+
+    def now(self) -> float:
+        """Unix seconds, by this process's clock."""
+        return self._clock()
+
+    def release(self, source: str) -> int:
+        """Let the held removals of a source happen; returns how many names are concerned."""
+        names = sum(zone.release(source, self._clock()) for zone in self.estate.zones.values())
+        self._log("released", level="warning", source=source, names=names)
+        self._schedule()
+        return names
+
+
+def _own_addresses(config: Config) -> tuple[str, ...]:
+    """The addresses that the name server's own name answers: those it listens on by number."""
+    hosts = [listen.rpartition(":")[0].strip("[]") for listen in config.nameserver.listen]
+    return tuple(dict.fromkeys(h for h in hosts if h and h not in ("0.0.0.0", "::")))  # noqa: S104
