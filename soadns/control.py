@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from soadns.config import Config
 from soadns.estate import Estate
+from soadns.figures import Figures, WorkerState
 from soadns.history import Transition
 from soadns.logs import Log
 from soadns.model import Event, Rejected, Synced, Trouble
@@ -22,32 +22,13 @@ from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import READY, Delta
 from soadns.nameserver.zone import ZoneData
 from soadns.sources import Source
+from soadns.sources.zookeeper import ZooKeeperSource
 
 EVENTS_PER_TURN = 4_000
 NAMES_PER_TURN = 1_000
 IDLE_S = 3600.0
 RESTART_S = 5.0
 """Until a source that failed by a fault of ours is started again."""
-
-
-@dataclass(slots=True)
-class Figures:
-    """What the control process counts, for metrics. Times in seconds."""
-
-    started: float = field(default_factory=time.time)
-    transitions: Counter[str] = field(default_factory=Counter)
-    """By cause."""
-    events: Counter[str] = field(default_factory=Counter)
-    """By source."""
-    latencies: list[float] = field(default_factory=list)
-    """From an event to the worker that answers by it, since the last look."""
-    source_failures: Counter[str] = field(default_factory=Counter)
-    reloads: Counter[str] = field(default_factory=Counter)
-    """By outcome."""
-    snapshots: int = 0
-    snapshot_failures: int = 0
-    snapshot_at: float = 0.0
-    snapshot_octets: int = 0
 
 
 class Control:
@@ -115,8 +96,12 @@ class Control:
                 # One source's fault must not take the others, or the answers, along.
                 ids = ",".join(source.ids)
                 self.figures.source_failures[ids] += 1
-                self._log("source-failed", level="error", source=ids, error=f"{type(error).__name__}: {error}")
-                self.emit([Trouble(i, f"internal error: {type(error).__name__}: {error}") for i in source.ids])
+                self._log(
+                    "source-failed", level="error", source=ids, error=f"{type(error).__name__}: {error}"
+                )
+                self.emit(
+                    [Trouble(i, f"internal error: {type(error).__name__}: {error}") for i in source.ids]
+                )
             await asyncio.sleep(RESTART_S)
 
     # ------------------------------------------------------------------ turns
@@ -234,6 +219,20 @@ class Control:
     def serials(self) -> dict[str, int]:
         """Serial by zone."""
         return {name: data.serial for name, data in self.zones.items()}
+
+    def workers(self) -> list[WorkerState]:
+        """Every worker, as its feed sees it."""
+        return [
+            WorkerState(f.pid, f.applied, f.behind, f.names, f.connections, f.figures)
+            for f in self.publisher.feeds
+        ]
+
+    async def texts(self, source: str, interface: str) -> list[str]:
+        """Paths of the znodes of an interface, read now."""
+        for each in self.sources:
+            if source in each.ids and isinstance(each, ZooKeeperSource):
+                return await each.texts(source, interface)
+        return []
 
     def now(self) -> float:
         """Unix seconds, by this process's clock."""

@@ -11,34 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from soadns.figures import WorkerFigures
 from soadns.nameserver import frames
 from soadns.nameserver.table import Delta, Table
 
 MAX_QUEUE = 20_000
 """Frames queued for one worker before it is considered behind."""
-
-
-@dataclass(slots=True)
-class WorkerStats:
-    """Cumulative figures of one worker process, as it last reported them."""
-
-    pid: int = 0
-    queries: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(transport, 0) → messages received."""
-    hits: dict[int, int] = field(default_factory=dict)
-    """QTYPE → usual questions answered from the table."""
-    replies: dict[tuple[str, int, int], int] = field(default_factory=dict)
-    """(zone, QTYPE, RCODE) → replies on the unusual path."""
-    dropped: int = 0
-    malformed: int = 0
-    unsent: int = 0
-    connections: int = 0
-    refused: int = 0
-    names: int = 0
 
 
 class Feed:
@@ -51,7 +32,13 @@ class Feed:
         self._writing = False
         self.behind = True
         self.applied = 0
-        self.stats = WorkerStats()
+        self.pid = 0
+        self.connections = 0
+        """Open TCP connections now."""
+        self.names = 0
+        self._before = WorkerFigures()
+        """Of earlier processes that were this worker."""
+        self._latest = WorkerFigures()
         sock.setblocking(False)
 
     def start(self) -> None:
@@ -132,19 +119,24 @@ class Feed:
                 if self.behind and self._publisher.complete:
                     self.load()
 
+    @property
+    def figures(self) -> WorkerFigures:
+        """What this worker has counted since the control process began."""
+        return self._before.plus(self._latest)
+
     def _take_stats(self, body: bytes) -> None:
         raw = json.loads(body)
-        self.stats = WorkerStats(
-            pid=raw["pid"],
-            queries={("udp", 0): raw["udp"], ("tcp", 0): raw["tcp"]},
-            hits={int(key, 16): count for key, count in raw["hits"].items()},
-            replies={(zone, kind, rcode): count for zone, kind, rcode, count in raw["counts"]},
+        if self.pid not in (0, raw["pid"]):
+            self._before = self._before.plus(self._latest)
+        self.pid, self.connections, self.names = raw["pid"], raw["connections"], raw["names"]
+        self._latest = WorkerFigures(
+            queries=Counter(udp=raw["udp"], tcp=raw["tcp"]),
+            hits=Counter({int(key, 16): count for key, count in raw["hits"].items()}),
+            replies=Counter({(zone, kind, rcode): count for zone, kind, rcode, count in raw["counts"]}),
             dropped=raw["dropped"],
             malformed=raw["malformed"],
             unsent=raw["unsent"],
-            connections=raw["connections"],
             refused=raw["refused"],
-            names=raw["names"],
         )
 
 

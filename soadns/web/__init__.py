@@ -1,1 +1,1 @@
-"""HTTP: probes, metrics and the JSON API."""
+"""HTTP: probes, metrics and the API. Knows the estate's views, never sources or the nameserver."""

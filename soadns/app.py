@@ -1,0 +1,308 @@
+"""The composition root: what ``soadns serve`` and ``soadns demo`` run. Nobody imports it but the command line.
+
+``serve`` checks the configuration and becomes the supervisor; the supervisor starts ``control_main`` in a process of
+its own, with the configuration and inherited descriptors. A reload replaces the control process: it saves
+its state, ends, and its successor reads the new file while the workers answer on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from soadns import __version__, composition, logs
+from soadns.config import Config, ConfigError, load, parse_address, shrinkage
+from soadns.control import Control
+from soadns.estate import Estate
+from soadns.logs import log
+from soadns.nameserver.feed import Feed, Publisher
+from soadns.saver import Saver
+from soadns.sources.kube import KubeSource
+from soadns.supervisor import ListenError, SupervisorSettings, supervise
+from soadns.web.api import Site, listen
+from soadns.web.operations import Operations, Refused, Reloaded
+
+RELOAD_STATUS = 75
+"""Exit status of a control process that wants its successor to read the configuration again."""
+IDENTITY_S = 3.0
+"""How long to wait at start for clusters to say who they are."""
+
+
+def serve(config_path: str, *, banner: str = "") -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
+    config = load(config_path)
+    composition.sources(config)  # secrets that can not be read are known before anything starts
+    logs.configure(config.log.level, config.log.format)
+    for setting, address in (("http.listen", config.http.listen), ("http.probes", config.http.probes)):
+        if address:
+            _check_http(setting, address)
+    with _state_directory(config) as state:
+        control = (sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state))
+        if banner:
+            control += ("--banner", banner)
+        return supervise(_supervisor_settings(config, control), log=_supervisor_log)
+
+
+def _supervisor_log(line: str) -> None:
+    fields = dict(part.partition("=")[::2] for part in line.split())
+    log(fields.pop("event", "supervisor"), **fields)  # type: ignore[arg-type]
+
+
+def _check_http(setting: str, address: str) -> None:
+    from soadns.supervisor import check_free
+
+    where = parse_address(address)
+    assert where is not None
+    check_free(*where, setting=setting)
+
+
+def _supervisor_settings(config: Config, control: tuple[str, ...]) -> SupervisorSettings:
+    nameserver = config.nameserver
+    identity = nameserver.identity
+    options = ["--version", f"soadns {__version__}", "--udp-size", str(nameserver.udp_size)]
+    options += ["--lameduck", str(float(nameserver.lameduck)), "--identity", identity]
+    return SupervisorSettings(
+        listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
+        control=control,
+        workers=nameserver.workers,
+        livez=parse_address(config.http.livez) if config.http.livez else None,
+        worker_options=tuple(options),
+        stop_s=10.0 + float(nameserver.lameduck),
+    )
+
+
+@contextlib.contextmanager
+def _state_directory(config: Config) -> Iterator[Path]:
+    """The folder of the snapshot; without one configured, one that lives as long as this process.
+
+    A control process that is killed leaves its state to its successor in either case.
+    """
+    if config.state.directory:
+        path = Path(config.state.directory)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise ListenError(
+                f"state.directory {path} can not be written: {error.strerror}. Create it, or set another one"
+            ) from None
+        yield path
+        return
+    path = Path(tempfile.mkdtemp(prefix="soadns-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+# --------------------------------------------------------------------------- the control process
+
+
+def control_main(arguments: list[str]) -> int:
+    """The control process: ``python -m soadns _control``, started by the supervisor."""
+    parser = argparse.ArgumentParser(prog="soadns _control")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--state", required=True, type=Path)
+    parser.add_argument("--banner", default="")
+    parser.add_argument("--heartbeat", type=int, required=True)
+    parser.add_argument("--lifeline", type=int, required=True)
+    parser.add_argument("--channel", type=int, action="append", default=[])
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+        logs.configure(config.log.level, config.log.format)
+        return asyncio.run(_control(options, config))
+    except ConfigError as error:
+        logs.configure("info", "keyvalue")
+        for problem in error.problems:
+            log("bad-configuration", level="error", where=error.where, problem=problem)
+        return 2
+
+
+async def _control(options: argparse.Namespace, config: Config) -> int:
+    estate = Estate(composition.zone_settings(config))
+    publisher = Publisher()
+    publisher.table.generation = time.time_ns() // 1_000_000  # above any predecessor's
+    sources = composition.sources(config)
+    control = Control(config, estate, publisher, sources, log=log)
+    identities = await _identities(config, control)
+    saver = Saver(control, options.state / "snapshot", identities, log=log)
+    serials = saver.restore()
+    publisher.feeds = [Feed(socket.socket(fileno=fd), publisher) for fd in options.channel]
+    control.begin(serials)
+    for feed in publisher.feeds:
+        feed.start()
+    # What was restored lives long; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    operations = Reload(options.config, control, stopping)
+    _signals(options, stopping, operations)
+    site = Site(control, operations, config.http)
+    runners = await listen(site, config.http)
+    tasks = [
+        asyncio.create_task(control.run()),
+        asyncio.create_task(saver.run()),
+        asyncio.create_task(_heartbeat(options.heartbeat)),
+    ]
+    if options.banner:
+        from soadns.demo import banner
+
+        tasks.append(asyncio.create_task(banner(control, config, options.banner)))
+    status = await stopping
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    saver.save_now()
+    for feed in publisher.feeds:
+        feed.stop()
+    for runner in runners:
+        await runner.cleanup()
+    return status
+
+
+async def _identities(config: Config, control: Control) -> dict[str, str]:
+    """Who each source is. A cluster that does not answer in time stays unknown: its snapshot is believed."""
+    found = composition.known_identities(config)
+    clusters = [source for source in control.sources if isinstance(source, KubeSource)]
+
+    async def ask(source: KubeSource) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDENTITY_S):
+                if uid := await source.identity():
+                    found[source.source] = uid
+
+    await asyncio.gather(*(ask(source) for source in clusters))
+    return found
+
+
+async def _heartbeat(descriptor: int) -> None:
+    while True:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b".")
+        await asyncio.sleep(1.0)
+
+
+def _signals(options: argparse.Namespace, stopping: asyncio.Future[int], reload: Reload) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not stopping.done():
+            stopping.set_result(0)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
+    loop.add_signal_handler(signal.SIGHUP, reload.by_signal)
+    loop.add_reader(options.lifeline, stop)
+
+
+class Reload(Operations):
+    """What operators may change in a running soadns."""
+
+    def __init__(self, path: str, control: Control, stopping: asyncio.Future[int]) -> None:
+        self._path = path
+        self._control = control
+        self._stopping = stopping
+
+    def release(self, source: str) -> int:
+        """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
+        known = sorted(self._control.estate.observations.sources)
+        if source not in known:
+            raise Refused(f"no source {source}; known are {', '.join(known)}")
+        return self._control.release(source)
+
+    def by_signal(self) -> None:
+        """SIGHUP."""
+        with contextlib.suppress(Refused):
+            self.reload(accept_removals=False)
+
+    def reload(self, *, accept_removals: bool) -> Reloaded:
+        """Read the configuration again. Raises Refused; the old one then stays in force."""
+        counts = self._control.figures.reloads
+        try:
+            fresh = load(self._path)
+            composition.sources(fresh)
+        except ConfigError as error:
+            counts["bad"] += 1
+            log(
+                "reload-refused",
+                level="error",
+                where=error.where,
+                problems="; ".join(map(str, error.problems)),
+            )
+            raise Refused(f"{error}\nthe old configuration stays in force") from None
+        old = self._control.config
+        removed = shrinkage(old, fresh)
+        names = _names_concerned(self._control, old, fresh)
+        if removed and not accept_removals and self._too_many(len(names)):
+            counts["refused"] += 1
+            text = "; ".join(removed)
+            log("reload-refused", level="error", where=self._path, removes=text, names=len(names))
+            raise Refused(
+                f"{self._path} would remove {text}, and with it {len(names)} names. The old configuration stays "
+                "in force. If that is meant: soadns reload --accept-removals"
+            )
+        counts["done"] += 1
+        restart = _needs_restart(old, fresh)
+        log("reloading", where=self._path, removes="; ".join(removed) or None, needs_restart=restart or None)
+        if not self._stopping.done():
+            # The answer to the request goes out first.
+            asyncio.get_running_loop().call_later(0.2, self._end)
+        return Reloaded(tuple(removed), len(names), restart)
+
+    def _end(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(RELOAD_STATUS)
+
+    def _too_many(self, names: int) -> bool:
+        guard = self._control.config.guard
+        total = sum(len(zone.outcomes) for zone in self._control.estate.zones.values())
+        return names >= guard.minimum and names > guard.share * total
+
+
+def _names_concerned(control: Control, old: Config, fresh: Config) -> set[tuple[str, object]]:
+    """(zone, interface) of the names that stand on what the new configuration drops."""
+    kept = {zone.name: zone for zone in composition.zone_settings(fresh)}
+    sources = composition.source_ids(fresh)
+    found: set[tuple[str, object]] = set()
+    for name, zone in control.estate.zones.items():
+        after = kept.get(name)
+        for interface in zone.outcomes:
+            stands_on = set(zone.sources.get(interface, ()))
+            winner = zone.states[interface].winner if interface in zone.states else None
+            namespaces = after.store.namespaces if after is not None else frozenset()
+            if (
+                after is None
+                or stands_on - (sources & after.sources)
+                or (winner is not None and namespaces and winner.namespace not in namespaces)
+            ):
+                found.add((name, interface))
+    del old
+    return found
+
+
+def _needs_restart(old: Config, fresh: Config) -> str:
+    """Settings of the supervisor that differ: they hold from the next start of the whole process."""
+    changed = []
+    if old.nameserver != fresh.nameserver:
+        changed.append("nameserver")
+    if old.http.livez != fresh.http.livez:
+        changed.append("http.livez")
+    if old.state.directory != fresh.state.directory:
+        changed.append("state.directory")
+    return ", ".join(changed)
+
+
+__all__ = ["ListenError", "control_main", "serve"]

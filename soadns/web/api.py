@@ -1,0 +1,205 @@
+"""The HTTP listeners: the only importer of aiohttp's server side.
+
+``/livez``, ``/readyz`` and ``/metrics`` for probes; everything that shows estate data or changes state needs a
+loopback peer or the bearer token. Shapes of ``/v1`` are documented in ``docs/http.md``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from soadns import __version__, views
+from soadns.config import HttpConfig, parse_address
+from soadns.logs import log
+from soadns.web.metrics import CONTENT_TYPE, Exporter
+from soadns.web.operations import Operations, Refused, Running
+
+MAX_LIMIT = 5_000
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Site:
+    """The handlers over one running process."""
+
+    def __init__(self, running: Running, operations: Operations, settings: HttpConfig) -> None:
+        self._running = running
+        self._operations = operations
+        self._settings = settings
+        self._exporter = Exporter(running)
+
+    def application(self, *, probes_only: bool) -> web.Application:
+        """The routes of a listener."""
+        app = web.Application(middlewares=[self._guarded, _problems])
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        if not probes_only:
+            app.router.add_get("/", self._index)
+            app.router.add_get("/v1/interfaces", self._interfaces)
+            app.router.add_get("/v1/interfaces/{name:.+}", self._interface)
+            app.router.add_get("/v1/explain/{name:.+}", self._explain)
+            app.router.add_get("/v1/sources", self._sources)
+            app.router.add_post("/v1/release", self._release)
+            app.router.add_post("/v1/reload", self._reload)
+        return app
+
+    # ------------------------------------------------------------------ who may
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/v1/") and not self._may(request):
+            log("denied", level="warning", peer=request.remote, path=request.path)
+            text = "needs a loopback connection or the bearer token of http.tokenFile"
+            return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Bearer"})
+        response = await handler(request)
+        if request.method != "GET":
+            log("changed-over-http", peer=request.remote, path=request.path, status=response.status)
+        return response
+
+    def _may(self, request: web.Request) -> bool:
+        if self._settings.token_file:
+            given = request.headers.get("Authorization", "")
+            try:
+                # Read each time: a rotated secret holds at once.
+                token = Path(self._settings.token_file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                log("bad-token-file", level="error", path=self._settings.token_file, reason=error.strerror)
+                return False
+            return bool(token) and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+        # A browser on this host must not be led here by a page of somebody else (DNS rebinding).
+        if "Origin" in request.headers and request.method != "GET":
+            return False
+        return _is_loopback(request.remote)
+
+    # ------------------------------------------------------------------ probes
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        lines = []
+        for name, zone in self._running.estate.zones.items():
+            lines.append(f"zone {name}: {'ready' if zone.complete else 'waits for its sources'}")
+        for name, state in sorted(self._running.estate.observations.sources.items()):
+            if not state.in_sync:
+                word = "stale" if state.known else "never synced"
+                lines.append(f"{word}: {name}: {state.trouble or 'not read yet'}")
+        ready = self._running.ready
+        return web.Response(text="\n".join([*lines, ""]), status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._exporter.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _index(self, _: web.Request) -> web.Response:
+        paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
+        return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
+
+    # ------------------------------------------------------------------ data
+
+    async def _interfaces(self, request: web.Request) -> web.Response:
+        query = request.query
+        flag = query.get("flag", "")
+        if flag and flag not in views.FLAGS:
+            raise Refused(f"flag={flag}: known are {', '.join(views.FLAGS)}")
+        try:
+            limit = int(query.get("limit", "500"))
+        except ValueError:
+            raise Refused(f"limit={query['limit']}: not a number") from None
+        page = views.interfaces(
+            self._running.estate,
+            zone=query.get("zone", ""),
+            flag=flag,
+            match=query.get("match", ""),
+            after=query.get("after", ""),
+            limit=min(max(limit, 1), MAX_LIMIT),
+        )
+        return _json(page)
+
+    async def _interface(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        found = views.find(self._running.estate, name, zone=request.query.get("zone", ""))
+        body = {"items": [views.summary(each) for each in found]}
+        return _json(body, status=200 if found else 404)
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        running, name = self._running, request.match_info["name"]
+        body = views.explain(running.estate, name, running.now(), zone=request.query.get("zone", ""))
+        if "raw" in request.query:
+            for found, data in zip(views.find(running.estate, name), body["zones"], strict=False):
+                sources = found.zone.sources.get(found.interface, ())
+                data["znodes"] = [t for s in sources for t in await running.texts(s, found.interface.name)]
+        return _json(body, status=200 if body["known"] else 404)
+
+    async def _sources(self, _: web.Request) -> web.Response:
+        return _json(views.sources(self._running.estate, self._running.now()))
+
+    # ------------------------------------------------------------------ changes
+
+    async def _release(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        source = body.get("source")
+        if not isinstance(source, str):
+            raise Refused('expected {"source": "zookeeper/main/dubbo"}')
+        return _json({"source": source, "names": self._operations.release(source)})
+
+    async def _reload(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        done = self._operations.reload(accept_removals=body.get("acceptRemovals") is True)
+        return _json({"removed": list(done.removed), "names": done.names, "needsRestart": done.needs_restart})
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals become 409 with the reason, as JSON."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return _json({"error": str(refused)}, status=409)
+    except web.HTTPException as error:
+        if error.status == 404:
+            return _json({"error": f"no such path {request.path}; GET / lists them"}, status=404)
+        raise
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read() or b"{}")
+    except ValueError:
+        raise Refused("the body is no JSON") from None
+    if not isinstance(body, dict):
+        raise Refused("the body is no JSON object")
+    return body
+
+
+def _json(body: object, *, status: int = 200) -> web.Response:
+    return web.json_response(
+        body, status=status, dumps=lambda data: json.dumps(data, ensure_ascii=False) + "\n"
+    )
+
+
+def _is_loopback(peer: str | None) -> bool:
+    try:
+        return ip_address((peer or "").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+async def listen(site: Site, settings: HttpConfig) -> list[web.AppRunner]:
+    """Open the listeners; the runners are to be cleaned up by the caller. Raises OSError."""
+    runners = []
+    for address, probes_only in ((settings.listen, False), (settings.probes, True)):
+        where = parse_address(address) if address else None
+        if where is None:
+            continue
+        runner = web.AppRunner(site.application(probes_only=probes_only), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, *where, reuse_address=True, shutdown_timeout=1.0).start()
+        runners.append(runner)
+    return runners

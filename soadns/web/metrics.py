@@ -1,0 +1,230 @@
+"""Prometheus metrics of a running soadns: the only importer of ``prometheus_client``.
+
+Names follow CoreDNS's where the thing is the same. Everything is read when asked for; counting itself happens in
+plain values elsewhere. Interfaces by state are counted at most once in five seconds: that walks all names.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from soadns import __version__
+from soadns.figures import WorkerFigures
+from soadns.views import FLAGS, Found, flags
+from soadns.web.operations import Running
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+STATES_S = 5.0
+_TYPES = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 41: "OPT",
+    64: "SVCB", 65: "HTTPS", 252: "AXFR", 255: "ANY",
+}  # fmt: skip
+_RCODES = {
+    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS",
+}  # fmt: skip
+
+
+class Exporter(Collector):
+    """Collects from one running process."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._latency_sum = 0.0
+        self._states: tuple[float, Counter[tuple[str, str]]] = (-STATES_S, Counter())
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry need not collect to know the names."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield _gauge("soadns_build_info", "Version of soadns.", {(__version__,): 1.0}, "version")
+        yield from self._dns()
+        yield from self._workers()
+        yield from self._sources()
+        yield from self._names()
+        yield from self._process()
+
+    def _dns(self) -> Iterator[Metric]:
+        total = WorkerFigures()
+        for worker in self._running.workers():
+            total = total.plus(worker.figures)
+        yield _counter(
+            "soadns_dns_requests",
+            "DNS messages received.",
+            {(k,): v for k, v in total.queries.items()},
+            "proto",
+        )
+        rows: Counter[tuple[str, str, str]] = Counter()
+        for kind, count in total.hits.items():
+            rows["", _TYPES.get(kind, "other"), "NOERROR"] += count
+        for (zone, kind, rcode), count in total.replies.items():
+            rows[zone, _TYPES.get(kind, "other"), _RCODES.get(rcode, "other")] += count
+        yield _counter(
+            "soadns_dns_responses",
+            "DNS replies; the zone is empty for usual questions, whose zone is not counted.",
+            rows, "zone", "type", "rcode",
+        )  # fmt: skip
+        for name, text, value in (
+            (
+                "soadns_dns_dropped",
+                "Messages that got no reply (responses, shorter than a header).",
+                total.dropped,
+            ),
+            ("soadns_dns_malformed", "Messages answered with FORMERR.", total.malformed),
+            ("soadns_dns_unsent", "Replies that the kernel did not take.", total.unsent),
+            ("soadns_dns_tcp_refused", "TCP connections closed for want of room.", total.refused),
+        ):
+            yield _counter(name, text, {(): value})
+
+    def _workers(self) -> Iterator[Metric]:
+        workers = list(enumerate(self._running.workers()))
+        yield _gauge(
+            "soadns_worker_generation", "Generation of the table a worker answers from.",
+            {(str(i),): float(w.generation) for i, w in workers}, "worker",
+        )  # fmt: skip
+        yield _gauge(
+            "soadns_worker_behind", "1 while a worker has to be loaded anew.",
+            {(str(i),): float(w.behind) for i, w in workers}, "worker",
+        )  # fmt: skip
+        yield _gauge(
+            "soadns_dns_tcp_connections", "Open TCP connections.",
+            {(str(i),): float(w.connections) for i, w in workers}, "worker",
+        )  # fmt: skip
+
+    def _sources(self) -> Iterator[Metric]:
+        now, estate = self._running.now(), self._running.estate
+        states = sorted(estate.observations.sources.items())
+        yield _gauge(
+            "soadns_source_in_sync", "1 while the source is in sync.",
+            {(name,): float(s.in_sync) for name, s in states}, "source",
+        )  # fmt: skip
+        yield _gauge(
+            "soadns_source_age_seconds", "Seconds for which the source has been out of sync; 0 while in sync.",
+            {(name,): 0.0 if s.paused_at is None else now - (s.paused_at or self._running.figures.started)
+             for name, s in states},
+            "source",
+        )  # fmt: skip
+        yield _gauge(
+            "soadns_source_observations", "Observations held.",
+            {(name,): float(len(s.values)) for name, s in states}, "source",
+        )  # fmt: skip
+        yield _gauge(
+            "soadns_source_troubled_scopes", "Directories or files that can not be read now.",
+            {(name,): float(len(s.troubled_scopes)) for name, s in states}, "source",
+        )  # fmt: skip
+        yield _counter(
+            "soadns_source_events", "Events received.",
+            {(name,): n for name, n in self._running.figures.events.items()}, "source",
+        )  # fmt: skip
+        yield _counter(
+            "soadns_rejected", "Things that could not be understood, by reason.",
+            {(name, reason): n for name, s in states for reason, n in s.rejections.items()},
+            "source", "reason",
+        )  # fmt: skip
+        yield _counter(
+            "soadns_source_failures", "Faults of a source itself.",
+            {(name,): n for name, n in self._running.figures.source_failures.items()}, "source",
+        )  # fmt: skip
+
+    def _names(self) -> Iterator[Metric]:
+        estate, figures = self._running.estate, self._running.figures
+        yield _gauge("soadns_interfaces", "Interfaces by state.", self._count_states(), "zone", "state")
+        held = {
+            (zone, alarm.source): float(alarm.held)
+            for zone, each in estate.zones.items()
+            for alarm in each.guard.alarms(self._running.now())
+        }
+        yield _gauge("soadns_guard_held", "Removals that the guard holds back.", held, "zone", "source")
+        yield _counter(
+            "soadns_transitions", "Changes of what names answer, by cause.",
+            {(cause,): n for cause, n in figures.transitions.items()}, "cause",
+        )  # fmt: skip
+        serials = {(zone,): float(serial) for zone, serial in self._running.serials.items()}
+        yield _gauge("soadns_zone_serial", "Serial of the zone's SOA.", serials, "zone")
+        complete = {(zone,): float(each.complete) for zone, each in estate.zones.items()}
+        yield _gauge("soadns_zone_complete", "1 from the first complete state on.", complete, "zone")
+
+    def _count_states(self) -> dict[tuple[str, str], float]:
+        at, counts = self._states
+        if time.monotonic() - at >= STATES_S:
+            counts = Counter()
+            for zone, each in self._running.estate.zones.items():
+                for state in ("bound", *FLAGS):
+                    counts[zone, state] = 0
+                for interface in each.outcomes:
+                    found = flags(Found(each, interface))
+                    counts[zone, "bound"] += "unbound" not in found
+                    for flag in found:
+                        counts[zone, flag] += 1
+            self._states = (time.monotonic(), counts)
+        return {labels: float(count) for labels, count in counts.items()}
+
+    def _process(self) -> Iterator[Metric]:
+        figures = self._running.figures
+        latencies, figures.latencies = figures.latencies, []
+        for seconds in latencies:
+            self._buckets[bisect_left(BUCKETS, seconds)] += 1
+            self._latency_sum += seconds
+        histogram = HistogramMetricFamily(
+            "soadns_change_to_answer_seconds", "From a source's event to the worker that answers by it."
+        )
+        running, rows = 0, []
+        for bound, count in zip([*map(str, BUCKETS), "+Inf"], self._buckets, strict=True):
+            running += count
+            rows.append((bound, float(running)))
+        histogram.add_metric([], rows, self._latency_sum)
+        yield histogram
+        yield _counter(
+            "soadns_reloads", "Reloads of the configuration, by outcome.",
+            {(outcome,): n for outcome, n in figures.reloads.items()}, "outcome",
+        )  # fmt: skip
+        yield _counter("soadns_snapshots", "Snapshots written.", {(): figures.snapshots})
+        yield _counter(
+            "soadns_snapshot_failures",
+            "Snapshots that could not be written.",
+            {(): figures.snapshot_failures},
+        )
+        yield _gauge(
+            "soadns_snapshot_timestamp_seconds",
+            "When the last snapshot was written.",
+            {(): figures.snapshot_at},
+        )
+        yield _gauge(
+            "soadns_snapshot_bytes", "Size of the last snapshot.", {(): float(figures.snapshot_octets)}
+        )
+        yield _gauge("soadns_start_time_seconds", "When the control process began.", {(): figures.started})
+
+
+def _gauge(name: str, text: str, rows: dict[tuple[str, ...], float], *labels: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in rows.items():
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, rows: dict[tuple[str, ...], int], *labels: str) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in rows.items():
+        family.add_metric(values, value)
+    return family

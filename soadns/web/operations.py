@@ -1,0 +1,52 @@
+"""What the API asks of the process that runs it. Shapes only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from soadns.estate import Estate
+from soadns.figures import Figures, WorkerState
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """An operation that is not done; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload did."""
+
+    removed: tuple[str, ...]
+    names: int
+    """Names that stood on what was removed."""
+    needs_restart: str
+    """Settings that hold from the next start only, comma separated."""
+
+
+class Operations(Protocol):
+    """What operators may change."""
+
+    def release(self, source: str) -> int: ...  # noqa: D102
+
+    def reload(self, *, accept_removals: bool) -> Reloaded: ...  # noqa: D102
+
+
+class Running(Protocol):
+    """The running control process, read only."""
+
+    estate: Estate
+    figures: Figures
+
+    @property
+    def ready(self) -> bool: ...  # noqa: D102
+
+    @property
+    def serials(self) -> dict[str, int]: ...  # noqa: D102
+
+    def now(self) -> float: ...  # noqa: D102
+
+    def workers(self) -> Sequence[WorkerState]: ...  # noqa: D102
+
+    async def texts(self, source: str, interface: str) -> list[str]: ...  # noqa: D102
