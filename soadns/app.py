@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from soadns import __version__, composition, logs
+from soadns.binding.estate import Estate
 from soadns.config import Config, ConfigError, load, parse_address, shrinkage
 from soadns.control import Control
-from soadns.estate import Estate
 from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.saver import Saver
@@ -48,15 +48,15 @@ def serve(config_path: str, *, banner: str = "") -> int:
         if address:
             _check_http(setting, address)
     with _state_directory(config) as state:
-        control = (sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state))
+        control = [sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state)]
         if banner:
-            control += ("--banner", banner)
-        return supervise(_supervisor_settings(config, control), log=_supervisor_log)
+            control += ["--banner", banner]
+        return supervise(_supervisor_settings(config, tuple(control)), log=_supervisor_log)
 
 
 def _supervisor_log(line: str) -> None:
     fields = dict(part.partition("=")[::2] for part in line.split())
-    log(fields.pop("event", "supervisor"), **fields)  # type: ignore[arg-type]
+    log(fields.pop("event", "supervisor"), **fields)
 
 
 def _check_http(setting: str, address: str) -> None:

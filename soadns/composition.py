@@ -10,21 +10,21 @@ import os
 from ipaddress import ip_network
 from pathlib import Path
 
-from soadns.answers import Clusters
-from soadns.bind import Rules
+from soadns.binding.answers import Clusters
+from soadns.binding.bind import Rules
+from soadns.binding.evidence import Claim
+from soadns.binding.guard import GuardSettings
+from soadns.binding.sites import SiteTimes
+from soadns.binding.store import Network, StoreSettings
+from soadns.binding.zone import ZoneSettings
 from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
-from soadns.evidence import Claim
-from soadns.guard import GuardSettings
 from soadns.kubeapi import KubeApi
 from soadns.schema import Problem
-from soadns.sites import SiteTimes
 from soadns.sources import Source
 from soadns.sources.kube import KubeSettings, KubeSource
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.sources.zkclient import Root, Tls, ZooKeeperSettings, identity
 from soadns.sources.zookeeper import ZooKeeperSource
-from soadns.store import Network, StoreSettings
-from soadns.zone import ZoneSettings
 
 
 def zone_settings(config: Config) -> list[ZoneSettings]:

@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from soadns.binding.estate import Estate
+from soadns.binding.history import Transition
 from soadns.config import Config
-from soadns.estate import Estate
 from soadns.figures import Figures, WorkerState
-from soadns.history import Transition
 from soadns.logs import Log
 from soadns.model import Event, Rejected, Synced, Trouble
 from soadns.nameserver.feed import Publisher

@@ -97,12 +97,12 @@ class Saver:
         deadline = time.monotonic() + CHILD_S
         figures = self._control.figures
         while True:
-            done, status = os.waitpid(pid, os.WNOHANG)
+            done, status = os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
             if done:
                 break
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it was just killed
                 self._failed(f"{self.path}: not written within {CHILD_S:g} s")
                 return
             await asyncio.sleep(0.05)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from soadns.bind import State
-from soadns.estate import Estate
-from soadns.history import Transition
+from soadns.binding.bind import State
+from soadns.binding.estate import Estate
+from soadns.binding.history import Transition
 from soadns.model import (
     EndpointSlice,
     InterfaceId,

@@ -14,14 +14,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from soadns import naming
-from soadns.answers import is_conflict
-from soadns.bind import step
-from soadns.choice import Standing
-from soadns.estate import Estate
-from soadns.history import Transition
+from soadns.binding.answers import is_conflict
+from soadns.binding.bind import step
+from soadns.binding.choice import Standing
+from soadns.binding.estate import Estate
+from soadns.binding.history import Transition
+from soadns.binding.sites import Live
+from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Unbound
-from soadns.sites import Live
-from soadns.zone import Zone
 
 Data = dict[str, Any]
 EVIDENCE = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -216,14 +217,14 @@ class Exporter(Collector):
         yield _gauge("soadns_start_time_seconds", "When the control process began.", {(): figures.started})
 
 
-def _gauge(name: str, text: str, rows: dict[tuple[str, ...], float], *labels: str) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, value in rows.items():
         family.add_metric(values, value)
     return family
 
 
-def _counter(name: str, text: str, rows: dict[tuple[str, ...], int], *labels: str) -> CounterMetricFamily:
+def _counter(name: str, text: str, rows: Mapping[Any, int], *labels: str) -> CounterMetricFamily:
     family = CounterMetricFamily(name, text, labels=labels)
     for values, value in rows.items():
         family.add_metric(values, value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from soadns.estate import Estate
+from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
 
 

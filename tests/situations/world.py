@@ -12,9 +12,10 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from soadns.answers import Clusters
-from soadns.bind import Rules
-from soadns.estate import Estate
+from soadns.binding.answers import Clusters
+from soadns.binding.bind import Rules
+from soadns.binding.estate import Estate
+from soadns.binding.zone import ZoneSettings
 from soadns.model import (
     Declaration,
     Delete,
@@ -30,7 +31,6 @@ from soadns.model import (
     Trouble,
     Upsert,
 )
-from soadns.zone import ZoneSettings
 
 ZONE = "rpc.test"
 REGISTRY = "zookeeper/main/dubbo"

@@ -1,6 +1,6 @@
 """What speaks for which Service, for one interface at one instant: the input of binding.
 
-``collect`` reads the zone's store and returns frozen values; ``soadns.bind`` decides on them and on
+``collect`` reads the zone's store and returns frozen values; ``soadns.binding.bind`` decides on them and on
 nothing else. The four kinds of evidence are numbered as in ``docs/binding.md``: 1 declared,
 2 endpoint, 3 exposed, 4 application.
 """
@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from soadns.binding.known import Known
+from soadns.binding.rosters import Tally
+from soadns.binding.store import Store
 from soadns.model import InterfaceId, ObjectRef, Provider, Service
-from soadns.rosters import Tally
-from soadns.store import Known, Store
 
 DECLARED, ENDPOINT, EXPOSED, APPLICATION = 1, 2, 3, 4
 
@@ -99,7 +100,7 @@ def collect(
     known = store.interfaces.get(interface)
     rows = _rows(store, interface, known)
     for ref in (winner, *other_services):
-        if ref is not None and ref in store.services:
+        if ref is not None and ref in store.services.by_ref:
             rows.setdefault(ref, set())
     registered = {port for _, port in known.ports} if known is not None else set()
     candidates = tuple(
@@ -126,27 +127,29 @@ def collect(
 
 
 def _others(store: Store, ip: str, winner: ObjectRef) -> bool:
-    return any(ref != winner and ref.cluster == winner.cluster for ref in store.by_cluster_ip.get(ip, ()))
+    return any(
+        ref != winner and ref.cluster == winner.cluster for ref in store.services.by_cluster_ip.get(ip, ())
+    )
 
 
 def _rows(store: Store, interface: InterfaceId, known: Known | None) -> dict[ObjectRef, set[int]]:
     rows: dict[ObjectRef, set[int]] = {}
-    for ref in store.declared.get(interface, ()):
+    for ref in store.services.declared.get(interface, ()):
         rows.setdefault(ref, set()).add(DECLARED)
     if known is None:
         return rows
     for application in known.applications:
-        for ref in store.everything.get(application, ()):
+        for ref in store.services.everything.get(application, ()):
             rows.setdefault(ref, set()).add(DECLARED)
-        for ref in store.applications.get(application, ()):
+        for ref in store.services.applications.get(application, ()):
             rows.setdefault(ref, set()).add(APPLICATION)
     for ref in known.rosters:
-        if ref in store.services:
+        if ref in store.services.by_ref:
             rows.setdefault(ref, set()).add(ENDPOINT)
-    if store.exposures:
+    if store.services.exposures:
         for live in known.live.values():
             if live.usable:
-                for ref in store.exposures.get((live.provider.host, live.provider.port), ()):
+                for ref in store.services.exposures.at((live.provider.host, live.provider.port)):
                     rows.setdefault(ref, set()).add(EXPOSED)
     return rows
 
@@ -159,7 +162,7 @@ def _candidate(
     registered: set[int],
     claims: Sequence[Claim],
 ) -> Candidate:
-    service = store.services[ref]
+    service = store.services.by_ref[ref]
     roster = store.rosters.get(ref)
     offered = {port.port for port in service.ports}
     return Candidate(

@@ -3,17 +3,22 @@
 ``apply`` takes changes of observations and marks the interfaces they touch as dirty; it derives, per
 interface, only counts and sets that are kept up to date by single changes, so the work of a change
 is proportional to what it touches. Decisions (votes over time, choice, clocks of a name) belong to
-``soadns.bind``; this module holds no state of a name.
+``soadns.binding.bind``; this module holds no state of a name.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import TypeVar
 
+from soadns.binding.indexes import count, place
+from soadns.binding.known import Identity, Known, identity_of, without
+from soadns.binding.observations import Change
+from soadns.binding.rosters import Roster, merge_slices
+from soadns.binding.services import ServiceIndex, Touched
+from soadns.binding.sites import Live, Site, SiteTimes, newest
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -23,14 +28,9 @@ from soadns.model import (
     Provider,
     Service,
 )
-from soadns.observations import Change
-from soadns.rosters import Roster, merge_slices
-from soadns.sites import Live, Site, SiteTimes, newest
 
 Network = IPv4Network | IPv6Network
 SiteKey = tuple[str, int]
-Identity = tuple[str, str, int, str, str]
-"""(protocol, host, port, registry, application): a Provider below its interface."""
 SavedSite = tuple[
     str,
     int,
@@ -41,8 +41,6 @@ SavedSite = tuple[
     float | None,
 ]
 """host, port, kept, kept until, shared applications, stale registrations, stale until."""
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +58,6 @@ class StoreSettings:
     """Labels that a Service must carry, all of them."""
 
 
-class Known:
-    """What is known of one interface now."""
-
-    __slots__ = ("applications", "live", "outside", "ports", "registries", "rosters")
-
-    def __init__(self) -> None:
-        self.live: dict[Identity, Live] = {}
-        """(protocol, host, port, registry, application) → Live."""
-        self.outside: dict[str, int] = {}
-        """The old world: hosts that are no Service's endpoint → usable host:ports there."""
-        self.rosters: set[ObjectRef] = set()
-        """Services some of whose registered addresses provide it."""
-        self.ports: dict[tuple[str, int], int] = {}
-        """(protocol, port) → registrations."""
-        self.applications: dict[str, int] = {}
-        self.registries: dict[str, int] = {}
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing at all is known."""
-        return not self.live and not self.rosters
-
-
 class Store:
     """The indexes of one zone. Not thread-safe; all times are Unix seconds given by the caller."""
 
@@ -92,26 +67,17 @@ class Store:
         self.names: dict[str, set[InterfaceId]] = {}
         """Interface name → its variants with live providers (overrides are per name)."""
         self.sites: dict[SiteKey, Site] = {}
-        self.services: dict[ObjectRef, Service] = {}
+        self.services = ServiceIndex()
         self.rosters: dict[ObjectRef, Roster] = {}
         self.slices: dict[ObjectRef, dict[ObjectRef, EndpointSlice]] = {}
         """Service → its EndpointSlices."""
-        self.nodes: dict[ObjectRef, Node] = {}
-        self.overrides: dict[str, set[Override]] = {}
+        self.overrides: dict[str, dict[Override, int]] = {}
+        """Interface name → what switches providers off → by how many nodes."""
         self.by_address: dict[str, set[ObjectRef]] = {}
         """Endpoint IP → living Services that have it."""
-        self.by_cluster_ip: dict[str, set[ObjectRef]] = {}
-        self.vacated: dict[str, set[ObjectRef]] = {}
-        """ClusterIPs that a deleted Service had, until another Service takes them."""
         self.departed: dict[str, float] = {}
-        self.declared: dict[InterfaceId, set[ObjectRef]] = {}
-        self.everything: dict[str, set[ObjectRef]] = {}
-        """Application → Services that declare ``*`` for it."""
-        self.applications: dict[str, set[ObjectRef]] = {}
         self.by_application: dict[str, set[InterfaceId]] = {}
         """Application → interfaces it provides."""
-        self.exposures: dict[SiteKey, set[ObjectRef]] = {}
-        self.exposed: dict[ObjectRef, frozenset[SiteKey]] = {}
         self.dirty: set[InterfaceId] = set()
         self.touched_services: set[ObjectRef] = set()
         """Services whose winners must be looked at again (the engine knows who is bound to them)."""
@@ -232,9 +198,9 @@ class Store:
     def _override(self, change: Change) -> None:
         for value, add in ((change.before, False), (change.after, True)):
             if isinstance(value, Override):
-                group = self.overrides.setdefault(value.interface_name, set())
-                (group.add if add else group.discard)(value)
-                if not group:
+                held = self.overrides.setdefault(value.interface_name, {})
+                count(held, value, 1 if add else -1)
+                if not held:
                     del self.overrides[value.interface_name]
         value = change.after or change.before
         assert isinstance(value, Override)
@@ -271,39 +237,21 @@ class Store:
         if before is None and after is None:
             return
         ref = (before or after).ref  # type: ignore[union-attr]
-        if before is not None:
-            self._index_service(before, add=False)
-        if after is not None:
-            if before is not None and before.uid != after.uid and ref in self.rosters:
-                self.rosters[ref].had_ready = self.rosters[ref].ready > 0
-            self.services[ref] = after
-            self._index_service(after, add=True)
-        else:
-            del self.services[ref]
+        if before is not None and after is not None and before.uid != after.uid and ref in self.rosters:
+            self.rosters[ref].had_ready = self.rosters[ref].ready > 0
+        self._spread(self.services.update(ref, before, after))
         self._touched_rosters.add(ref)
         self.touched_services.add(ref)
         self.dirty.update(self.interfaces_of(ref))
 
-    def _index_service(self, service: Service, *, add: bool) -> None:
-        ref = service.ref
-        for ip in service.cluster_ips:
-            place(self.by_cluster_ip, ip, ref, add=add)
-            self.touched_services.update(self.by_cluster_ip.get(ip, ()))
-            if add:
-                self.touched_services.update(self.vacated.pop(ip, ()))
-            else:
-                self.vacated.setdefault(ip, set()).add(ref)
-        declaration = service.declaration
-        if declaration is not None:
-            for interface in declaration.interfaces:
-                place(self.declared, interface, ref, add=add)
-                self.dirty.add(interface)
-        if service.application:
-            place(self.applications, service.application, ref, add=add)
-            if declaration is not None and declaration.everything:
-                place(self.everything, service.application, ref, add=add)
-            self.dirty.update(self.by_application.get(service.application, ()))
-        self._expose(service if add else None, ref)
+    def _spread(self, touched: Touched) -> None:
+        self.touched_services |= touched.services
+        self.dirty |= touched.interfaces
+        for application in touched.applications:
+            self.dirty.update(self.by_application.get(application, ()))
+        for key in touched.places:
+            if (site := self.sites.get(key)) is not None:
+                self.dirty.update(live.provider.interface for live in site.live)
 
     def _slice(self, change: Change) -> None:
         for value, add in ((change.before, False), (change.after, True)):
@@ -320,50 +268,15 @@ class Store:
     def _node(self, change: Change) -> None:
         value = change.after or change.before
         assert isinstance(value, Node)
-        if isinstance(change.after, Node):
-            self.nodes[value.ref] = change.after
-        else:
-            self.nodes.pop(value.ref, None)
-        for service in list(self.services.values()):
-            if service.ref.cluster == value.ref.cluster and any(p.node_port for p in service.ports):
-                self._expose(service, service.ref)
-
-    def _expose(self, service: Service | None, ref: ObjectRef) -> None:
-        """Index where the Service can be reached from outside the cluster (evidence 3)."""
-        keys: set[SiteKey] = set()
-        if service is not None:
-            outside = (*service.external_ips, *service.load_balancer)
-            node_ports = [p.node_port for p in service.ports if p.node_port]
-            keys.update((ip, port.port) for ip in outside for port in service.ports)
-            if node_ports:
-                addresses = {
-                    ip
-                    for node in self.nodes.values()
-                    if node.ref.cluster == ref.cluster
-                    for ip in node.addresses
-                }
-                keys.update((ip, port) for ip in addresses for port in node_ports)
-        before = self.exposed.get(ref, frozenset())
-        if before == keys:
-            return
-        for key in before - keys:
-            place(self.exposures, key, ref, add=False)
-        for key in keys - before:
-            place(self.exposures, key, ref, add=True)
-        if keys:
-            self.exposed[ref] = frozenset(keys)
-        else:
-            self.exposed.pop(ref, None)
-        for key in before ^ keys:
-            if (site := self.sites.get(key)) is not None:
-                self.dirty.update(live.provider.interface for live in site.live)
+        after = change.after if isinstance(change.after, Node) else None
+        self._spread(self.services.node(value.ref, after))
 
     # ------------------------------------------------------------------ end of a batch
 
     def _settle_rosters(self, now: float) -> None:
         """Bring rosters up to date with Services and slices, and sites with their endpoints."""
         for ref in self._touched_rosters:
-            service = self.services.get(ref)
+            service = self.services.by_ref.get(ref)
             addresses = {}
             if service is not None:
                 addresses = {
@@ -569,41 +482,10 @@ class Store:
         """Interfaces for which the Service holds endpoint or declared evidence."""
         roster = self.rosters.get(ref)
         found = set(roster.providing) if roster is not None else set()
-        service = self.services.get(ref)
+        service = self.services.by_ref.get(ref)
         if service is not None and service.declaration is not None:
             found.update(service.declaration.interfaces)
-        for key in self.exposed.get(ref, ()):
+        for key in self.services.exposures.of(ref):
             if (site := self.sites.get(key)) is not None:
                 found.update(live.provider.interface for live in site.live)
         return found
-
-
-def identity_of(provider: Provider) -> Identity:
-    """The part of a Provider's identity below its interface."""
-    return (provider.protocol, provider.host, provider.port, provider.registry, provider.application)
-
-
-def without(providers: Sequence[Provider], one: Provider) -> tuple[Provider, ...]:
-    """The sequence less one equal element."""
-    rest = list(providers)
-    rest.remove(one)
-    return tuple(rest)
-
-
-def count(counts: dict[K, int], key: K, by: int) -> None:
-    """Add to a counter that holds no zeros."""
-    total = counts.get(key, 0) + by
-    if total:
-        counts[key] = total
-    else:
-        del counts[key]
-
-
-def place(index: dict[K, set[V]], key: K, value: V, *, add: bool) -> None:
-    """Add to or remove from a multi-map that holds no empty sets."""
-    if add:
-        index.setdefault(key, set()).add(value)
-    elif (values := index.get(key)) is not None:
-        values.discard(value)
-        if not values:
-            del index[key]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from soadns.history import Transition
+from soadns.binding.history import Transition
+from soadns.binding.observations import Observations
+from soadns.binding.zone import Zone, ZoneSettings
 from soadns.model import Event
-from soadns.observations import Observations
-from soadns.zone import Zone, ZoneSettings
 
 
 class Estate:

@@ -4,7 +4,7 @@ A registration is not yet evidence: a process registers one interface after anot
 makes a living process look empty, and a dead process's registrations linger while its address is
 given to somebody else. ``Site.review`` turns the raw registrations of one host:port into the set of
 interfaces it provides, once per batch, so that the order of events within a batch can not matter.
-It knows no Service; ``soadns.rosters`` counts sites per Service.
+It knows no Service; ``soadns.binding.rosters`` counts sites per Service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a name's state to what it answers: addresses, kind and reasons.
 
 Pure. ``outcome`` says what one interface answers now; which owner names carry that answer is
-``soadns.owners``. Addresses are never protected by linger, guard or snapshot: those of a deleted
+``soadns.binding.owners``. Addresses are never protected by linger, guard or snapshot: those of a deleted
 Service end with the grace, and at once when another Service holds them.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from soadns.bind import Rules, State
-from soadns.choice import Standing
-from soadns.evidence import Evidence
+from soadns.binding.bind import Rules, State
+from soadns.binding.choice import Standing
+from soadns.binding.evidence import Evidence
+from soadns.binding.pool import answer_set, fit, observe, spots
+from soadns.binding.store import Store
 from soadns.model import Binding, ObjectRef, Outcome, Reason, Service, Unbound
-from soadns.pool import answer_set, fit, observe, spots
-from soadns.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _remote(
     store: Store, service: Service, clusters: Clusters, owner_octets: int
 ) -> tuple[str, tuple[str, ...]]:
     """A remote cluster's Service: never by its own ClusterIP, which means something else here."""
-    twin = store.services.get(service.ref._replace(cluster=clusters.home))
+    twin = store.services.by_ref.get(service.ref._replace(cluster=clusters.home))
     if twin is not None and twin.cluster_ips:
         return "remote", twin.cluster_ips
     outside = (*service.load_balancer, *service.external_ips)

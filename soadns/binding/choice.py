@@ -1,6 +1,6 @@
 """Which candidate may take a name, and which of several is preferred.
 
-Pure rules over ``soadns.evidence``; no state and no clocks. A candidate's *standing* is its strength
+Pure rules over ``soadns.binding.evidence``; no state and no clocks. A candidate's *standing* is its strength
 after the rule that declarations do not hijack, its vote, and what keeps it from taking the name.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from soadns.evidence import DECLARED, ENDPOINT, Candidate, Evidence
+from soadns.binding.evidence import DECLARED, ENDPOINT, Candidate, Evidence
+from soadns.binding.rosters import Tally
 from soadns.model import ObjectRef
-from soadns.rosters import Tally
 
 OLD_WORLD = "old world"
 NO_STRENGTH = 9

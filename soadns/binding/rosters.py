@@ -2,7 +2,7 @@
 
 A ``Roster`` keeps the counts of the vote up to date as single addresses change, so that asking for a
 vote costs the number of addresses that changed lately, not the number of addresses. It is told what
-each address provides (see ``soadns.sites``) and knows nothing of registries or time.
+each address provides (see ``soadns.binding.sites``) and knows nothing of registries or time.
 """
 
 from __future__ import annotations

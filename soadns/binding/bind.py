@@ -2,7 +2,7 @@
 
 The state machine of ``docs/binding.md``. ``step`` is called whenever something that the name depends on
 changed and whenever a clock it asked for is due; calling it more often changes nothing. It never
-reads a clock, never logs, and never sees another name. Who wins among several is ``soadns.choice``;
+reads a clock, never logs, and never sees another name. Who wins among several is ``soadns.binding.choice``;
 this module says when a winner stays, moves or goes.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from soadns.choice import NO_STRENGTH, Standing, choose, judge, votes
-from soadns.evidence import DECLARED, Evidence
+from soadns.binding.choice import NO_STRENGTH, Standing, choose, judge, votes
+from soadns.binding.evidence import DECLARED, Evidence
+from soadns.binding.pool import Seen, next_look, observe, spots
 from soadns.model import ObjectRef, ServedPort
-from soadns.pool import Seen, next_look, observe, spots
 
 EPSILON = 1e-3
 """Clocks this close (seconds) to their end have ended: sums of Unix times are no finer."""

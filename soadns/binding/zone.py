@@ -13,15 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from soadns import naming
-from soadns.answers import Clusters, outcome
-from soadns.bind import Rules, State, Step, remove, step
-from soadns.evidence import Claim, Evidence, collect
-from soadns.guard import Guard, GuardSettings
-from soadns.history import History, Transition
+from soadns.binding.answers import Clusters, outcome
+from soadns.binding.bind import Rules, State, Step, remove, step
+from soadns.binding.evidence import Claim, Evidence, collect
+from soadns.binding.guard import Guard, GuardSettings
+from soadns.binding.history import History, Transition
+from soadns.binding.observations import Change, Observations
+from soadns.binding.owners import Owners
+from soadns.binding.store import SavedSite, Store, StoreSettings
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
-from soadns.observations import Change, Observations
-from soadns.owners import Owners
-from soadns.store import SavedSite, Store, StoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Zone:
             self.complete = all(self.observations.source(s).known for s in needed)
             if self.complete:
                 self.complete_since = now
-                self.store.dirty.update(self.store.interfaces, self.store.declared, self.states)
+                self.store.dirty.update(self.store.interfaces, self.store.services.declared, self.states)
         return self.complete
 
     # ------------------------------------------------------------------ work
@@ -222,7 +222,7 @@ class Zone:
         state, now = result.state, evidence.now
         sources = self._sources_of(interface, state)
         answer = self._outcome(interface, result, evidence)
-        known = interface in self.store.interfaces or interface in self.store.declared
+        known = interface in self.store.interfaces or interface in self.store.services.declared
         old = self.outcomes.get(interface)
         if not known and not state.bound and state.previous is None:
             self._forget(interface, before, sources)
@@ -356,7 +356,7 @@ class Zone:
             self.outcomes[interface] = answer
         created = 0.0
         if isinstance(answer, Binding) and answer.service is not None:
-            service = self.store.services.get(answer.service)
+            service = self.store.services.by_ref.get(answer.service)
             created = service.created if service is not None else 0.0
         for owner, records in self.owners.update(interface, answer, created, self._records).items():
             self.published[owner] = records
