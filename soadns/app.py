@@ -39,7 +39,7 @@ IDENTITY_S = 3.0
 """How long to wait at start for clusters to say who they are."""
 
 
-def serve(config_path: str, *, banner: str = "") -> int:
+def serve(config_path: str) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
     config = load(config_path)
     composition.sources(config)  # secrets that can not be read are known before anything starts
@@ -49,8 +49,6 @@ def serve(config_path: str, *, banner: str = "") -> int:
             _check_http(setting, address)
     with _state_directory(config) as state:
         control = [sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state)]
-        if banner:
-            control += ["--banner", banner]
         return supervise(_supervisor_settings(config, tuple(control)), log=_supervisor_log)
 
 
@@ -115,7 +113,6 @@ def control_main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="soadns _control")
     parser.add_argument("--config", required=True)
     parser.add_argument("--state", required=True, type=Path)
-    parser.add_argument("--banner", default="")
     parser.add_argument("--heartbeat", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
     parser.add_argument("--channel", type=int, action="append", default=[])
@@ -157,10 +154,6 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
         asyncio.create_task(saver.run()),
         asyncio.create_task(_heartbeat(options.heartbeat)),
     ]
-    if options.banner:
-        from soadns.demo import banner
-
-        tasks.append(asyncio.create_task(banner(control, config, options.banner)))
     status = await stopping
     for task in tasks:
         task.cancel()

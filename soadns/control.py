@@ -17,7 +17,7 @@ from soadns.binding.history import Transition
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.logs import Log
-from soadns.model import Event, Rejected, Synced, Trouble
+from soadns.model import Event, Rejected, Trouble
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import READY, Delta
 from soadns.nameserver.zone import ZoneData
@@ -127,7 +127,11 @@ class Control:
             count = min(len(self._inbox), EVENTS_PER_TURN)
             events = [self._inbox.popleft() for _ in range(count)]
             self._note(events)
+            out_of_sync = self._out_of_sync()
             self.estate.fold(events, now)
+            for source in sorted(out_of_sync - self._out_of_sync()):
+                count = len(self.estate.observations.source(source).values)
+                self._log("source-synced", source=source, observations=count)
             self.changed.set()
         self._report(self.estate.work(now, limit=NAMES_PER_TURN))
         self._publish(now)
@@ -147,6 +151,9 @@ class Control:
             delay = min(max(0.0, at - now), IDLE_S)
             self._timer = asyncio.get_running_loop().call_later(delay, self._schedule)
 
+    def _out_of_sync(self) -> set[str]:
+        return {name for name, state in self.estate.observations.sources.items() if not state.in_sync}
+
     def _note(self, events: Sequence[Event]) -> None:
         """Log what operators must see of the events themselves."""
         for event in events:
@@ -156,8 +163,6 @@ class Control:
                 known = state.troubled_scopes.get(event.scope) if event.scope else state.trouble
                 if known != event.reason:
                     self._log("source-trouble", level="warning", source=event.source, reason=event.reason)
-            elif isinstance(event, Synced) and not event.scope and not state.in_sync:
-                self._log("source-synced", source=event.source, observations=len(state.values))
             elif isinstance(event, Rejected) and event.key not in state.rejected:
                 self._log(
                     "rejected", level="warning", source=event.source, where=event.where,

@@ -273,3 +273,9 @@ _SCALARS: dict[str, Callable[[str], object]] = {
     "float": _float,
 }
 _TEXT_TAGS = frozenset({"str", "timestamp", "value", "merge"})
+
+
+def dump(value: object) -> str:
+    """JSON-like values as YAML text, keys in their order."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return text

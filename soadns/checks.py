@@ -1,0 +1,63 @@
+"""``soadns check``: every source and permission of a configuration, tried once, and what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from soadns import composition
+from soadns.config import Config, KubernetesConfig
+from soadns.model import Rejected, Trouble
+from soadns.sources import kube, zkclient
+from soadns.sources.static import StaticSettings, StaticSource
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried."""
+
+    source: str
+    what: str
+    problem: str = ""
+    """Empty when it works."""
+    cure: str = ""
+    """What to apply, as text that can be piped (RBAC as YAML)."""
+
+
+async def check(config: Config) -> list[Finding]:
+    """Try everything at once; nothing is changed anywhere. Raises ConfigError for unreadable secrets."""
+    tries: list[Awaitable[list[Finding]]] = []
+    for ensemble in config.zookeeper:
+        settings = composition.zookeeper_settings(ensemble)
+        tries.append(_zookeeper(f"zookeeper/{ensemble.name}", settings))
+    tries += [_kube(f"kube/{cluster.name}", cluster) for cluster in config.kubernetes]
+    tries += [_static(StaticSettings(f.name, f.paths, f.cluster)) for f in config.static]
+    return [finding for found in await asyncio.gather(*tries) for finding in found]
+
+
+async def _zookeeper(name: str, settings: zkclient.ZooKeeperSettings) -> list[Finding]:
+    return [Finding(name, what, problem) for what, problem in await zkclient.probe(settings)]
+
+
+async def _kube(name: str, cluster: KubernetesConfig) -> list[Finding]:
+    settings, api = composition.kube_settings(cluster), composition.kube_api(cluster)
+    try:
+        found = await kube.probe(settings, api)
+    finally:
+        await api.close()
+    return [
+        Finding(name, what, problem, kube.rbac(settings) if problem.startswith("may not") else "")
+        for what, problem in found
+    ]
+
+
+async def _static(settings: StaticSettings) -> list[Finding]:
+    source = StaticSource(settings)
+    findings = []
+    for event in await asyncio.to_thread(source.poll):
+        if isinstance(event, Trouble):
+            findings.append(Finding(source.source, "read files", event.reason))
+        elif isinstance(event, Rejected):
+            findings.append(Finding(source.source, event.where, f"{event.reason}: {event.detail}"))
+    return findings or [Finding(source.source, f"read {', '.join(settings.paths)}")]

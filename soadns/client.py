@@ -1,0 +1,110 @@
+"""A running soadns, asked over its HTTP API: what the command line's verbs stand on. Standard library only.
+
+Whatever goes wrong becomes a :class:`ClientError` that says where was asked, what came back and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 10.0
+PAGE = 1_000
+
+
+class ClientError(Exception):
+    """No usable answer. ``unreachable`` tells "nobody runs there" from a refusal."""
+
+    def __init__(self, message: str, *, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The API at ``url``, e.g. ``http://127.0.0.1:8053``; ``token_file`` holds the bearer token, if any."""
+
+    url: str
+    token_file: str = ""
+    _open: urllib.request.OpenerDirector = field(
+        # A proxy of the environment is meant for the world outside, not for a probe of this host.
+        default_factory=lambda: urllib.request.build_opener(urllib.request.ProxyHandler({})),
+        repr=False,
+    )
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The JSON of one GET, also that of a 404 (an unknown name is an answer). Raises ClientError."""
+        parameters = {name: value for name, value in (query or {}).items() if value}
+        suffix = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
+        return self._ask(urllib.request.Request(f"{self.url}{path}{suffix}"))  # noqa: S310 - checked below
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """The JSON of the answer to one POST. Raises ClientError."""
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        return self._ask(urllib.request.Request(f"{self.url}{path}", data, headers))  # noqa: S310 - below
+
+    def interfaces(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Every row of ``/v1/interfaces``, page by page. Raises ClientError."""
+        after = ""
+        while True:
+            page = self.get("/v1/interfaces", {**query, "limit": str(PAGE), "after": after})
+            yield from page["items"]
+            after = page["next"] or ""
+            if not after:
+                return
+
+    def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
+        if request.type not in ("http", "https"):
+            raise ClientError(f"{self.url}: expected http://address:port (--url, SOADNS_URL)")
+        if self.token_file:
+            request.add_header("Authorization", f"Bearer {self._token()}")
+        try:
+            with self._open.open(request, timeout=TIMEOUT_S) as response:
+                return self._decode(response.read())
+        except urllib.error.HTTPError as error:
+            body = error.read()
+            if error.code == 404 and request.get_method() == "GET" and not _says_no_path(body):
+                return self._decode(body)
+            raise ClientError(self._refusal(error.code, body)) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ClientError(
+                f"no soadns answers at {self.url} ({reason}). Is it running there? Start it with: soadns serve "
+                "--config FILE; name another address with --url, SOADNS_URL or http.listen in --config FILE",
+                unreachable=True,
+            ) from None
+
+    def _token(self) -> str:
+        try:
+            return Path(self.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise ClientError(f"the token file {self.token_file} can not be read: {error}") from None
+
+    def _decode(self, body: bytes) -> dict[str, Any]:
+        try:
+            data = json.loads(body)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise ClientError(f"{self.url} answers, but it is no soadns (no JSON came back)")
+        return data
+
+    def _refusal(self, status: int, body: bytes) -> str:
+        try:
+            said = str(json.loads(body)["error"])
+        except (ValueError, LookupError, TypeError):
+            said = f"HTTP {status}"
+        if status == 401:
+            return f"{self.url} refused: {said}. Give --token-file FILE or SOADNS_TOKEN_FILE"
+        return said
+
+
+def _says_no_path(body: bytes) -> bool:
+    return b'"no such path' in body

@@ -1,0 +1,152 @@
+"""A DNS question over the wire, for people: the only importer of ``dnslib``.
+
+What ``soadns lookup`` and ``soadns demo`` show is what came back from the server's socket, never what it should
+have answered. The packet path of the server does not come here.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
+from dnslib.dns import DNSError
+
+TIMEOUT_S = 2.0
+TRIES = 2
+TYPES = ("A", "AAAA", "SRV", "TXT", "SOA", "NS", "ANY")
+
+
+class NoAnswerError(Exception):
+    """Nothing usable came back; the message says from where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record in presentation form."""
+
+    owner: str
+    ttl: int
+    type: str
+    data: str
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.ttl} IN {self.type} {self.data}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    question: str
+    type: str
+    transport: str
+    server: str
+    status: str
+    answer: tuple[Row, ...]
+    authority: tuple[Row, ...]
+    additional: tuple[Row, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON (docs/cli.md)."""
+
+        def rows(section: tuple[Row, ...]) -> list[dict[str, Any]]:
+            return [{"name": r.owner, "ttl": r.ttl, "type": r.type, "data": r.data} for r in section]
+
+        return {
+            "question": self.question,
+            "type": self.type,
+            "transport": self.transport,
+            "server": self.server,
+            "status": self.status,
+            "answer": rows(self.answer),
+            "authority": rows(self.authority),
+            "additional": rows(self.additional),
+        }
+
+
+def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> Reply:
+    """Ask one question; a truncated UDP reply is asked again by TCP, as resolvers do.
+
+    ``kind`` is one of ``TYPES``, ``name`` an owner name in presentation form. Raises NoAnswerError.
+    """
+    query = _query(name, kind)
+    try:
+        data = _tcp(server, query) if tcp else _udp(server, query)
+        record = DNSRecord.parse(data)
+        if record.header.tc and not tcp:
+            return ask(server, name, kind, tcp=True)
+    except DNSError as error:
+        raise NoAnswerError(f"{_at(server)} sent a reply that can not be read: {error}") from None
+    except OSError as error:
+        reason = "no reply in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise NoAnswerError(
+            f"{_at(server)} does not answer ({reason}). Is soadns running there (soadns check)? "
+            "Another address: --server ADDRESS:PORT"
+        ) from None
+    return Reply(
+        question=name,
+        type=kind,
+        transport="tcp" if tcp else "udp",
+        server=_at(server),
+        status=str(RCODE.get(record.header.rcode)),
+        answer=_rows(record.rr),
+        authority=_rows(record.auth),
+        additional=tuple(row for row in _rows(record.ar) if row.type != "OPT"),
+    )
+
+
+def _query(name: str, kind: str) -> bytes:
+    header = DNSHeader(id=random.getrandbits(16), rd=1)
+    query = DNSRecord(header, q=DNSQuestion(name, getattr(QTYPE, kind)))
+    query.add_ar(EDNS0(udp_len=1232))
+    packed: bytes = query.pack()
+    return packed
+
+
+def _udp(server: tuple[str, int], query: bytes) -> bytes:
+    with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
+        sock.settimeout(TIMEOUT_S)
+        sock.connect(server)
+        for attempt in range(TRIES):
+            sock.send(query)
+            try:
+                while True:
+                    data = sock.recv(65_535)
+                    if data[:2] == query[:2]:
+                        return data
+            except TimeoutError:
+                if attempt + 1 == TRIES:
+                    raise
+    raise TimeoutError
+
+
+def _tcp(server: tuple[str, int], query: bytes) -> bytes:
+    with socket.create_connection(server, timeout=TIMEOUT_S) as sock:
+        sock.sendall(len(query).to_bytes(2, "big") + query)
+        return _exactly(sock, int.from_bytes(_exactly(sock, 2), "big"))
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise ConnectionResetError(0, "the connection was closed before the reply was whole")
+        data += piece
+    return data
+
+
+def _rows(records: list[Any]) -> tuple[Row, ...]:
+    return tuple(Row(str(r.rname), int(r.ttl), str(QTYPE.get(r.rtype)), str(r.rdata)) for r in records)
+
+
+def _family(server: tuple[str, int]) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+
+
+def _at(server: tuple[str, int]) -> str:
+    host, port = server
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
