@@ -1,0 +1,63 @@
+# soadns: `make demo` shows it, `make test` proves it. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+SECONDS_EACH ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-scenarios lint parts fuzz bench-change clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
+
+# A virtual environment of its own; made again when its Python is gone.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "soadns needs Python 3.11 or newer as '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "setup: making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "the venv module is missing. On Debian, as root: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "setup: installing soadns and what it needs to run"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@echo "setup: installing soadns with everything for development"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed ## Run on example files: no ZooKeeper, no cluster, no root (ARGS=--once ends by itself)
+	@$(BIN)/soadns demo $(ARGS)
+
+test: lint test-unit test-scenarios ## Everything, with real servers; sets itself up
+
+test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; under 30 seconds
+	@echo "test: rules, situations and packets"
+	@$(BIN)/python -m pytest -q tests/unit tests/situations $(ARGS)
+
+test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd and dig
+	@echo "test: scenarios with real servers"
+	@$(BIN)/python -m pytest -q tests/scenarios $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+parts: ## Get the real servers into $SOADNS_PARTS (default ~/.cache/soadns)
+	@$(PYTHON) tools/parts.py
+
+fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
+	@$(BIN)/python -m tests.fuzz.packets --seconds $(SECONDS_EACH) $(ARGS)
+	@$(BIN)/python -m tests.fuzz.provider_urls --seconds $(SECONDS_EACH) $(ARGS)
+	@$(BIN)/python -m tests.fuzz.annotations --seconds $(SECONDS_EACH) $(ARGS)
+
+bench-change: $(VENV)/.installed-dev parts ## From znode write to changed answer, on real ZooKeeper
+	@$(BIN)/python -m tests.bench.change $(ARGS)
+
+clean: ## Remove what the other targets made in this folder
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
