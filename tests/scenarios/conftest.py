@@ -1,0 +1,73 @@
+"""The stage of each scenario. ZooKeeper and the API server are shared by all of them and restarted where a story
+kills them; each story has a chroot and a namespace for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.stage.kubernetes import ApiServer, Etcd
+from tests.scenarios.stage.stage import Stage
+from tests.scenarios.stage.zookeeper import ZooKeeper
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    etcd = Etcd(tmp_path_factory.mktemp("etcd"))
+    server = ApiServer(tmp_path_factory.mktemp("kube-apiserver"), etcd)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.process.stop(within=90.0)
+        etcd.process.stop()
+
+
+@pytest.fixture
+def stage(zookeeper_server: ZooKeeper, api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
+    """ZooKeeper and Kubernetes."""
+    zookeeper_server.start()
+    api_server.start()
+    story = Stage(tmp_path, zookeeper=zookeeper_server, api=api_server)
+    try:
+        yield story
+    finally:
+        zookeeper_server.start()
+        api_server.start()
+        story.end()
+
+
+@pytest.fixture
+def registry_stage(zookeeper_server: ZooKeeper, tmp_path: Path) -> Iterator[Stage]:
+    """ZooKeeper alone."""
+    zookeeper_server.start()
+    story = Stage(tmp_path, zookeeper=zookeeper_server, api=None)
+    try:
+        yield story
+    finally:
+        zookeeper_server.start()
+        story.end()
+
+
+@pytest.fixture
+def cluster_stage(api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
+    """Kubernetes alone."""
+    api_server.start()
+    story = Stage(tmp_path, zookeeper=None, api=api_server)
+    try:
+        yield story
+    finally:
+        api_server.start()
+        story.end()

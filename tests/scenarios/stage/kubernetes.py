@@ -1,0 +1,185 @@
+"""A real kube-apiserver on a real etcd, with RBAC on. No controllers run: EndpointSlices are written by tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios.stage.process import Process, command_of, free_port
+
+ADMIN, READER = "admin-token", "soadns-token"
+SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
+
+
+class Etcd:
+    """One member; restarts keep its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, peer = free_port(), free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        command, env = command_of("etcd")
+        url, peer_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer}"
+        command += [
+            "--data-dir",
+            str(folder / "data"),
+            "--listen-client-urls",
+            url,
+            "--advertise-client-urls",
+            url,
+        ]
+        command += ["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]
+        command += ["--initial-cluster", f"default={peer_url}", "--unsafe-no-fsync"]
+        if not _understands(command[0], "--unsafe-no-fsync"):
+            command.remove("--unsafe-no-fsync")
+        self.process = Process("etcd", command, log=folder / "log", env=env)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if not self.process.running:
+            self.process.start()
+            self.process.wait_until(lambda: b"true" in _get(f"{self.url}/health"), within=30.0)
+
+    def compact(self) -> None:
+        """Forget all revisions but the present one: watches that resume from before get 410."""
+        status = self._post("/v3/kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": "1"})
+        revision = status["header"]["revision"]
+        self._post("/v3/kv/compaction", {"revision": revision, "physical": True})
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return dict(json.load(response))
+
+
+def _understands(binary: str, flag: str) -> bool:
+    done = subprocess.run([binary, "--help"], capture_output=True, text=True, check=False)
+    return flag in done.stdout + done.stderr
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=2) as response:
+        return bytes(response.read())
+
+
+class ApiServer:
+    """One API server; restarts keep its port and certificates."""
+
+    def __init__(self, folder: Path, etcd: Etcd) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.etcd = etcd
+        folder.mkdir(parents=True, exist_ok=True)
+        key, tokens = folder / "sa.key", folder / "tokens.csv"
+        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+        tokens.write_text(f'{ADMIN},admin,1,"system:masters"\n{READER},soadns,2,"readers"\n')
+        command, env = command_of("kube-apiserver")
+        command += [
+            f"--etcd-servers={etcd.url}", f"--secure-port={self.port}", "--bind-address=127.0.0.1",
+            "--endpoint-reconciler-type=none", f"--cert-dir={folder}", f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}", "--service-account-issuer=https://soadns.test",
+            f"--token-auth-file={tokens}", f"--service-cluster-ip-range={SERVICE_RANGE}", "--authorization-mode=RBAC",
+            "--disable-admission-plugins=ServiceAccount", "--etcd-compaction-interval=0",
+        ]  # fmt: skip
+        self.process = Process("kube-apiserver", command, log=folder / "log", env=env)
+
+    def start(self) -> None:
+        self.etcd.start()
+        if not self.process.running:
+            self.process.start()
+            self.process.wait_until(lambda: self.request("GET", "/readyz", raw=True) == b"ok", within=90.0)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def kubeconfig(self, token: str = READER) -> Path:
+        """A kubeconfig for one of the tokens."""
+        path = self.folder / f"kubeconfig-{token}.yaml"
+        cluster = {
+            "server": f"https://127.0.0.1:{self.port}",
+            "certificate-authority": f"{self.folder}/apiserver.crt",
+        }
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1", "kind": "Config", "current-context": "test",
+                    "clusters": [{"name": "test", "cluster": cluster}],
+                    "users": [{"name": "test", "user": {"token": token}}],
+                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                }
+            )
+        )  # fmt: skip
+        return path
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        kind: str = "application/json",
+        raw: bool = False,
+    ) -> Any:
+        """One request as administrator; the decoded answer. Raises HTTPError with the server's words."""
+        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        context = ssl.create_default_context(cafile=f"{self.folder}/apiserver.crt")
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=context) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(
+                f"{method} {path}: {error.code}: {error.read().decode(errors='replace')}"
+            ) from None
+        return answer if raw else json.loads(answer)
+
+    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Server-side apply, as kubectl does it."""
+        path = f"{_collection(document)}/{document['metadata']['name']}?fieldManager=test&force=true"
+        return dict(self.request("PATCH", path, document, kind="application/apply-patch+yaml"))
+
+    def delete(self, document: dict[str, Any]) -> None:
+        self.request("DELETE", f"{_collection(document)}/{document['metadata']['name']}")
+
+    def create_namespace(self, name: str) -> None:
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    def grant(self, rules: list[dict[str, Any]]) -> None:
+        """Give the reader these rules in the whole cluster."""
+        rbac = "rbac.authorization.k8s.io/v1"
+        self.apply(
+            {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "soadns"}, "rules": rules}
+        )
+        self.apply(
+            {
+                "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": "soadns"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "soadns"},
+                "subjects": [{"kind": "User", "name": "soadns", "apiGroup": "rbac.authorization.k8s.io"}],
+            }
+        )  # fmt: skip
+
+
+PLURALS = {
+    "Service": "services", "EndpointSlice": "endpointslices", "Namespace": "namespaces", "Node": "nodes",
+    "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
+}  # fmt: skip
+
+
+def _collection(document: dict[str, Any]) -> str:
+    version = document["apiVersion"]
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    namespace = document["metadata"].get("namespace")
+    return (
+        f"{root}/namespaces/{namespace}/{PLURALS[document['kind']]}"
+        if namespace
+        else f"{root}/{PLURALS[document['kind']]}"
+    )

@@ -1,0 +1,131 @@
+"""Processes: started with a log file of their own, waited for, ended by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@cache
+def parts() -> dict[str, Any]:
+    """What ``make parts`` got; fails, and never skips, when there is nothing."""
+    home = Path(os.environ.get("SOADNS_PARTS") or Path.home() / ".cache" / "soadns")
+    index = home / "parts.json"
+    if not index.exists():
+        raise AssertionError(f"{index} is missing: the real servers are not here. Run: make parts")
+    return dict(json.loads(index.read_text(encoding="utf-8")))
+
+
+def command_of(part: str) -> tuple[list[str], dict[str, str]]:
+    """How a part is started: the command's beginning and the environment."""
+    entry = parts()[part]
+    return list(entry["command"]), os.environ | entry["env"]
+
+
+_handed_out: set[int] = set()
+
+
+def free_port() -> int:
+    """A TCP and UDP port that nobody uses now and nobody got from here before."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("127.0.0.1", 0))
+            port = int(tcp.getsockname()[1])
+            if port in _handed_out:
+                continue
+            with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", port))
+                _handed_out.add(port)
+                return port
+
+
+def eventually(look: Callable[[], T], *, within: float, until: Callable[[T], bool] = bool) -> T:
+    """The first value that fulfils ``until``, or the last one seen when the time is over."""
+    deadline = time.monotonic() + within
+    while True:
+        value = look()
+        if until(value) or time.monotonic() > deadline:
+            return value
+        time.sleep(0.02)
+
+
+class Process:
+    """One server process, restartable with the same command."""
+
+    def __init__(
+        self, name: str, command: list[str], *, log: Path, env: dict[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.command = command
+        self.log = log
+        self.env = env
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        assert not self.running, f"{self.name} runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def wait_until(self, ready: Callable[[], bool], *, within: float) -> None:
+        def look() -> bool:
+            assert self.running, f"{self.name} ended by itself:\n{self.tail()}"
+            with contextlib.suppress(OSError):
+                return ready()
+            return False
+
+        assert eventually(look, within=within), f"{self.name} is not ready after {within} s:\n{self.tail()}"
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def stop(self, *, within: float = 20.0) -> int:
+        """SIGTERM and wait; returns the exit status."""
+        return self._end(signal.SIGTERM, within)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL, 10.0)
+
+    def _end(self, number: signal.Signals, within: float) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(timeout=within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{self.name} did not end within {within} s:\n{self.tail()}") from None
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return "(no log)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,203 @@
+"""soadns itself as its real process, asked by dig, by its command line and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios.stage.dig import Dug, dig
+from tests.scenarios.stage.process import Process, eventually, free_port
+
+ZONE = "rpc.cluster.local"
+
+
+class Soadns:
+    """One instance: its configuration file, state directory and ports stay the same over restarts."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port, self.http_port, self.livez_port = free_port(), free_port(), free_port()
+        self.config = folder / "soadns.yaml"
+        self.settings = {
+            "zones": [{"name": ZONE}],
+            "nameserver": {"listen": [f"127.0.0.1:{self.port}"]},
+            "http": {"listen": f"127.0.0.1:{self.http_port}", "livez": f"127.0.0.1:{self.livez_port}"},
+            "state": {"directory": str(folder / "state")},
+            **settings,
+        }
+        self.write_config()
+        command = [sys.executable, "-m", "soadns", "serve", "--config", str(self.config)]
+        self.process = Process("soadns", command, log=folder / "log")
+
+    def write_config(self, **changes: Any) -> None:
+        """Write the configuration file anew, with some sections replaced."""
+        self.settings |= changes
+        self.config.write_text(json.dumps(self.settings, indent=1))
+
+    # ------------------------------------------------------------------ life
+
+    def start(self, *, ready: bool = True) -> Soadns:
+        self.process.start()
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self) -> None:
+        self.process.wait_until(lambda: self.http("/readyz")[0] == 200, within=30.0)
+
+    def stop(self) -> int:
+        return self.process.stop()
+
+    def child(self, word: str) -> int:
+        """The pid of the child process whose command line contains a word (``_control``, ``worker``)."""
+        pid = self.process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_text()
+            except OSError:
+                continue
+            if word in command:
+                return int(child)
+        return 0
+
+    # ------------------------------------------------------------------ questions
+
+    def dig(self, name: str, kind: str = "A", *, tcp: bool = False) -> Dug:
+        """Ask for a name of the zone (or a whole one with a final dot)."""
+        whole = name if name.endswith(".") else f"{name}.{ZONE}."
+        return dig(self.port, whole, kind, tcp=tcp)
+
+    def answers(self, name: str, *expected: str, kind: str = "A", within: float = 10.0) -> None:
+        """The name answers exactly this, in any order, by UDP and TCP; it may take a while to get there."""
+        self._holds(name, kind, f"NOERROR {' '.join(sorted(expected))}".strip(), within)
+
+    def says(self, name: str, status: str, *, kind: str = "A", within: float = 10.0) -> None:
+        """The name has no answer, with this status."""
+        self._holds(name, kind, status, within)
+
+    def _holds(self, name: str, kind: str, expected: str, within: float) -> None:
+        for tcp in (False, True):
+
+            def look(by_tcp: bool = tcp) -> str:
+                dug = self.dig(name, kind, tcp=by_tcp)
+                return f"{dug.status} {' '.join(sorted(dug.data))}".strip()
+
+            got = eventually(look, within=within, until=lambda text: text == expected)
+            assert got == expected, (
+                f"{name} {kind} by {'TCP' if tcp else 'UDP'}: {got!r}, expected {expected!r}\n"
+                f"{self.cli('explain', name.removesuffix('.'))[1]}\n--- log\n{self.process.tail()}"
+            )
+
+    def keeps_answering(self, name: str, *expected: str, seconds: float, kind: str = "A") -> None:
+        """The name answers this now and at every look for some time."""
+        self.answers(name, *expected, kind=kind)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            dug = self.dig(name, kind)
+            assert sorted(dug.data) == sorted(expected), f"{name}: {dug}\n{self.process.tail()}"
+            time.sleep(0.1)
+
+    # ------------------------------------------------------------------ command line and HTTP
+
+    def cli(self, *arguments: str) -> tuple[int, str]:
+        """Run one verb against this instance: the exit status, and what it printed."""
+        command = [sys.executable, "-m", "soadns", arguments[0], "--config", str(self.config), *arguments[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def cli_json(self, *arguments: str) -> dict[str, Any]:
+        """The same with ``-o json``, decoded."""
+        status, text = self.cli(*arguments, "-o", "json")
+        try:
+            return dict(json.loads(text))
+        except ValueError:
+            raise AssertionError(f"soadns {' '.join(arguments)} -o json: status {status}:\n{text}") from None
+
+    def explain(self, name: str) -> dict[str, Any]:
+        """What ``explain`` says of the name in the first zone that knows it."""
+        return dict(self.cli_json("explain", name)["zones"][0])
+
+    def http(self, path: str, *, port: int = 0, body: object = None) -> tuple[int, str]:
+        """Status and text of one request."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, line: str) -> float:
+        """The value of one sample, named with its labels as Prometheus prints it; 0.0 when it is absent."""
+        for row in self.http("/metrics")[1].splitlines():
+            if row.startswith(f"{line} "):
+                return float(row.rpartition(" ")[2])
+        return 0.0
+
+    def logged(self, *words: str) -> bool:
+        """Whether a log line contains all of these."""
+        lines = self.process.log.read_text(errors="replace").splitlines()
+        return any(all(word in line for word in words) for line in lines)
+
+
+class Callers:
+    """Somebody who asks for one name all the time, by UDP, and notes what is not answered as expected."""
+
+    def __init__(self, soadns: Soadns, name: str, *, every: float = 0.005, patience: float = 2.0) -> None:
+        self._address = ("127.0.0.1", soadns.port)
+        labels = f"{name}.{ZONE}".split(".")
+        self._question = (
+            b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0\0\x01\0\x01"
+        )
+        self._every = every
+        self._patience = patience
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self.asked = 0
+        self.lost = 0
+        self.refused = 0
+        self.slowest = 0.0
+
+    def __enter__(self) -> Callers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(self._patience)
+            sock.connect(self._address)
+            while not self._over.is_set():
+                self.asked += 1
+                number = (self.asked & 0xFFFF).to_bytes(2, "big")
+                began = time.monotonic()
+                try:
+                    sock.send(number + b"\x01\0\0\x01\0\0\0\0\0\0" + self._question)
+                    reply = sock.recv(4096)
+                    while reply[:2] != number:
+                        reply = sock.recv(4096)
+                    if reply[3] & 0xF or not reply[7]:
+                        self.refused += 1
+                except OSError:
+                    self.lost += 1
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                self._over.wait(self._every)
+
+    @property
+    def unharmed(self) -> str:
+        """``''`` when every question was answered with data, else what happened."""
+        if self.asked and not self.lost and not self.refused:
+            return ""
+        return f"of {self.asked} questions {self.lost} were lost and {self.refused} got no data"

@@ -1,0 +1,190 @@
+"""What a scenario talks to: Services, pods and machines of one story, and the soadns that looks at them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios.stage.kubernetes import ApiServer
+from tests.scenarios.stage.soadns import ZONE, Soadns
+from tests.scenarios.stage.zookeeper import Registration, ZooKeeper, close
+
+QUICK = {"linger": "3s", "settle": "300ms", "recreateGrace": "1500ms", "unready": "2s", "stale": "2s"}
+"""The clocks of binding as the scenarios set them: the rules are the same, people just wait less."""
+
+_stories = itertools.count(1)
+_pod_numbers = itertools.count(1)
+
+RULES = [
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+]
+"""What soadns may do; Nodes are not among it (``nodes: auto``)."""
+
+
+class Service:
+    """A Service with its EndpointSlice, as it stands in the API server."""
+
+    def __init__(self, api: ApiServer, namespace: str, name: str, spec: dict[str, Any]) -> None:
+        self._api = api
+        self.name = name
+        self.namespace = namespace
+        self.annotations: dict[str, str] = {}
+        self._spec = spec
+        self._endpoints: dict[str, bool] = {}
+        self.cluster_ip = ""
+        self.cluster_ips: list[str] = []
+        self.apply()
+
+    @property
+    def ref(self) -> str:
+        return f"home/{self.namespace}/{self.name}"
+
+    @property
+    def port(self) -> int:
+        return int(self._spec["ports"][0]["port"])
+
+    def _document(self) -> dict[str, Any]:
+        metadata = {"name": self.name, "namespace": self.namespace, "annotations": dict(self.annotations)}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": self._spec}
+
+    def _slice(self) -> dict[str, Any]:
+        labels = {"kubernetes.io/service-name": self.name}
+        return {
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": f"{self.name}-1", "namespace": self.namespace, "labels": labels},
+            "ports": [{"name": "", "port": self.port, "protocol": "TCP"}],
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": ready}} for ip, ready in self._endpoints.items()],
+        }  # fmt: skip
+
+    def apply(self) -> None:
+        """Write it; the API server allocates ClusterIPs."""
+        self.cluster_ips = list(self._api.apply(self._document())["spec"].get("clusterIPs", []))
+        self.cluster_ip = self.cluster_ips[0] if self.cluster_ips else ""
+
+    def annotate(self, **annotations: str) -> None:
+        """Set ``soadns.io/*`` annotations; an empty text removes one."""
+        for name, text in annotations.items():
+            self.annotations[f"soadns.io/{name}"] = text
+            if not text:
+                del self.annotations[f"soadns.io/{name}"]
+        self.apply()
+
+    def endpoint(self, ip: str, *, ready: bool = True) -> None:
+        """Add an endpoint address, or change its readiness."""
+        self._endpoints[ip] = ready
+        self._api.apply(self._slice())
+
+    def without(self, ip: str) -> None:
+        """Remove an endpoint address."""
+        self._endpoints.pop(ip, None)
+        self._api.apply(self._slice())
+
+    def delete(self) -> None:
+        """Delete the Service; its EndpointSlice stays, no controller runs that would remove it."""
+        self._api.delete(self._document())
+
+    def delete_with_endpoints(self) -> None:
+        """Delete both."""
+        self.delete()
+        if self._endpoints:
+            self._api.delete(self._slice())
+            self._endpoints.clear()
+
+
+class Stage:
+    """One story: a chroot of ZooKeeper and a namespace of the cluster for itself."""
+
+    def __init__(self, folder: Path, *, zookeeper: ZooKeeper | None, api: ApiServer | None) -> None:
+        self.number = next(_stories)
+        self.folder = folder
+        self.zookeeper = zookeeper
+        self.api = api
+        self.chroot = f"/story-{self.number}"
+        self.namespace = f"story-{self.number}"
+        self._registrations: list[Registration] = []
+        self._instances: list[Soadns] = []
+        self._services: list[Service] = []
+        if zookeeper is not None:
+            client = zookeeper.client()
+            for root in ("dubbo", "sofa-rpc"):
+                client.ensure_path(f"{self.chroot}/{root}")
+            close(client)
+        if api is not None:
+            api.create_namespace(self.namespace)
+            api.grant(RULES)
+
+    # ------------------------------------------------------------------ soadns
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """A configuration for the sources of the story."""
+        found: dict[str, Any] = {"binding": dict(QUICK), "zones": [{"name": ZONE}]}
+        if self.zookeeper is not None:
+            roots = [{"path": "/dubbo"}, {"path": "/sofa-rpc", "dialect": "sofa"}]
+            ensemble = {"name": "main", "hosts": f"{self.zookeeper.hosts}{self.chroot}", "roots": roots}
+            found["zookeeper"] = [ensemble | {"sessionTimeout": "2s"}]
+        if self.api is not None:
+            found["kubernetes"] = [
+                {"name": "home", "kubeconfig": str(self.api.kubeconfig()), "nodes": "never"}
+            ]
+            found["zones"] = [{"name": ZONE, "namespaces": [self.namespace]}]
+        return found | changes
+
+    def soadns(self, **changes: Any) -> Soadns:
+        """A soadns over the story's sources, started and ready."""
+        return self.soadns_not_started(**changes).start()
+
+    def soadns_not_started(self, **changes: Any) -> Soadns:
+        """The same before its first start."""
+        name = f"soadns-{len(self._instances)}"
+        instance = Soadns(self.folder / name, self.settings(**changes))
+        self._instances.append(instance)
+        return instance
+
+    # ------------------------------------------------------------------ applications
+
+    def service(self, name: str, *, port: int = 20880, endpoints: int = 0, **spec: Any) -> Service:
+        """A Service with a ClusterIP of its own, and so many ready endpoint addresses."""
+        assert self.api is not None
+        ports = [{"name": f"tcp-{port}", "port": port, "protocol": "TCP"}]
+        service = Service(self.api, self.namespace, name, {"ports": ports, "selector": {"app": name}, **spec})
+        self._services.append(service)
+        for _ in range(endpoints):
+            service.endpoint(self.new_ip())
+        return service
+
+    def new_ip(self) -> str:
+        number = next(_pod_numbers)
+        return f"10.244.{number // 250}.{number % 250 + 1}"
+
+    def pod(self, service: Service, *, application: str = "", ready: bool = True) -> Registration:
+        """A pod of the Service: an endpoint address, and a process there with a session of its own."""
+        ip = self.new_ip()
+        service.endpoint(ip, ready=ready)
+        return self.process(ip, service.port, application or service.name)
+
+    def machine(self, *, application: str = "legacy", port: int = 20880) -> Registration:
+        """A machine of the old world."""
+        number = next(_pod_numbers)
+        return self.process(f"192.168.{number // 250}.{number % 250 + 1}", port, application)
+
+    def process(self, host: str, port: int, application: str) -> Registration:
+        """An application process with a ZooKeeper session."""
+        assert self.zookeeper is not None
+        found = Registration(self.zookeeper, self.chroot, host=host, port=port, application=application)
+        self._registrations.append(found)
+        return found
+
+    def end(self) -> None:
+        """End everything that the story started."""
+        for instance in self._instances:
+            if instance.process.running:
+                instance.process.stop()
+        for registration in self._registrations:
+            registration.close()
+        for service in self._services:
+            try:
+                service.delete_with_endpoints()
+            except AssertionError:
+                continue

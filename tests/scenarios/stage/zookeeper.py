@@ -1,0 +1,131 @@
+"""A real ZooKeeper, and application processes that register in it as Dubbo and SOFARPC do."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from pathlib import Path
+from urllib.parse import quote_plus
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError, NoNodeError
+
+from tests.scenarios.stage.process import Process, command_of, free_port
+
+TICK_MS = 500
+"""Sessions may be as short as two ticks: a killed process's session ends within a second or two."""
+
+_started = itertools.count(1_767_225_600_000)
+
+
+class ZooKeeper:
+    """One server; restarts keep its port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "zoo.cfg"
+        config.write_text(
+            f"tickTime={TICK_MS}\ndataDir={folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\nfsync.warningthresholdms=100000\n"
+        )
+        command, env = command_of("zookeeper")
+        self.process = Process("ZooKeeper", [*command, str(config)], log=folder / "log", env=env)
+
+    @property
+    def hosts(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if not self.process.running:
+            self.process.start()
+            self.process.wait_until(self._answers, within=30.0)
+
+    def _answers(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as sock:
+            sock.sendall(b"srvr")
+            return b"Mode:" in sock.recv(4096)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def client(self, chroot: str = "", *, timeout: float = 10.0) -> KazooClient:
+        """A connected client; the caller stops it."""
+        client = KazooClient(hosts=f"{self.hosts}{chroot}", timeout=timeout)
+        client.start(timeout=15.0)
+        return client
+
+
+def close(client: KazooClient) -> None:
+    """End a client's session at once."""
+    client.stop()
+    client.close()
+
+
+def dubbo_url(interface: str, host: str, port: int, application: str, **parameters: object) -> str:
+    """A provider URL with the parameters that Dubbo always writes."""
+    fields = {"application": application, "interface": interface, "side": "provider", **parameters}
+    fields.setdefault("timestamp", next(_started))
+    query = "&".join(f"{key}={value}" for key, value in sorted(fields.items()))
+    return f"{parameters.get('protocol', 'dubbo')}://{host}:{port}/{interface}?{query}"
+
+
+def sofa_url(interface: str, host: str, port: int, application: str, **parameters: object) -> str:
+    """A provider URL as SOFARPC writes it."""
+    fields = {"uniqueId": "", "interface": interface, "appName": application, **parameters}
+    fields.setdefault("startTime", next(_started))
+    return f"bolt://{host}:{port}?version=1.0&" + "&".join(f"{key}={value}" for key, value in fields.items())
+
+
+class Registration:
+    """One application process: a session of its own, and what it registered with it."""
+
+    def __init__(self, zookeeper: ZooKeeper, chroot: str, *, host: str, port: int, application: str) -> None:
+        self.host = host
+        self.port = port
+        self.application = application
+        self._client = zookeeper.client(chroot, timeout=TICK_MS * 2 / 1000)
+        self._nodes: dict[str, list[str]] = {}
+
+    def registers(
+        self, *interfaces: str, dialect: str = "dubbo", dynamic: bool = True, **parameters: object
+    ) -> None:
+        """Register interfaces one after another."""
+        for interface in interfaces:
+            if dialect == "dubbo":
+                url = dubbo_url(interface, self.host, self.port, self.application, **parameters)
+                folder = f"/dubbo/{quote_plus(interface)}/providers"
+            else:
+                url = sofa_url(interface, self.host, self.port, self.application, **parameters)
+                folder = f"/sofa-rpc/{interface}/providers"
+            self.registers_leaf(interface, folder, quote_plus(url), dynamic=dynamic)
+
+    def registers_leaf(self, interface: str, folder: str, leaf: str, *, dynamic: bool = True) -> None:
+        """Create one leaf, whatever it says."""
+        self._client.ensure_path(folder)
+        try:
+            self._client.create(f"{folder}/{leaf}", ephemeral=dynamic)
+        except NodeExistsError:
+            return
+        self._nodes.setdefault(interface, []).append(f"{folder}/{leaf}")
+
+    def unregisters(self, *interfaces: str) -> None:
+        """Remove its leaves of some interfaces (all when none is named), as a clean shutdown does."""
+        for interface in interfaces or tuple(self._nodes):
+            for path in self._nodes.pop(interface, []):
+                try:
+                    self._client.delete(path)
+                except NoNodeError:
+                    continue
+
+    def session_expires(self) -> None:
+        """Lose the session for real: close it under the client's feet from a second connection."""
+        close(self._client)
+        self._nodes.clear()
+
+    def close(self) -> None:
+        close(self._client)
