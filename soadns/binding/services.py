@@ -6,6 +6,7 @@ what else must be looked at again. Endpoint addresses are not here (``soadns.bin
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from soadns.binding.exposures import Exposures, HostPort
@@ -76,3 +77,12 @@ class ServiceIndex:
             touched.applications.add(service.application)
             if declaration is not None and declaration.everything:
                 place(self.everything, service.application, ref, add=add)
+
+
+def declared_by(service: Service, by_application: Mapping[str, set[InterfaceId]]) -> Iterator[InterfaceId]:
+    """Interfaces that a Service declares, those of its application included where it declares ``*``."""
+    declaration = service.declaration
+    if declaration is not None:
+        yield from declaration.interfaces
+        if declaration.everything and service.application:
+            yield from by_application.get(service.application, ())

@@ -17,7 +17,7 @@ from soadns.binding.indexes import count, place
 from soadns.binding.known import Identity, Known, identity_of, without
 from soadns.binding.observations import Change
 from soadns.binding.rosters import Roster, merge_slices
-from soadns.binding.services import ServiceIndex, Touched
+from soadns.binding.services import ServiceIndex, Touched, declared_by
 from soadns.binding.sites import Live, Site, SiteTimes, newest
 from soadns.model import (
     EndpointSlice,
@@ -287,6 +287,7 @@ class Store:
             roster = self.rosters.get(ref)
             if roster is None:
                 roster = self.rosters[ref] = Roster()
+            standing = (roster.had_ready, roster.ready > 0)
             for ip in roster.set_addresses(addresses):
                 place(self.by_address, ip, ref, add=ip in addresses)
                 if ip in self.by_address:
@@ -297,6 +298,9 @@ class Store:
                 for port in self._ports_at.get(ip, ()):
                     self._touched_sites.setdefault((ip, port), False)
                 self._tell(ref, roster, ip)
+            if service is not None and standing != (roster.had_ready, roster.ready > 0):
+                # What it declares without any registration stands or falls with a ready endpoint.
+                self.dirty.update(declared_by(service, self.by_application))
             if service is None and ref not in self.slices:
                 del self.rosters[ref]
             self.touched_services.add(ref)

@@ -55,12 +55,28 @@ def test_a_recreated_service_answers_with_its_new_cluster_ip_at_once(stage: Stag
     before = user.cluster_ip
 
     user.delete()
-    stage.service("takes-the-address", clusterIP=before)
     user.apply()
 
     assert user.cluster_ip != before
     soadns.answers(USER, user.cluster_ip)
     assert soadns.explain(USER)["cause"] == "recreated"
+
+
+def test_a_cluster_ip_that_another_service_took_is_never_answered(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    pod = stage.pod(user)
+    pod.registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    before = user.cluster_ip
+
+    user.delete()
+    stage.service("takes-the-address", clusterIP=before)
+
+    soadns.answers(USER, pod.host)  # nobody else runs it: the process is still there
+    assert soadns.explain(USER)["cause"] == "stolen"
+    user.apply()
+    soadns.answers(USER, user.cluster_ip)
 
 
 def test_a_removed_interface_lingers_and_then_goes(stage: Stage) -> None:

@@ -95,7 +95,13 @@ class ApiServer:
         self.etcd.start()
         if not self.process.running:
             self.process.start()
-            self.process.wait_until(lambda: self.request("GET", "/readyz", raw=True) == b"ok", within=90.0)
+            self.process.wait_until(self._ready, within=90.0)
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self.request("GET", "/readyz", raw=True) == b"ok")
+        except AssertionError:
+            return False
 
     def kill(self) -> None:
         self.process.kill()
