@@ -253,8 +253,8 @@ class Trouble:
 class Rejected:
     """One thing of the source could not be understood; it alone is left out.
 
-    A Rejected replaces whatever was observed under ``key`` before, and is withdrawn by an Upsert or
-    a Delete of the same key.
+    What was observed under ``key`` before stays, as the last good value: a broken edit of an object is no
+    proof that the object is gone. A Rejected is withdrawn by an Upsert or a Delete of the same key.
     """
 
     source: str

@@ -21,6 +21,7 @@ import msgspec
 from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
+from soadns.binding.sites import SiteMemory
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -65,6 +66,8 @@ class SavedSite:
     shared: list[str] = field(default_factory=list)
     stale: list[tuple[InterfaceId, tuple[str, str, int, str, str]]] = field(default_factory=list)
     stale_until: float | None = None
+    unsettled: float | None = None
+    """Since when, if what it registers does not count against anything yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def _capture_zone(estate: Estate, name: str, serial: int) -> SavedZone:
     zone = estate.zones[name]
     sites = []
     for (host, port), site in zone.store.sites.items():
-        if site.kept or site.shared or site.stale_until is not None:
+        if site.kept or site.shared or site.stale_until is not None or not site.settled:
             stale = [
                 (live.provider.interface, identity)
                 for live in site.live
@@ -140,6 +143,7 @@ def _capture_zone(estate: Estate, name: str, serial: int) -> SavedZone:
                     sorted(site.shared),
                     stale,
                     site.stale_until,
+                    None if site.settled else site.changed_at,
                 )
             )
     return SavedZone(
@@ -159,16 +163,18 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
     """Put a snapshot back into a fresh estate; returns what was refused, one sentence each.
 
     A source whose identity is known and differs from the saved one is another cluster's or
-    registry's: nothing of it is taken over.
+    registry's: nothing of it is taken over, and no name that stands on it.
     """
     refused = []
     taken: set[str] = set()
+    foreign: set[str] = set()
     for saved in snapshot.sources:
         if saved.name not in estate.observations.sources:
             continue
         expected = identities.get(saved.name, "")
         if not same(expected, saved.identity):
             refused.append(f"source {saved.name}: saved from {saved.identity}, now {expected}; ignored")
+            foreign.add(saved.name)
             continue
         values = [pair for attribute, _ in _KINDS for pair in getattr(saved, attribute)]
         estate.observations.restore(saved.name, values, saved=snapshot.saved)
@@ -178,12 +184,14 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
         saved_zone = by_name.get(name)
         zone.restore_observations(now)
         if saved_zone is not None and zone.settings.sources & taken:
+            states = [row for row in saved_zone.states if foreign.isdisjoint(row[2])]
+            names = {interface for interface, _, _ in states}
             zone.restore_decisions(
                 now,
-                states=saved_zone.states,
-                held=saved_zone.held,
+                states=states,
+                held=[(interface, since) for interface, since in saved_zone.held if interface in names],
                 sites=[
-                    (
+                    SiteMemory(
                         s.host,
                         s.port,
                         frozenset(s.kept),
@@ -191,11 +199,12 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
                         frozenset(s.shared),
                         s.stale,
                         s.stale_until,
+                        s.unsettled,
                     )
                     for s in saved_zone.sites
                 ],
                 had_ready=saved_zone.had_ready,
-                departed=saved_zone.departed,
+                departed=() if foreign else saved_zone.departed,
                 history=saved_zone.history,
                 complete=saved_zone.complete,
             )

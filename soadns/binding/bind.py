@@ -97,6 +97,8 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
     state = replace(state, ballots=tuple(sorted(ballots.items())))
     if state.winner is not None:
         state = _follow_winner(state, evidence, standings)
+        if (absent := _awaited(state, evidence, rules)) is not None:
+            standings = judge(evidence, ballots, board_share=rules.board_share, absent=absent)
         moved = _move(state, evidence, standings, rules)
         state = moved if moved is not None else _watch_better(state, evidence, standings)
         if _due(state.better_since, rules.linger, evidence) and state.better is not None:
@@ -106,6 +108,10 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
     if state.winner is None:
         return _unmapped(state, evidence, standings, rules)
     removal, at = _clocks(state, evidence, rules)
+    own = standings.get(state.winner)
+    if removal and own is not None and not own.obstacle:
+        # It would be chosen again at once: a declared Service that nobody competes with.
+        removal = ""
     return Step(state, tuple(standings.values()), removal, at)
 
 
@@ -151,6 +157,14 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     )
 
 
+def _awaited(state: State, evidence: Evidence, rules: Rules) -> ObjectRef | None:
+    """A winner by evidence 2 to 4 that is gone for now: what declarations may not hijack meanwhile."""
+    waits = (
+        state.lost_at is not None and state.strength > DECLARED and not _loss_is_due(state, evidence, rules)
+    )
+    return state.winner if waits else None
+
+
 def _since(now: float):  # type: ignore[no-untyped-def]
     def keep(before: float | None, holds: bool) -> float | None:
         if not holds:
@@ -169,19 +183,20 @@ def _move(
     own = standings.get(state.winner) if state.winner is not None else None
     if own is not None and own.obstacle in ("off", "external-name"):
         return _won(state, evidence, best, "off") if best else _left(state, evidence, "off")
+    if _loss_is_due(state, evidence, rules):
+        # Before all others: who takes over only now is to give the name back.
+        return _to_best(state, evidence, rules, best, "loss")
     if best is not None and best.strength < state.strength and _is_served(best):
         return _won(state, evidence, best, "stronger")
     returned = _returned(state, standings)
     if returned is not None:
         return _won(state, evidence, returned, "returned")
     if own is not None and state.no_at is not None:
-        return _to_best(state, evidence, best, "no")
+        return _to_best(state, evidence, rules, best, "no")
     if own is not None and (split := _split(state, own, others)) is not None:
         return _won(state, evidence, split, "split")
     if evidence.stolen:
-        return _to_best(state, evidence, best, "stolen")
-    if _loss_is_due(state, evidence, rules):
-        return _to_best(state, evidence, best, "loss")
+        return _to_best(state, evidence, rules, best, "stolen")
     return None
 
 
@@ -209,7 +224,7 @@ def _is_served(standing: Standing) -> bool:
 
 def _returned(state: State, standings: Mapping[ObjectRef, Standing]) -> Standing | None:
     """The earlier winner, if it lost the name by loss or ``no`` and is whole again."""
-    if state.previous is None or state.cause not in ("loss", "no"):
+    if state.previous is None:
         return None
     earlier = standings.get(state.previous)
     if earlier is None or earlier.obstacle not in ("", "boarding"):
@@ -237,6 +252,9 @@ def _loss_is_due(state: State, evidence: Evidence, rules: Rules) -> bool:
     if state.deleted_at is not None:
         # An address may be answered for the grace only, whatever the sources' state.
         return evidence.now >= state.deleted_at + rules.recreate_grace
+    if evidence.paused:
+        # What is known of the other candidates may be as old as the outage.
+        return False
     return (
         _due(state.empty_at, rules.recreate_grace, evidence)
         or _due(state.unready_at, rules.unready, evidence)
@@ -248,11 +266,13 @@ def _due(since: float | None, duration: float, evidence: Evidence) -> bool:
     return since is not None and evidence.elapsed(since) >= duration - EPSILON
 
 
-def _to_best(state: State, evidence: Evidence, best: Standing | None, cause: str) -> State | None:
-    """To the best other candidate, the old world last; None when there is nobody."""
+def _to_best(
+    state: State, evidence: Evidence, rules: Rules, best: Standing | None, cause: str
+) -> State | None:
+    """To the best other candidate, the old world last if it is answered; None when there is nobody."""
     if best is not None:
         return _won(state, evidence, best, cause)
-    if evidence.outside:
+    if evidence.answerable and rules.unmapped == "providers":
         return _left(state, evidence, cause)
     return None
 

@@ -53,23 +53,34 @@ def vote(tally: Tally, before: bool) -> bool:
 
 
 def votes(evidence: Evidence, before: Mapping[ObjectRef, bool]) -> dict[ObjectRef, bool]:
-    """The votes of all candidates. Those known only from outside (3, 4) serve while a provider lives."""
+    """The votes of all candidates.
+
+    Those known only from outside (3, 4) serve while a provider lives, if they ever had a ready endpoint:
+    nothing else says that anybody stands behind their ClusterIP.
+    """
     result: dict[ObjectRef, bool] = {}
     for candidate in evidence.candidates:
         if candidate.tally.registered or ENDPOINT in candidate.rows:
             result[candidate.ref] = vote(candidate.tally, before.get(candidate.ref, False))
         elif any(row > ENDPOINT for row in candidate.rows):
-            result[candidate.ref] = True
+            result[candidate.ref] = candidate.had_ready
         else:
             result[candidate.ref] = before.get(candidate.ref, False)
     return result
 
 
 def judge(
-    evidence: Evidence, ballots: Mapping[ObjectRef, bool], *, board_share: float
+    evidence: Evidence,
+    ballots: Mapping[ObjectRef, bool],
+    *,
+    board_share: float,
+    absent: ObjectRef | None = None,
 ) -> dict[ObjectRef, Standing]:
-    """Judge every candidate against all others."""
-    strengths = {c.ref: strength(c, evidence.candidates) for c in evidence.candidates}
+    """Judge every candidate against all others.
+
+    ``absent`` is a winner whose evidence of the kinds 2 to 4 is gone but still waited for.
+    """
+    strengths = {c.ref: strength(c, evidence.candidates, absent) for c in evidence.candidates}
     served = {
         c.ref
         for c in evidence.candidates
@@ -81,7 +92,7 @@ def judge(
     }
 
 
-def strength(candidate: Candidate, candidates: Sequence[Candidate]) -> int:
+def strength(candidate: Candidate, candidates: Sequence[Candidate], absent: ObjectRef | None = None) -> int:
     """The candidate's strongest evidence that counts.
 
     A declaration counts where a claim gives the name to its namespace, or where everything else that
@@ -89,9 +100,11 @@ def strength(candidate: Candidate, candidates: Sequence[Candidate]) -> int:
     """
     own = [row for row in candidate.rows if row != DECLARED]
     if candidate.declared:
-        others = (c for c in candidates if c.ref != candidate.ref and any(r != DECLARED for r in c.rows))
-        home = (candidate.ref.cluster, candidate.ref.namespace)
-        if candidate.claimed or all((c.ref.cluster, c.ref.namespace) == home for c in others):
+        others = [c.ref for c in candidates if any(row != DECLARED for row in c.rows)]
+        if absent is not None:
+            others.append(absent)
+        home = candidate.ref[:2]
+        if candidate.claimed or all(ref[:2] == home for ref in others if ref != candidate.ref):
             return DECLARED
     return min(own, default=NO_STRENGTH)
 
@@ -130,15 +143,17 @@ def _obstacle(
     if level == DECLARED:
         return _declared_obstacle(candidate, yes, evidence, served)
     if not yes:
+        if not tally.registered:
+            return "not served", "none of its endpoints was ever ready"
         figures = f"{tally.providing} of {tally.registered} registered addresses provide it"
         return "not served", figures
     if not candidate.ports:
         return "port mismatch", "none of its ports is one that the providers register"
-    if evidence.outside and candidate.mode != "mesh" and ENDPOINT in candidate.rows:
-        share = tally.providing / (tally.providing + evidence.outside)
-        if share < board_share:
-            figures = f"{tally.providing} addresses against {evidence.outside} hosts of the old world"
-            return "boarding", figures
+    others = max(0, evidence.outside - candidate.outside)
+    if others and candidate.mode != "mesh":
+        own = tally.providing + candidate.outside
+        if own / (own + others) < board_share:
+            return "boarding", f"{own} of its own against {others} hosts of the old world"
     return "", ""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from soadns.binding.known import Known
+from soadns.binding.pool import is_address
 from soadns.binding.rosters import Tally
 from soadns.binding.store import Store
 from soadns.model import InterfaceId, ObjectRef, Provider, Service
@@ -42,6 +43,8 @@ class Candidate:
     """Traffic mode for this interface: ``mesh``, ``registry``, ``off`` or ``''`` (nothing said)."""
     claimed: bool
     """Whether a claim gives the name to the Service's namespace."""
+    outside: int = 0
+    """Hosts of the old world that are its own by evidence 3 or 4; counted where it has no other."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -66,6 +69,8 @@ class Evidence:
     """The present winner among the candidates; None when its Service is gone (or there is none)."""
     outside: int
     """Hosts of the old world: live providers at addresses that are no Service's endpoint."""
+    answerable: bool
+    """Whether some of them are addresses, so that the old world can be answered."""
     stolen: frozenset[str]
     """Of the winner's last ClusterIPs, those another Service of its cluster holds now."""
     providers: tuple[Provider, ...]
@@ -73,7 +78,13 @@ class Evidence:
     ports: tuple[tuple[str, int], ...]
     """(protocol, port) that live providers register, most frequent first."""
     outages: tuple[tuple[float, float], ...]
-    """Intervals in which a source that could bring evidence was out of sync, sorted, not overlapping."""
+    """Intervals in which a source that could bring evidence was out of sync, sorted, not overlapping;
+    one that lasts ends at infinity."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether one of those sources is out of sync now."""
+        return bool(self.outages) and self.outages[-1][1] > self.now
 
     def elapsed(self, since: float) -> float:
         """Seconds since then during which every source concerned was in sync."""
@@ -102,9 +113,8 @@ def collect(
     for ref in (winner, *other_services):
         if ref is not None and ref in store.services.by_ref:
             rows.setdefault(ref, set())
-    registered = {port for _, port in known.ports} if known is not None else set()
     candidates = tuple(
-        _candidate(store, interface, ref, tuple(sorted(found)), registered, claims)
+        _candidate(store, interface, ref, tuple(sorted(found)), known, claims)
         for ref, found in sorted(rows.items())
     )
     present = next((c for c in candidates if c.ref == winner), None)
@@ -119,6 +129,7 @@ def collect(
         candidates=candidates,
         winner=present,
         outside=len(known.outside) if known is not None else 0,
+        answerable=known is not None and any(is_address(host.rpartition("!")[2]) for host in known.outside),
         stolen=frozenset(ip for ip in held if winner is not None and _others(store, ip, winner)),
         providers=providers,
         ports=tuple(pair for pair, _ in ports),
@@ -159,12 +170,13 @@ def _candidate(
     interface: InterfaceId,
     ref: ObjectRef,
     rows: tuple[int, ...],
-    registered: set[int],
+    known: Known | None,
     claims: Sequence[Claim],
 ) -> Candidate:
     service = store.services.by_ref[ref]
     roster = store.rosters.get(ref)
     offered = {port.port for port in service.ports}
+    registered = {port for _, port in known.ports} if known is not None else set()
     return Candidate(
         service=service,
         rows=rows,
@@ -173,7 +185,27 @@ def _candidate(
         had_ready=roster is not None and roster.had_ready,
         mode=traffic_mode(service, interface),
         claimed=any(c.namespace == ref.namespace and fnmatchcase(interface.name, c.prefix) for c in claims),
+        outside=_own_outside(store, service, known)
+        if known is not None and min(rows, default=0) > ENDPOINT
+        else 0,
     )
+
+
+def _own_outside(store: Store, service: Service, known: Known) -> int:
+    """Hosts of the old world that are exposed for the Service, or run its application."""
+    exposed = store.services.exposures.of(service.ref)
+    return len(
+        {
+            live.provider.host
+            for live in known.live.values()
+            if live.usable
+            and ((live.provider.host, live.provider.port) in exposed or _runs(live.provider, service))
+        }
+    )
+
+
+def _runs(provider: Provider, service: Service) -> bool:
+    return bool(service.application) and provider.application == service.application
 
 
 def traffic_mode(service: Service, interface: InterfaceId) -> str:

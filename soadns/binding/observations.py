@@ -2,14 +2,16 @@
 
 One value per (source, key), whichever zones use it. This module folds events into those values and
 says what changed; it owns the rules of proof: only a Delete or a complete pass removes something,
-what came from a snapshot stays until a pass of this process disproves it, and a malformed annotation
-keeps its last good value. It knows nothing of interfaces, zones or time beyond the ``now`` it is told.
+what came from a snapshot stays until a pass of this process disproves it, and what can no longer be
+understood (an object, an annotation) keeps its last good value. It knows nothing of interfaces, zones
+or time beyond the ``now`` it is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from soadns.model import Delete, Event, Key, Observation, Rejected, Service, Synced, Trouble, Upsert
 
@@ -58,11 +60,12 @@ class SourceState:
         """Whether its observations can be built upon: synced once, or restored from a snapshot."""
         return self.synced_once or self.restored
 
-    def outages(self, now: float) -> list[tuple[float, float]]:
-        """Intervals without sync up to ``now``, the current one included."""
+    @property
+    def outages(self) -> list[tuple[float, float]]:
+        """Intervals without sync; the current one has no end yet (infinity)."""
         if self.paused_at is None:
             return self.pauses
-        return [*self.pauses, (self.paused_at, now)]
+        return [*self.pauses, (self.paused_at, inf)]
 
 
 class Observations:
@@ -99,7 +102,7 @@ class Observations:
                 case Delete():
                     self._remove(state, event.source, event.key, changes)
                 case Rejected():
-                    self._reject(state, event, changes)
+                    self._reject(state, event)
                 case Synced():
                     self._synced(state, event, now, changes)
                 case Trouble():
@@ -127,10 +130,10 @@ class Observations:
         if before is not None:
             changes.append(Change(source, key, before, None))
 
-    def _reject(self, state: SourceState, event: Rejected, changes: list[Change]) -> None:
+    def _reject(self, state: SourceState, event: Rejected) -> None:
         if event.key not in state.rejected:
             state.rejections[event.reason] = state.rejections.get(event.reason, 0) + 1
-        self._remove(state, event.source, event.key, changes)
+        self._confirm(state, event.key)
         if len(state.rejected) < MAX_REJECTED:
             state.rejected[event.key] = event
 

@@ -131,7 +131,17 @@ class Owners:
         if plain in variants:
             return plain
         counts = Counter(bound.service for bound in variants.values())
-        return min(variants, key=lambda v: (-counts[variants[v].service], variants[v].created, v))
+
+        def order(variant: InterfaceId) -> tuple[bool, int, float, InterfaceId]:
+            bound = variants[variant]
+            return (bound.service is None, -counts[bound.service], bound.created, variant)
+
+        return min(variants, key=order)
+
+    def created(self, interface: InterfaceId) -> float:
+        """The creation time of the interface's Service, as last told; 0 without one."""
+        bound = self._bound.get(interface.name, {}).get(interface)
+        return bound.created if bound is not None else 0.0
 
     def split(self, name: str) -> tuple[ObjectRef | None, ...]:
         """The Services among which the variants of a Java name are split; one item means no split."""

@@ -9,8 +9,9 @@ It knows no Service; ``soadns.binding.rosters`` counts sites per Service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from soadns.model import InterfaceId, Provider
 
@@ -22,6 +23,21 @@ class SiteTimes:
     settle: float = 5.0
     kept: float = 60.0
     stale: float = 60.0
+
+
+class SiteMemory(NamedTuple):
+    """What a host:port remembers beyond its registrations; times as in ``Site``."""
+
+    host: str
+    port: int
+    kept: frozenset[InterfaceId]
+    kept_until: float | None
+    shared: frozenset[str]
+    stale: Sequence[tuple[InterfaceId, tuple[str, str, int, str, str]]]
+    """Interfaces and the identities of their stale providers (``soadns.binding.known``)."""
+    stale_until: float | None
+    unsettled: float | None
+    """Since when, if what it registers does not count against anything yet."""
 
 
 class Live:
@@ -97,17 +113,19 @@ class Site:
         self.registered = False
         """Whether it holds any registration that is believed (kept ones included)."""
 
-    def review(self, now: float, times: SiteTimes, *, touched: bool) -> float | None:
+    def review(self, now: float, times: SiteTimes, *, touched: bool, paused: bool = False) -> float | None:
         """Recompute ``provided`` and ``registered``.
 
-        ``touched`` says that registrations came or went in this batch. Returns when it must be
-        reviewed again for a clock of its own (Unix seconds), or None.
+        ``touched`` says that registrations came or went in this batch, ``paused`` that the registry is
+        out of sync, so that no clock ends. Returns when it must be reviewed again for a clock of its
+        own (Unix seconds), or None.
         """
-        self._review_applications(now, times)
+        self._review_applications(now, times, paused=paused)
         serving = frozenset(live.provider.interface for live in self.live if live.usable)
         present = any(not live.stale for live in self.live)
         self._review_losses(serving, now, times, touched=touched)
-        if self.kept and (not self.ready or (self.kept_until is not None and now >= self.kept_until)):
+        over = self.kept_until is not None and now >= self.kept_until and not paused
+        if self.kept and (over or not self.ready):
             self.kept, self.kept_until = frozenset(), None
         if self.kept and present and self.kept_until is None:
             self.kept_until = now + times.kept
@@ -117,7 +135,18 @@ class Site:
         if touched:
             self.changed_at, self.settled = now, False
         clocks = [c for c in (self.stale_until, self.kept_until) if c is not None]
-        return min(clocks) if clocks else None
+        return min(clocks) if clocks and not paused else None
+
+    def resume(self, since: float, now: float, times: SiteTimes) -> float | None:
+        """Its registry was out of sync from ``since`` to ``now``: that time does not count.
+
+        Returns when the first of its clocks ends, or None.
+        """
+        if self.kept_until is not None:
+            self.kept_until += now - max(since, self.kept_until - times.kept)
+        if self.stale_until is not None:
+            self.stale_until += now - max(since, self.stale_until - times.stale)
+        return min((c for c in (self.stale_until, self.kept_until) if c is not None), default=None)
 
     def _review_losses(
         self, serving: frozenset[InterfaceId], now: float, times: SiteTimes, *, touched: bool
@@ -138,7 +167,7 @@ class Site:
                 self.kept_until = None
             self.lost.clear()
 
-    def _review_applications(self, now: float, times: SiteTimes) -> None:
+    def _review_applications(self, now: float, times: SiteTimes, *, paused: bool) -> None:
         """Mark the older application's providers stale when another one takes the host:port over."""
         newest: dict[str, int] = {}
         for live in self.live:
@@ -152,7 +181,7 @@ class Site:
             self.shared = frozenset()
         if arrived and len(newest) > 1 and not set(newest) <= self.shared:
             self._take_over(arrived, before, now, times)
-        elif self.stale_until is not None and now >= self.stale_until:
+        elif self.stale_until is not None and now >= self.stale_until and not paused:
             # Both kept their sessions for the whole time: they share the process (SOFAArk). A
             # persistent node proves nothing of the kind.
             self.stale_until = None

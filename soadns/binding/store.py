@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from soadns.binding.indexes import count, place
-from soadns.binding.known import Identity, Known, identity_of, without
+from soadns.binding.known import Known, identity_of, switched_off, without
 from soadns.binding.observations import Change
 from soadns.binding.rosters import Roster, merge_slices
 from soadns.binding.services import ServiceIndex, Touched, declared_by
-from soadns.binding.sites import Live, Site, SiteTimes, newest
+from soadns.binding.sites import Live, Site, SiteMemory, SiteTimes, newest
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -31,16 +31,6 @@ from soadns.model import (
 
 Network = IPv4Network | IPv6Network
 SiteKey = tuple[str, int]
-SavedSite = tuple[
-    str,
-    int,
-    frozenset[InterfaceId],
-    float | None,
-    frozenset[str],
-    Sequence[tuple[InterfaceId, Identity]],
-    float | None,
-]
-"""host, port, kept, kept until, shared applications, stale registrations, stale until."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +75,8 @@ class Store:
         self._touched_rosters: set[ObjectRef] = set()
         self._ports_at: dict[str, set[int]] = {}
         self._unsynced: dict[str, set[SiteKey]] = {}
-        self._in_sync: dict[str, bool] = {}
+        self._out_since: dict[str, float] = {}
+        """Sources that are out of sync, and since when."""
         self._quiet: set[str] = set()
         self._timers: list[tuple[float, str, SiteKey]] = []
 
@@ -213,15 +204,7 @@ class Store:
             self.dirty.add(interface)
 
     def _is_disabled(self, provider: Provider) -> bool:
-        return any(
-            o.registry == provider.registry
-            and o.host in ("", provider.host)
-            and o.port in (0, provider.port)
-            and o.application in ("", provider.application)
-            and (o.group is None or o.group == provider.interface.group)
-            and (o.version is None or o.version == provider.interface.version)
-            for o in self.overrides.get(provider.interface.name, ())
-        )
+        return switched_off(provider, self.overrides.get(provider.interface.name, ()))
 
     # ------------------------------------------------------------------ Kubernetes
 
@@ -237,7 +220,8 @@ class Store:
         if before is None and after is None:
             return
         ref = (before or after).ref  # type: ignore[union-attr]
-        if before is not None and after is not None and before.uid != after.uid and ref in self.rosters:
+        if after is not None and (before is None or before.uid != after.uid) and ref in self.rosters:
+            # A Service of its own, even where the slices of its predecessor are still there.
             self.rosters[ref].had_ready = self.rosters[ref].ready > 0
         self._spread(self.services.update(ref, before, after))
         self._touched_rosters.add(ref)
@@ -288,7 +272,14 @@ class Store:
             if roster is None:
                 roster = self.rosters[ref] = Roster()
             standing = (roster.had_ready, roster.ready > 0)
-            for ip in roster.set_addresses(addresses):
+            had_ready = roster.had_ready
+            changed = roster.set_addresses(addresses)
+            if roster.had_ready and not had_ready:
+                # Declarations and evidence from outside wait for the first ready endpoint.
+                self.dirty.update(self.interfaces_of(ref))
+                if service is not None and service.application:
+                    self.dirty.update(self.by_application.get(service.application, ()))
+            for ip in changed:
                 place(self.by_address, ip, ref, add=ip in addresses)
                 if ip in self.by_address:
                     self.departed.pop(ip, None)
@@ -314,7 +305,8 @@ class Store:
                 continue
             site.ready = self._ready(key)
             quiet = site.source in self._quiet
-            again = site.review(now, self.settings.times, touched=touched)
+            paused = site.source in self._out_since
+            again = site.review(now, self.settings.times, touched=touched, paused=paused)
             if touched and quiet:
                 site.settled = True
             elif touched:
@@ -379,11 +371,16 @@ class Store:
     # ------------------------------------------------------------------ clocks of sites
 
     def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
-        """Say that a registry came into or fell out of sync: nothing settles while it is out."""
-        self._in_sync[source] = in_sync
-        if in_sync:
-            for key in self._unsynced.pop(source, ()):
-                heapq.heappush(self._timers, (now + self.settings.times.settle, "settle", key))
+        """Say that a registry came into or fell out of sync: no clock of a site runs while it is out."""
+        if not in_sync:
+            self._out_since.setdefault(source, now)
+            return
+        for key in self._unsynced.pop(source, ()):
+            heapq.heappush(self._timers, (now + self.settings.times.settle, "settle", key))
+        since = self._out_since.pop(source, now)
+        for key, site in self.sites.items():
+            if site.source == source and (due := site.resume(since, now, self.settings.times)) is not None:
+                heapq.heappush(self._timers, (due, "site", key))
 
     def next_clock(self) -> float | None:
         """When ``run_clocks`` has something to do, or None."""
@@ -411,7 +408,7 @@ class Store:
         due = site.changed_at + self.settings.times.settle
         if now < due:
             heapq.heappush(self._timers, (due, "settle", key))
-        elif not self._in_sync.get(site.source, True):
+        elif site.source in self._out_since:
             self._unsynced.setdefault(site.source, set()).add(key)
         else:
             site.settled = True
@@ -428,20 +425,23 @@ class Store:
         self,
         now: float,
         *,
-        sites: Iterable[SavedSite],
+        sites: Iterable[SiteMemory],
         had_ready: Iterable[ObjectRef],
         departed: Iterable[tuple[str, float]],
     ) -> None:
         """Put back what sites and Services remember beyond their observations."""
-        for host, port, kept, kept_until, shared, stale, stale_until in sites:
-            key = (host, port)
+        for saved in sites:
+            key = (saved.host, saved.port)
             site = self.sites.get(key)
             if site is None:
                 site = self.sites[key] = Site()
-                self._ports_at.setdefault(host, set()).add(port)
-            site.kept, site.kept_until, site.shared = kept, kept_until, shared
-            site.stale_until = stale_until
-            for interface, identity in stale:
+                self._ports_at.setdefault(saved.host, set()).add(saved.port)
+            site.kept, site.kept_until, site.shared = saved.kept, saved.kept_until, saved.shared
+            site.stale_until = saved.stale_until
+            if saved.unsettled is not None:
+                site.changed_at, site.settled = saved.unsettled, False
+                heapq.heappush(self._timers, (saved.unsettled + self.settings.times.settle, "settle", key))
+            for interface, identity in saved.stale:
                 known = self.interfaces.get(interface)
                 if known is not None and (live := known.live.get(identity)) is not None:
                     live.stale = True

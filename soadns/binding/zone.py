@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from soadns import naming
 from soadns.binding.answers import Clusters, outcome
@@ -20,7 +21,8 @@ from soadns.binding.guard import Guard, GuardSettings
 from soadns.binding.history import History, Transition
 from soadns.binding.observations import Change, Observations
 from soadns.binding.owners import Owners
-from soadns.binding.store import SavedSite, Store, StoreSettings
+from soadns.binding.sites import SiteMemory
+from soadns.binding.store import Store, StoreSettings
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 
@@ -78,19 +80,25 @@ class Zone:
         """Take in changes of the sources that the zone listens to."""
         mine = [c for c in changes if c.source in self.settings.sources]
         if mine:
-            first = frozenset(c.source for c in mine if not self.observations.source(c.source).synced_once)
+            first = frozenset(c.source for c in mine if not self.observations.source(c.source).known)
             self.store.apply(mine, now, first=first)
 
     def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
         """A source came into sync or fell out of it."""
         if source in self.settings.sources:
             self.store.sync_changed(source, now, in_sync=in_sync)
+            if in_sync:
+                # A loss that was due is not acted upon while the source is out of sync.
+                self.store.dirty.update(self.guard.vanishing.get(source, ()))
+
+    @property
+    def _needed(self) -> frozenset[str]:
+        return self.settings.sources - self.settings.optional
 
     def check_complete(self, now: float) -> bool:
         """Whether the zone may bind; turns true once and stays so."""
         if not self.complete:
-            needed = self.settings.sources - self.settings.optional
-            self.complete = all(self.observations.source(s).known for s in needed)
+            self.complete = all(self.observations.source(s).known for s in self._needed)
             if self.complete:
                 self.complete_since = now
                 self.store.dirty.update(self.store.interfaces, self.store.services.declared, self.states)
@@ -121,7 +129,7 @@ class Zone:
         self._gather(now)
         transitions: list[Transition] = []
         dirty = self.store.dirty
-        for interface in sorted(dirty) if len(dirty) <= limit else list(dirty)[:limit]:
+        for interface in sorted(dirty) if len(dirty) <= limit else list(islice(dirty, limit)):
             dirty.discard(interface)
             self._advance(interface, now, transitions)
         if not dirty:
@@ -176,13 +184,13 @@ class Zone:
             winner=state.winner,
             held=state.addresses,
             claims=self.settings.claims,
-            outages=self._outages(self.sources.get(interface, ()), now),
+            outages=self._outages(self.sources.get(interface, ())),
             other_services=(state.previous,) if state.previous is not None else (),
         )
 
-    def _outages(self, sources: Sequence[str], now: float) -> tuple[tuple[float, float], ...]:
+    def _outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
         names = sources or tuple(self.settings.sources)
-        spans = sorted(span for name in names for span in self.observations.source(name).outages(now))
+        spans = sorted(span for name in names for span in self.observations.source(name).outages)
         merged: list[tuple[float, float]] = []
         for start, end in spans:
             if merged and start <= merged[-1][1]:
@@ -233,7 +241,7 @@ class Zone:
             self._publish(interface, answer)
             answer_text = describe(answer)
         self._set_clock(interface, result.at)
-        old_text = describe(old)
+        old_text = describe(old) if old is not None else self._last_told(interface)
         if old_text != answer_text:
             why = state.cause or ("first seen" if old is None else "")
             transition = Transition(interface, old_text, answer_text, why, ",".join(sources), now)
@@ -241,6 +249,11 @@ class Zone:
             transitions.append(transition)
             if state.cause == "loss" and before.winner != state.winner:
                 self.guard.note_move(interface, sources, now)
+
+    def _last_told(self, interface: InterfaceId) -> str:
+        """What a name answered when it was last heard of: after a restart that is no transition."""
+        past = self.history.of(interface)
+        return past[-1].after if past else describe(None)
 
     def _outcome(self, interface: InterfaceId, result: Step, evidence: Evidence) -> Outcome:
         return outcome(
@@ -305,7 +318,8 @@ class Zone:
         for source in sorted(self.settings.sources):
             state = self.observations.source(source)
             changes = [Change(source, key, None, value) for key, value in state.values.items()]
-            self.store.sync_changed(source, now, in_sync=False)
+            saved = state.paused_at if state.restored and state.paused_at is not None else now
+            self.store.sync_changed(source, saved, in_sync=False)
             self.store.apply(changes, now, first=frozenset({source}))
 
     def restore_decisions(
@@ -314,7 +328,7 @@ class Zone:
         *,
         states: Iterable[tuple[InterfaceId, State, tuple[str, ...]]],
         held: Iterable[tuple[InterfaceId, float]],
-        sites: Iterable[SavedSite],
+        sites: Iterable[SiteMemory],
         had_ready: Iterable[ObjectRef],
         departed: Iterable[tuple[str, float]],
         history: Iterable[Transition],
@@ -323,13 +337,15 @@ class Zone:
         """Put back names' states and what sites and Services remember; observations come first."""
         self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
         for interface, state, sources in states:
-            self._remember(interface, State(), state, sources)
+            # A source that is configured no longer must not stop the clocks of its names.
+            present = tuple(source for source in sources if source in self.settings.sources)
+            self._remember(interface, State(), state, present)
             self.store.dirty.add(interface)
         self.guard.held.update(held)
         for transition in history:
             self.history.add(transition)
-        self.complete = complete
-        if complete:
+        self.complete = complete and all(self.observations.source(s).known for s in self._needed)
+        if self.complete:
             self.complete_since = now
         else:
             self._answer_from_snapshot(now)
@@ -347,17 +363,19 @@ class Zone:
         return len(naming.owner_name(interface)) + 1 + len(self.settings.name) + 1
 
     def _publish(self, interface: InterfaceId, answer: Outcome | None) -> None:
-        if answer is None:
-            self.outcomes.pop(interface, None)
-        elif self.outcomes.get(interface) == answer:
-            self.outcomes[interface] = answer
-            return
-        else:
-            self.outcomes[interface] = answer
+        before = self.outcomes.get(interface)
         created = 0.0
         if isinstance(answer, Binding) and answer.service is not None:
             service = self.store.services.by_ref.get(answer.service)
-            created = service.created if service is not None else 0.0
+            # A Service that is gone keeps its age while its name waits.
+            created = service.created if service is not None else self.owners.created(interface)
+        if answer is None:
+            self.outcomes.pop(interface, None)
+        else:
+            # Reasons may have changed even where the answer is equal.
+            self.outcomes[interface] = answer
+            if before == answer and created == self.owners.created(interface):
+                return
         for owner, records in self.owners.update(interface, answer, created, self._records).items():
             self.published[owner] = records
 
@@ -398,7 +416,7 @@ def describe(answer: Outcome | None) -> str:
     """The answer in a word, for history: a Service, ``providers`` or ``nothing``."""
     if isinstance(answer, Binding):
         if answer.kind != "providers" and answer.service is not None:
-            addresses = ",".join(answer.addresses) if answer.kind == "service" else ""
+            addresses = ",".join(answer.addresses) if answer.kind in ("service", "remote") else ""
             return f"{answer.service} {addresses}".rstrip()
         return "providers"
     return "nothing"
