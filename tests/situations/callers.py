@@ -1,8 +1,10 @@
-"""Callers of one interface, and what they suffer."""
+"""Callers of interfaces, and what they suffer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from tests.situations.world import World
 
@@ -20,24 +22,70 @@ class Suffering:
     """How often the name changed the Service (or the lack of one) that answers."""
 
 
-def observe(world: World, *, start: float, end: float, interface: str = "B") -> Suffering:
-    """Run the world and its callers second by second from ``start`` to ``end``."""
+@dataclass
+class Callers:
+    """Thirty callers of one interface, one for each second of the caches' life."""
+
+    interface: str
+    excess: float = 0.0
+    changes: int = 0
+    held: list[tuple[str, ...]] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+    _who: str = ""
+    _before: float = 0.0
+    _rate: float = 0.0
+    """What a second costs all of them while nothing happens and nobody would learn anything new."""
+    _steady: bool = False
+    _version: int = -1
+
+    def begin(self, world: World) -> None:
+        """All of them know the present answer; each resolves again at its own second."""
+        self.held = [world.answer(self.interface)] * PHASES
+        self.again = [world.now + phase for phase in range(PHASES)]
+        self._who = world.who(self.interface)
+
+    def second(self, world: World) -> None:
+        """One more second: resolve where it is time, call, count."""
+        if not (self._steady and self._version == world.version):
+            self._look(world)
+        self.excess += self._rate
+        self._before = world.now
+
+    def _look(self, world: World) -> None:
+        now, answer = world.now, world.answer(self.interface)
+        for phase, held in enumerate(self.held):
+            life = POSITIVE if held else NEGATIVE
+            if self._steady and self.again[phase] <= self._before:
+                # While nothing happened it resolved in time, to the answer that it has.
+                self.again[phase] += life * (math.floor((self._before - self.again[phase]) / life) + 1)
+            if self.again[phase] <= now:
+                self.held[phase] = answer
+                self.again[phase] = now + (POSITIVE if answer else NEGATIVE)
+        known = {addresses: self.held.count(addresses) for addresses in set(self.held)}
+        direct = world.failing_direct(self.interface)
+        costs = (
+            callers * max(0.0, world.failing(addresses, self.interface) - direct)
+            for addresses, callers in known.items()
+        )
+        self._rate = sum(costs) / PHASES
+        who = world.who(self.interface)
+        self.changes += who != self._who
+        self._who, self._version = who, world.version
+        self._steady = set(known) == {answer}
+
+
+def observe(
+    world: World, *, start: float, end: float, interfaces: Iterable[str] = "B"
+) -> dict[str, Suffering]:
+    """Run the world and the callers of each interface second by second from ``start`` to ``end``."""
     world.run_until(start)
-    held = [world.answer(interface)] * PHASES
-    again = [start + phase for phase in range(PHASES)]
-    excess, changes, before = 0.0, 0, world.who(interface)
+    callers = [Callers(interface) for interface in interfaces]
+    for group in callers:
+        group.begin(world)
     moment = start
     while moment < end:
         world.run_until(moment)
-        for phase in range(PHASES):
-            if again[phase] <= moment:
-                held[phase] = world.answer(interface)
-                again[phase] = moment + (POSITIVE if held[phase] else NEGATIVE)
-        direct = world.failing_direct(interface)
-        cost = {addresses: world.failing(addresses, interface) for addresses in set(held)}
-        excess += sum(max(0.0, cost[addresses] - direct) for addresses in held) / PHASES
-        who = world.who(interface)
-        changes += who != before
-        before = who
+        for group in callers:
+            group.second(world)
         moment += 1.0
-    return Suffering(round(excess, 1), changes)
+    return {group.interface: Suffering(round(group.excess, 1), group.changes) for group in callers}

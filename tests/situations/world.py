@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from soadns import snapshot
 from soadns.binding.answers import Clusters
 from soadns.binding.bind import Rules
 from soadns.binding.estate import Estate
+from soadns.binding.history import Transition
 from soadns.binding.zone import ZoneSettings
 from soadns.model import (
     Declaration,
     Delete,
     Endpoint,
     EndpointSlice,
+    Event,
     InterfaceId,
     ObjectRef,
     Port,
@@ -43,7 +46,13 @@ READY_AFTER = 18.0
 SPACING = 0.05
 SESSION = 40.0
 TERMINATION = 10.0
+"""From SIGTERM to the end of the process: out of the registry and unready at once, it serves on that long."""
 PORT = 20880
+RECONNECT = {KUBE: 1.0, REGISTRY: 2.0}
+"""How long after soadns's start a source begins to be read."""
+READING = 0.5
+"""How long a complete pass over a source takes."""
+IDENTITIES = {KUBE: "cluster-1", REGISTRY: "ensemble-1"}
 
 
 @dataclass
@@ -74,11 +83,15 @@ class Process:
 class World:
     """The simulation: a clock, events to come, and soadns in the middle."""
 
+    late: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by which soadns hears of each source's changes later than they happen."""
     rules: Rules = field(default_factory=Rules)
     port_of_services: int = PORT
 
     def __post_init__(self) -> None:
         self.now = 0.0
+        self.version = 0
+        """Counts the instants at which anything happened."""
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.processes: dict[str, Process] = {}
@@ -90,12 +103,15 @@ class World:
         self.registry_up = True
         self.api_up = True
         self._sent: dict[str, dict[tuple[str, ...], object]] = {REGISTRY: {}, KUBE: {}}
+        self._connected = {REGISTRY, KUBE}
+        self._told_sync: set[str] = set()
         self._ips = itertools.count(1)
         self._cluster_ips = itertools.count(1)
         self._uids = itertools.count(1)
         self.estate = Estate([self.zone_settings()])
-        self.transitions: list[object] = []
+        self.transitions: list[Transition] = []
         self.soadns_up = True
+        self._spots: tuple[int, dict[str, set[tuple[str, int]]]] = (-1, {})
         self._sync()
 
     def zone_settings(self) -> ZoneSettings:
@@ -124,6 +140,7 @@ class World:
             self.now = max(self.now, min(times))
             while self._agenda and self._agenda[0][0] <= self.now:
                 heapq.heappop(self._agenda)[2]()
+            self.version += 1
             self._sync()
         self.now = end
 
@@ -182,18 +199,18 @@ class World:
                 del self.registered[key]
 
     def stop(self, name: str) -> None:
-        """SIGTERM: leaves the registry and the ready endpoints now, its address ten seconds later."""
+        """SIGTERM: leaves the registry and the ready endpoints now; ends, with its address, ten seconds later."""
         process = self.processes[name]
         if not process.alive:
             return
-        process.alive = process.serves = process.ready = False
+        process.alive = process.ready = False
         self.unregister(process)
         session = process.session
-        self.at(self.now + TERMINATION, lambda: self._address_goes(process, session))
+        self.at(self.now + TERMINATION, lambda: self._end(process, session))
 
-    def _address_goes(self, process: Process, session: int) -> None:
+    def _end(self, process: Process, session: int) -> None:
         if process.session == session:
-            process.present = False
+            process.present = process.serves = False
 
     def kill(self, name: str, *, reschedule: bool = False) -> None:
         """kill -9: the session lingers; unready at once."""
@@ -216,7 +233,7 @@ class World:
                 lambda i=interface: self.register(process, i, session),
             )
 
-    def pod(self, name: str, service: str, interfaces: str, **kw: object) -> Process:
+    def pod(self, name: str, service: str, interfaces: Iterable[str], **kw: object) -> Process:
         """A pod of a Service, started now; ``interfaces`` is a string of one-letter names."""
         kw.setdefault("application", service.lower() or name)
         kw.setdefault("ip", self.new_ip())
@@ -224,7 +241,7 @@ class World:
             Process(name=name, service=service, interfaces=tuple(interfaces), started=self.now, **kw)  # type: ignore[arg-type]
         )
 
-    def pods(self, service: str, count: int, interfaces: str, **kw: object) -> list[str]:
+    def pods(self, service: str, count: int, interfaces: Iterable[str], **kw: object) -> list[str]:
         names = [f"{service}-{i}-{next(self._uids)}" for i in range(count)]
         for name in names:
             self.pod(name, service, interfaces, **kw)
@@ -241,7 +258,13 @@ class World:
         return [p.name for p in self.processes.values() if p.service == service and p.alive]
 
     def roll(
-        self, service: str, interfaces: str, *, every: float = 25.0, kill: bool = False, **kw: object
+        self,
+        service: str,
+        interfaces: Iterable[str],
+        *,
+        every: float = 25.0,
+        kill: bool = False,
+        **kw: object,
     ) -> None:
         """A rolling update: one pod up, and when it is ready one old pod down."""
         for index, name in enumerate(self.of(service)):
@@ -250,7 +273,7 @@ class World:
             ready = float(kw.get("ready_after", READY_AFTER))  # type: ignore[arg-type]
             self.at(self.now + index * every + ready + 1, down)
 
-    def recreate(self, service: str, interfaces: str, *, gap: float, **kw: object) -> None:
+    def recreate(self, service: str, interfaces: Iterable[str], *, gap: float, **kw: object) -> None:
         """Deployment strategy Recreate: all pods end, then as many new ones start after ``gap``."""
         old = self.of(service)
         for name in old:
@@ -281,14 +304,10 @@ class World:
         return service
 
     def declare(self, name: str, interface: str) -> None:
-        from dataclasses import replace
-
         declaration = Declaration((InterfaceId(interface),))
         self.services[name] = replace(self.services[name], declaration=declaration)
 
     def traffic(self, name: str, mode: str) -> None:
-        from dataclasses import replace
-
         self.services[name] = replace(self.services[name], traffic=(TrafficRule("*", mode),))
 
     def delete_service(self, name: str) -> None:
@@ -320,42 +339,78 @@ class World:
             self.direct_view = dict(self.registered)
         if not self.soadns_up:
             return
-        events: list[object] = []
-        registry = {(k[0], "providers", f"{k[1]}/{k[2]}"): v for k, v in self.registered.items()}
-        if self.registry_up:
-            events += self._difference(REGISTRY, registry)
-        if self.api_up:
-            events += self._difference(KUBE, self._objects())
-        if not self.estate.observations.source(REGISTRY).in_sync and self.registry_up:
-            events.append(Synced(REGISTRY))
-        if not self.estate.observations.source(KUBE).in_sync and self.api_up:
-            events.append(Synced(KUBE))
-        if events:
-            self.estate.fold(events, self.unix)  # type: ignore[arg-type]
+        if self._reachable(REGISTRY):
+            registry = {(k[0], "providers", f"{k[1]}/{k[2]}"): v for k, v in self.registered.items()}
+            self._send(REGISTRY, self._difference(REGISTRY, registry))
+        if self._reachable(KUBE):
+            self._send(KUBE, self._difference(KUBE, self._objects()))
         self.transitions += [t for _, t in self.estate.work(self.unix)]
 
-    def _difference(self, source: str, new: dict[tuple[str, ...], object]) -> list[object]:
+    def _reachable(self, source: str) -> bool:
+        return source in self._connected and (self.registry_up if source == REGISTRY else self.api_up)
+
+    def _difference(self, source: str, new: dict[tuple[str, ...], object]) -> list[Event]:
         old = self._sent[source]
-        events: list[object] = [Delete(source, key) for key in old if key not in new]
+        events: list[Event] = [Delete(source, key) for key in old if key not in new]
         events += [Upsert(source, key, value) for key, value in new.items() if old.get(key) != value]  # type: ignore[arg-type]
         self._sent[source] = new
+        if source not in self._told_sync:
+            self._told_sync.add(source)
+            self.at(self.now + READING, lambda: self._read(source))
         return events
+
+    def _read(self, source: str) -> None:
+        if source in self._told_sync and self._reachable(source):
+            self._send(source, [Synced(source)])
+
+    def _send(self, source: str, events: list[Event]) -> None:
+        """Hand events to soadns, now or late."""
+        if not events or not self.soadns_up:
+            return
+        late = self.late.get(source, 0.0)
+        if late:
+            self.at(self.now + late, lambda: self.estate.fold(events, self.unix))
+        else:
+            self.estate.fold(events, self.unix)
 
     def registry_down(self) -> None:
         self.registry_up = False
-        if self.soadns_up:
-            self.estate.fold([Trouble(REGISTRY, "connection lost")], self.unix)
+        self._lost(REGISTRY)
 
     def registry_back(self) -> None:
         self.registry_up = True
 
     def api_down(self) -> None:
         self.api_up = False
-        if self.soadns_up:
-            self.estate.fold([Trouble(KUBE, "connection lost")], self.unix)
+        self._lost(KUBE)
 
     def api_back(self) -> None:
         self.api_up = True
+
+    def _lost(self, source: str) -> None:
+        self._told_sync.discard(source)
+        self._send(source, [Trouble(source, "connection lost")])
+
+    # ---------------------------------------------------------------- soadns itself
+
+    def restart(self, pause: float) -> None:
+        """soadns ends now and starts again after ``pause``; its workers repeat their last answers meanwhile."""
+        taken = snapshot.capture(self.estate, self.unix, identities=IDENTITIES, serials={ZONE: 1})
+        data = snapshot.encode(taken)
+        self.soadns_up = False
+        self.at(self.now + pause, lambda: self._start_soadns(data))
+
+    def _start_soadns(self, data: bytes) -> None:
+        fresh = Estate([self.zone_settings()])
+        refused = snapshot.restore(fresh, snapshot.decode(data), self.unix, identities=IDENTITIES)
+        assert not refused, refused
+        self.estate = fresh
+        self.soadns_up = True
+        self._sent = {REGISTRY: {}, KUBE: {}}
+        self._told_sync.clear()
+        self._connected.clear()
+        for source, seconds in RECONNECT.items():
+            self.at(self.now + seconds, lambda s=source: self._connected.add(s))
 
     # ---------------------------------------------------------------- answers and callers
 
@@ -375,36 +430,35 @@ class World:
         """Share of calls to these addresses that fail now."""
         if not addresses:
             return 1.0
-        by_cluster_ip = {s.cluster_ips[0]: n for n, s in self.services.items() if s.cluster_ips}
-        shares = []
-        for address in addresses:
-            if address.startswith("10.96."):
-                name = by_cluster_ip.get(address)
-                pods = [
-                    p
-                    for p in self.processes.values()
-                    if name and p.service == name.removesuffix("'") and p.ready
-                ]
-                bad = sum(not (p.serves and interface in p.interfaces) for p in pods)
-                shares.append(bad / len(pods) if pods else 1.0)
-            else:
-                serving = any(
-                    p.ip == address and p.alive and p.serves and interface in p.interfaces
-                    for p in self.processes.values()
-                )
-                shares.append(0.0 if serving else 1.0)
-        return sum(shares) / len(shares)
+        return sum(self._failing_at(address, interface) for address in addresses) / len(addresses)
+
+    def _failing_at(self, address: str, interface: str) -> float:
+        if not address.startswith("10.96."):
+            serving = (
+                p.ip == address and p.serves and interface in p.interfaces for p in self.processes.values()
+            )
+            return 0.0 if any(serving) else 1.0
+        names = {n.removesuffix("'") for n, s in self.services.items() if address in s.cluster_ips}
+        pods = [p for p in self.processes.values() if p.service in names and p.ready]
+        if not pods:
+            return 1.0
+        return sum(not (p.serves and interface in p.interfaces) for p in pods) / len(pods)
 
     def failing_direct(self, interface: str) -> float:
         """Share of calls that fail for callers that ask the registry."""
-        spots = {
-            (p.host, p.port) for (i, _, _), p in self.direct_view.items() if i == interface and p.enabled
-        }
+        spots = self._direct_spots().get(interface)
         if not spots:
             return 1.0
-        serving = {
-            (p.ip, p.port)
-            for p in self.processes.values()
-            if p.alive and p.serves and interface in p.interfaces
-        }
+        serving = {(p.ip, p.port) for p in self.processes.values() if p.serves and interface in p.interfaces}
         return sum(spot not in serving for spot in spots) / len(spots)
+
+    def _direct_spots(self) -> dict[str, set[tuple[str, int]]]:
+        """host:ports by interface, as direct callers know them now."""
+        version, spots = self._spots
+        if version != self.version:
+            spots = {}
+            for (interface, _, _), provider in self.direct_view.items():
+                if provider.enabled:
+                    spots.setdefault(interface, set()).add((provider.host, provider.port))
+            self._spots = (self.version, spots)
+        return spots
