@@ -9,7 +9,6 @@ times are Unix seconds.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,13 +50,19 @@ class Guard:
         self.held: dict[InterfaceId, float] = {}
         """Held removals and since when."""
         self.released: set[InterfaceId] = set()
-        self._moved: dict[str, deque[tuple[float, InterfaceId]]] = {}
+        self._moved: dict[str, dict[InterfaceId, float]] = {}
+        """Names that changed their winner by vanishing, and when; the oldest first."""
+        self._moved_only: dict[str, int] = {}
+        """How many of those are not vanishing now: what they add to the count."""
 
     def note(self, interface: InterfaceId, sources: Iterable[str], *, bound: bool, vanishing: bool) -> None:
         """Say how a name stands now; a name that is not vanishing is no longer held."""
         for source in sources:
             _place(self.bound, source, interface, add=bound)
+            before = interface in self.vanishing.get(source, ())
             _place(self.vanishing, source, interface, add=bound and vanishing)
+            if before != (bound and vanishing) and interface in self._moved.get(source, ()):
+                self._moved_only[source] += 1 if before else -1
         if not vanishing or not bound:
             self.held.pop(interface, None)
             self.released.discard(interface)
@@ -65,17 +70,23 @@ class Guard:
     def note_move(self, interface: InterfaceId, sources: Iterable[str], now: float) -> None:
         """Say that a name changed its winner because the evidence vanished; counted for a linger."""
         for source in sources:
-            self._moved.setdefault(source, deque()).append((now, interface))
+            moved = self._moved.setdefault(source, {})
+            self._forget_move(source, interface)
+            moved[interface] = now
+            vanishing = interface in self.vanishing.get(source, ())
+            self._moved_only[source] = self._moved_only.get(source, 0) + (not vanishing)
+
+    def _forget_move(self, source: str, interface: InterfaceId) -> None:
+        moved = self._moved[source]
+        if moved.pop(interface, None) is not None and interface not in self.vanishing.get(source, ()):
+            self._moved_only[source] -= 1
 
     def count(self, source: str, now: float) -> int:
         """Names of the source that vanish now or moved by vanishing within the last linger."""
-        moved = self._moved.get(source)
-        names = self.vanishing.get(source, set())
-        if not moved:
-            return len(names)
-        while moved and now - moved[0][0] > self.settings.linger:
-            moved.popleft()
-        return len(names | {interface for _, interface in moved})
+        moved = self._moved.get(source, {})
+        while moved and now - moved[oldest := next(iter(moved))] > self.settings.linger:
+            self._forget_move(source, oldest)
+        return len(self.vanishing.get(source, ())) + self._moved_only.get(source, 0)
 
     def trips(self, source: str, now: float) -> bool:
         """Whether so much of the source vanishes together that nobody can have meant it."""

@@ -6,12 +6,14 @@ what else must be looked at again. Endpoint addresses are not here (``soadns.bin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from soadns.binding.exposures import Exposures, HostPort
 from soadns.binding.indexes import place
 from soadns.model import InterfaceId, Node, ObjectRef, Service
+
+MAX_VACATED = 65_536
+"""ClusterIPs remembered after a Service gave them up; they matter for seconds only (``recreateGrace``)."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,7 @@ class ServiceIndex:
         self.applications: dict[str, set[ObjectRef]] = {}
         self.exposures = Exposures()
         self._vacated: dict[str, set[ObjectRef]] = {}
-        """ClusterIPs that a Service gave up, until another Service takes them."""
+        """The last ClusterIPs that Services gave up, until another Service takes them; the oldest first."""
 
     def update(self, ref: ObjectRef, before: Service | None, after: Service | None) -> Touched:
         """Replace one Service (None: it does not exist, or the zone does not see it)."""
@@ -67,6 +69,8 @@ class ServiceIndex:
                 touched.services |= self._vacated.pop(ip, set())
             else:
                 self._vacated.setdefault(ip, set()).add(ref)
+                if len(self._vacated) > MAX_VACATED:
+                    del self._vacated[next(iter(self._vacated))]
         declaration = service.declaration
         if declaration is not None:
             for interface in declaration.interfaces:
@@ -77,12 +81,3 @@ class ServiceIndex:
             touched.applications.add(service.application)
             if declaration is not None and declaration.everything:
                 place(self.everything, service.application, ref, add=add)
-
-
-def declared_by(service: Service, by_application: Mapping[str, set[InterfaceId]]) -> Iterator[InterfaceId]:
-    """Interfaces that a Service declares, those of its application included where it declares ``*``."""
-    declaration = service.declaration
-    if declaration is not None:
-        yield from declaration.interfaces
-        if declaration.everything and service.application:
-            yield from by_application.get(service.application, ())

@@ -212,4 +212,9 @@ class Site:
 
 def newest(providers: Iterable[Provider]) -> Provider:
     """The registration that supplies the attributes; ties are broken by content, never by order."""
-    return max(providers, key=lambda p: (p.timestamp, p.enabled, p.path, p.settings, p.serialization))
+    return max(
+        providers,
+        key=lambda p: (
+            p.timestamp, p.enabled, p.dynamic, p.tls, p.token, p.path, p.settings, p.serialization,
+        ),
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from soadns.binding.indexes import count, place
 from soadns.binding.known import Known, identity_of, switched_off, without
 from soadns.binding.observations import Change
 from soadns.binding.rosters import Roster, merge_slices
-from soadns.binding.services import ServiceIndex, Touched, declared_by
+from soadns.binding.services import ServiceIndex, Touched
 from soadns.binding.sites import Live, Site, SiteMemory, SiteTimes, newest
 from soadns.model import (
     EndpointSlice,
@@ -272,14 +272,7 @@ class Store:
             if roster is None:
                 roster = self.rosters[ref] = Roster()
             standing = (roster.had_ready, roster.ready > 0)
-            had_ready = roster.had_ready
-            changed = roster.set_addresses(addresses)
-            if roster.had_ready and not had_ready:
-                # Declarations and evidence from outside wait for the first ready endpoint.
-                self.dirty.update(self.interfaces_of(ref))
-                if service is not None and service.application:
-                    self.dirty.update(self.by_application.get(service.application, ()))
-            for ip in changed:
+            for ip in roster.set_addresses(addresses):
                 place(self.by_address, ip, ref, add=ip in addresses)
                 if ip in self.by_address:
                     self.departed.pop(ip, None)
@@ -290,8 +283,9 @@ class Store:
                     self._touched_sites.setdefault((ip, port), False)
                 self._tell(ref, roster, ip)
             if service is not None and standing != (roster.had_ready, roster.ready > 0):
-                # What it declares without any registration stands or falls with a ready endpoint.
-                self.dirty.update(declared_by(service, self.by_application))
+                # What speaks for it without its endpoints (1, 3, 4) stands or falls with a ready one.
+                self.dirty.update(self.interfaces_of(ref))
+                self.dirty.update(self.by_application.get(service.application or "", ()))
             if service is None and ref not in self.slices:
                 del self.rosters[ref]
             self.touched_services.add(ref)
