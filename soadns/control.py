@@ -74,7 +74,9 @@ class Control:
         negative = {zone.name.removesuffix(".").lower(): zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
         for name in self.estate.zones:
-            data = self.zones[name] = ZoneData(name, negative_ttl=negative.get(name, 5))
+            nested = tuple(other for other in self.estate.zones if other.endswith(f".{name}"))
+            data = ZoneData(name, negative_ttl=negative.get(name, 5), nested=nested)
+            self.zones[name] = data
             data.serial = max(serials.get(name, 0), int(self._clock()))
             delta.merge(data.start(_own_addresses(self.config)))
         self.publisher.publish(delta)

@@ -22,6 +22,8 @@ _H = Struct("!H")
 _HHH = Struct("!HHH")
 MIN_UDP = 512
 MAX_TCP = 65_535
+MAX_NSID = 200
+"""Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 
 QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
@@ -69,11 +71,13 @@ class Responder:
             kind = packet[end : end + 2]
             answer = self.table.answers.get(packet[12:end].lower() + kind)
             if answer is not None and packet[end + 2 : end + 4] == _IN:
-                body = answer if isinstance(answer, bytes) else self._rotate(answer)
+                body = answer if isinstance(answer, bytes) else answer[0]
+                size = len(body) - 6 + end + 4
                 if not edns:
-                    size = len(body) + end + 4
-                    if len(packet) == end + 4 and (size - 6 <= MIN_UDP or tcp):
+                    if len(packet) == end + 4 and size <= (MAX_TCP if tcp else MIN_UDP):
                         self.hits[kind] = self.hits.get(kind, 0) + 1
+                        if isinstance(answer, list):
+                            _turn(answer)
                         return b"".join(
                             (
                                 packet[:2],
@@ -85,10 +89,11 @@ class Responder:
                         )
                 elif len(packet) == end + 15 and packet[end + 4 : end + 7] == _OPT_HEAD:
                     opt = packet[end + 7 : end + 15]
-                    limit = min(max(opt[0] << 8 | opt[1], MIN_UDP), self.udp_size)
-                    size = len(body) - 6 + end + 4 + 11
-                    if not opt[3] and not opt[6] and not opt[7] and (tcp or size <= limit):
+                    limit = MAX_TCP if tcp else min(max(opt[0] << 8 | opt[1], MIN_UDP), self.udp_size)
+                    if not opt[3] and not opt[6] and not opt[7] and size + 11 <= limit:
                         self.hits[kind] = self.hits.get(kind, 0) + 1
+                        if isinstance(answer, list):
+                            _turn(answer)
                         extra = _H.pack((body[4] << 8 | body[5]) + 1)
                         return b"".join(
                             (
@@ -102,13 +107,6 @@ class Responder:
                             )
                         )
         return self._unusual(packet, tcp=tcp)
-
-    @staticmethod
-    def _rotate(answers: list[bytes]) -> bytes:
-        # The list itself is the turn: no counter to keep beside it.
-        first = answers.pop(0)
-        answers.append(first)
-        return first
 
     # ------------------------------------------------------------------ everything unusual
 
@@ -209,7 +207,7 @@ class Responder:
         for one in kinds:
             answer = self.table.answers.get(name + _H.pack(one))
             if answer is not None:
-                return answer if isinstance(answer, bytes) else self._rotate(answer)
+                return answer if isinstance(answer, bytes) else _turn(answer)
         return None
 
     def _chaos(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
@@ -233,7 +231,8 @@ class Responder:
         return packet[:2] + bytes((QR | (packet[2] & (0x78 | RD)), rcode)) + b"\0" * 8
 
     def _tally(self, zone: str, kind: int, rcode: int) -> None:
-        key = (zone, kind, rcode)
+        # Strangers choose the type: what we do not know is counted together.
+        key = (zone, kind if kind in wire.TYPE_NAMES else 0, rcode)
         self.counts[key] = self.counts.get(key, 0) + 1
 
     def _reply(
@@ -253,7 +252,7 @@ class Responder:
         limit = MAX_TCP if tcp else MIN_UDP
         if edns is not None and not tcp:
             limit = min(max(edns.size, MIN_UDP), self.udp_size)
-        counts, body, cut = _fit(answer, limit - 12 - len(question) - len(opt), len(question))
+        counts, body, cut = _fit(answer, limit - 12 - len(question) - len(opt))
         an, ns, ar = counts
         flags = bytes((QR | (AA if aa else 0) | (TC if cut else 0) | (packet[2] & RD), rcode & 0xF))
         self._tally(zone.label if zone is not None else "", _H.unpack(question[-4:-2])[0], rcode)
@@ -263,11 +262,18 @@ class Responder:
     def _opt_record(self, edns: _Edns, rcode: int, ede: int | None) -> bytes:
         options = b""
         if edns.wants_nsid and self.identity.name:
-            name = self.identity.name.encode()[:255]
+            name = self.identity.name.encode()[:MAX_NSID]
             options += pack("!HH", wire.OPTION_NSID, len(name)) + name
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
         return b"\0\0\x29" + pack("!HBBHH", self.udp_size, rcode >> 4, 0, 0, len(options)) + options
+
+
+def _turn(answers: list[bytes]) -> bytes:
+    # The list itself is the turn: no counter to keep beside it.
+    first = answers.pop(0)
+    answers.append(first)
+    return first
 
 
 def _option_codes(data: bytes) -> set[int] | None:
@@ -284,13 +290,12 @@ def _option_codes(data: bytes) -> set[int] | None:
     return codes
 
 
-def _fit(answer: bytes, room: int, question: int) -> tuple[tuple[int, int, int], bytes, bool]:
+def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:
     """As many whole records as fit, and whether required ones were left out (RFC 2181 9)."""
     an, ns, ar = _HHH.unpack_from(answer)
     body = answer[6:]
     if len(body) <= room:
         return (an, ns, ar), body, False
-    del question
     index, kept = 0, 0
     while kept < an + ns + ar:
         end = wire.skip_name(body, index)

@@ -24,9 +24,20 @@ _HERE = wire.pointer(12)
 
 
 class ZoneData:
-    """The content of one zone and its compiled form."""
+    """The content of one zone and its compiled form.
 
-    def __init__(self, origin: str, *, negative_ttl: int = 5, hostmaster: str = "hostmaster") -> None:
+    ``nested`` are origins of other zones below this one: names at or below them are theirs, and what
+    leads to them exists here.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        *,
+        negative_ttl: int = 5,
+        hostmaster: str = "hostmaster",
+        nested: tuple[str, ...] = (),
+    ) -> None:
         self.origin = origin
         self.negative_ttl = negative_ttl
         self.serial = 0
@@ -34,7 +45,7 @@ class ZoneData:
         self._wire = wire.fold(wire.encode_name(origin))
         self._ns = wire.encode_name(f"ns.{origin}")
         self._rname = wire.encode_name(f"{hostmaster}.{origin}")
-        self._ns_addresses: tuple[str, ...] = ()
+        self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
         self._below: dict[bytes, int] = {}
         """Folded name → how many owner names with data are at or below it."""
         self._owners: dict[bytes, dict[bytes, dict[int, Answer]]] = {}
@@ -44,10 +55,11 @@ class ZoneData:
 
     def start(self, addresses: tuple[str, ...] = ()) -> Delta:
         """The apex: SOA, NS and the addresses of the NS name (this server's own)."""
-        self._ns_addresses = addresses
         delta = Delta()
         self._count(self._wire, 1, delta)
-        ns_data = self._address_answers(len(self._ns), addresses, APEX_TTL, rotate=False)
+        for cut in self._nested:
+            self._count(wire.parent(cut), 1, delta)
+        ns_data = self._address_answers(addresses, APEX_TTL, rotate=False)
         self._put(wire.fold(self._ns), {wire.fold(self._ns): ns_data}, delta)
         body = wire.rr(_HERE, wire.NS, APEX_TTL, self._ns)
         delta.answers[self._wire + pack("!H", wire.NS)] = pack("!HHH", 1, 0, 0) + body
@@ -55,12 +67,12 @@ class ZoneData:
         return delta
 
     def apply(self, changes: Mapping[str, Records | None], *, serial: int) -> Delta:
-        """Replace the records of some owner names (relative to the origin); None removes one."""
+        """Replace the records of some owner names (relative to the origin), in order; None removes one."""
         delta = Delta()
         for owner, records in changes.items():
             name = wire.encode_name(f"{owner}.{self.origin}")
             folded = wire.fold(name)
-            if folded == wire.fold(self._ns):
+            if folded == wire.fold(self._ns) or self._is_cut_off(folded):
                 continue
             self._put(folded, self._compile(name, records) if records is not None else {}, delta)
         self.serial = serial
@@ -80,6 +92,7 @@ class ZoneData:
         for folded in list(self._owners):
             self._put(folded, {}, delta)
         delta.names.update(dict.fromkeys(self._below, False))
+        self._below.clear()
         for kind in (wire.NS, wire.SOA):
             delta.answers[self._wire + pack("!H", kind)] = None
         delta.zones[self._wire] = None
@@ -99,14 +112,14 @@ class ZoneData:
     def _compile(self, name: bytes, records: Records) -> dict[bytes, dict[int, Answer]]:
         """Everything one owner name brings, itself and its SRV owners."""
         folded = wire.fold(name)
-        data = self._address_answers(len(name), records.addresses, records.ttl, rotate=records.rotate)
+        data = self._address_answers(records.addresses, records.ttl, rotate=records.rotate)
         if records.texts:
             body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
             data[wire.TXT] = pack("!HHH", 1, 0, 0) + body
         found = {folded: data}
         by_protocol: dict[str, list[int]] = {}
         for protocol, port in records.ports:
-            by_protocol.setdefault(protocol, []).append(port)
+            by_protocol.setdefault(protocol.lower(), []).append(port)
         for protocol, ports in by_protocol.items() if records.addresses else ():
             service = f"_{protocol}".encode("ascii", "ignore")[:63]
             owner = bytes([len(service)]) + service + b"\x04_tcp" + name
@@ -123,10 +136,7 @@ class ZoneData:
         extra = [wire.rr(tail, *_typed(a, records.ttl)) for a in records.addresses]
         return pack("!HHH", len(answers), 0, len(extra)) + b"".join(answers) + b"".join(extra)
 
-    def _address_answers(
-        self, name_octets: int, addresses: tuple[str, ...], ttl: int, *, rotate: bool
-    ) -> dict[int, Answer]:
-        del name_octets
+    def _address_answers(self, addresses: tuple[str, ...], ttl: int, *, rotate: bool) -> dict[int, Answer]:
         by_type: dict[int, list[bytes]] = {}
         for address in addresses:
             kind, rdata = wire.address_rdata(address)
@@ -135,7 +145,7 @@ class ZoneData:
         for kind, records in by_type.items():
             head = pack("!HHH", len(records), 0, 0)
             if rotate and len(records) > 1:
-                step = max(1, len(records) // MAX_ROTATIONS)
+                step = -(-len(records) // MAX_ROTATIONS)
                 found[kind] = [
                     head + b"".join(records[at:] + records[:at]) for at in range(0, len(records), step)
                 ]
@@ -162,6 +172,13 @@ class ZoneData:
             self._count(name, -1, delta)
         if fresh:
             self._owners[folded] = fresh
+
+    def _is_cut_off(self, name: bytes) -> bool:
+        while self._nested and name != self._wire:
+            if name in self._nested:
+                return True
+            name = wire.parent(name)
+        return False
 
     def _count(self, name: bytes, by: int, delta: Delta) -> None:
         """Count an owner name at itself and all its ancestors within the zone."""

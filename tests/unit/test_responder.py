@@ -1,0 +1,383 @@
+"""What the server says to a client, as ``dig`` prints it. dnspython reads every reply.
+
+A case of ``test_responder_replies.txt`` is a sentence, the question as a ``dig`` command, and the reply. ``+norec``
+and the other flags mean what they mean to dig; there is an OPT record only where one is asked for (``+edns``,
+``+bufsize``, ``+nsid`` ...).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.opcode
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import pytest
+
+from soadns.model import Records, ServedPort
+from soadns.nameserver.responder import Identity, Responder
+from soadns.nameserver.table import READY, Delta, Table
+from soadns.nameserver.zone import ZoneData
+
+CONTENT = {
+    "com.alipay.user.UserService": Records(
+        addresses=("10.96.0.10", "fd00::10"),
+        ports=(ServedPort("dubbo", 20880), ServedPort("tri", 50051)),
+        texts=("host=user.prod.svc.cluster.local", "evidence=endpoint"),
+    ),
+    "com.alipay.user.UserService--g-blue--v-1-0-0": Records(addresses=("10.96.0.11",)),
+    "com.alipay.Outer$Inner_V2": Records(addresses=("10.96.0.12",)),
+    "old.World": Records(addresses=("192.0.2.1", "192.0.2.2", "192.0.2.3"), ttl=5, rotate=True),
+    "v6.Only": Records(addresses=("fd00::6",)),
+    "any.Texts": Records(texts=("evidence=declared",)),
+    "many.Pods": Records(
+        addresses=tuple(f"192.0.2.{i}" for i in range(1, 121)), ports=(ServedPort("bolt", 12200),)
+    ),
+}
+IDENTITY = Identity(version="soadns 1.0", name="soadns-0")
+
+
+def table(*, content: dict[str, Records] | None = None) -> Table:
+    """The zone rpc.test with the content above, nested.rpc.test in it, and one that still loads."""
+    found = Table()
+    zones = [
+        (
+            ZoneData("rpc.test", nested=("nested.deep.rpc.test",)),
+            CONTENT if content is None else content,
+            READY,
+        ),
+        (ZoneData("nested.deep.rpc.test", negative_ttl=3), {"a.B": Records(addresses=("10.96.1.1",))}, READY),
+        (ZoneData("loading.test"), {"from.Snapshot": Records(addresses=("10.96.2.1",))}, None),
+    ]
+    for zone, records, state in zones:
+        delta = zone.start(("192.0.2.53",))
+        delta.merge(zone.apply(dict(records), serial=7))
+        if state is not None:
+            delta.merge(zone.set_state(state))
+        found.apply(delta, found.generation + 1)
+    return found
+
+
+CASES = (Path(__file__).parent / "test_responder_replies.txt").read_text()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sentence, one question, one reply."""
+
+    name: str
+    question: str
+    reply: tuple[str, ...]
+
+
+def cases(text: str) -> Iterator[Case]:
+    """The cases of the table."""
+    for block in text.strip().split("\n\n"):
+        name, question, *reply = block.splitlines()
+        yield Case(name.removeprefix("# "), question.removeprefix("$ dig "), tuple(reply))
+
+
+_FLAGS = {
+    "aaflag": dns.flags.AA,
+    "tcflag": dns.flags.TC,
+    "adflag": dns.flags.AD,
+    "cdflag": dns.flags.CD,
+    "zflag": 0x40,
+}
+
+
+def query(command: str) -> tuple[bytes, bool]:
+    """The packet that a dig command sends, and whether it goes over TCP."""
+    words = command.split()
+    switches = [w[1:].partition("=")[::2] for w in words if w.startswith("+")]
+    name, kind, klass = (*[w for w in words if not w.startswith("+")], "IN")[:3]
+    message = dns.message.make_query(name, kind, klass)
+    message.id = 0x1234
+    edns: dict[str, object] = {}
+    options: list[dns.edns.Option] = []
+    for switch, value in switches:
+        if switch == "norec":
+            message.flags &= ~dns.flags.RD
+        elif switch in _FLAGS:
+            message.flags |= _FLAGS[switch]
+        elif switch == "opcode":
+            message.set_opcode(dns.opcode.Opcode.make(int(value)))
+        elif switch == "ednsopt":
+            code, _, octets = value.partition(":")
+            options.append(dns.edns.GenericOption(int(code), bytes.fromhex(octets)))
+        elif switch == "nsid":
+            options.append(dns.edns.GenericOption(dns.edns.NSID, b""))
+        elif switch == "bufsize":
+            edns["payload"] = int(value)
+        elif switch == "ednsversion":
+            edns["edns"] = int(value)
+        elif switch == "ednsflags":
+            edns["ednsflags"] = int(value, 16)
+        elif switch == "dnssec":
+            edns.setdefault("ednsflags", 0x8000)
+        else:
+            assert switch in ("edns", "tcp"), switch
+    if edns or options or ("edns", "") in switches:
+        message.use_edns(**{"edns": 0, "payload": 1232, "options": options, **edns})  # type: ignore[arg-type]
+    return message.to_wire(), ("tcp", "") in switches
+
+
+def lines(reply: bytes) -> list[str]:
+    """A reply in the notation of the tables; every record on its own, in order."""
+    message = dns.message.from_wire(reply, one_rr_per_rrset=True)
+    found = [" ".join((dns.rcode.to_text(message.rcode()), dns.flags.to_text(message.flags).lower()))]
+    if reply[3] & 0x40:
+        found[0] += " z"
+    if message.edns >= 0:
+        edns = f"EDNS version {message.edns}, udp {message.payload}"
+        assert message.ednsflags & 0xFFFF == 0
+        for option in message.options:
+            if option.otype == dns.edns.NSID:
+                edns += f", NSID {option.to_wire().decode()}"
+            else:
+                assert option.otype == dns.edns.EDE
+                edns += f", EDE {int.from_bytes(option.to_wire()[:2])}"
+        found.append(edns)
+    for section, rrsets in zip(("ANSWER", "AUTHORITY", "ADDITIONAL"), message.sections[1:], strict=True):
+        found += [f"{section} {rrset.to_text()}" for rrset in rrsets]
+    return found
+
+
+@pytest.mark.parametrize("case", list(cases(CASES)), ids=lambda case: case.name)
+def test_reply(case: Case) -> None:
+    packet, tcp = query(case.question)
+    reply = Responder(table(), identity=IDENTITY).respond(packet, tcp=tcp)
+    assert reply is not None
+    assert lines(reply) == list(case.reply)
+    assert reply[:2] == packet[:2]
+    if reply[4:6] == b"\0\1":
+        end = packet.index(b"\0", 12) + 5
+        assert reply[12:end] == packet[12:end], "the question comes back octet by octet"
+    else:
+        assert case.reply[0].startswith("NOTIMP")
+
+
+OPT = "00 0029 04d0 00000000 "
+QUESTION = "06 'v6only' 04 'test' 00 001c 0001"
+UNUSUAL = [
+    # what is wrong              header: flags, counts            the rest                         reply
+    ("a reply",                  "8000 0001 0000 0000 0000",      QUESTION,                        "dropped"),
+    ("a reply with opcode 5",    "a800 0001 0000 0000 0000",      QUESTION,                        "dropped"),
+    ("no question",              "0100 0000 0000 0000 0000",      "",                              "FORMERR qr rd"),
+    ("two questions",            "0000 0002 0000 0000 0000",      QUESTION + QUESTION,             "FORMERR qr"),
+    ("a question that is cut",   "0000 0001 0000 0000 0000",      "06 'v6only' 04 'te'",           "FORMERR qr"),
+    ("a name without its end",   "0000 0001 0000 0000 0000",      "06 'v6only' 04 'test'",         "FORMERR qr"),
+    ("no type",                  "0000 0001 0000 0000 0000",      "04 'test' 00",                  "FORMERR qr"),
+    ("half a class",             "0000 0001 0000 0000 0000",      "04 'test' 00 0001 00",          "FORMERR qr"),
+    ("a pointer to itself",      "0000 0001 0000 0000 0000",      "c00c 0001 0001",                "FORMERR qr"),
+    ("a pointer forward",        "0000 0001 0000 0000 0000",      "01 'a' c010 00 0001 0001",      "FORMERR qr"),
+    ("a pointer to the header",  "0000 0001 0000 0000 0000",      "01 'a' c004 0001 0001",         "FORMERR qr"),
+    ("a label of type 0x40",     "0000 0001 0000 0000 0000",      "41 'a' 00 0001 0001",           "FORMERR qr"),
+    ("a label of type 0x80",     "0000 0001 0000 0000 0000",      "81 'a' 00 0001 0001",           "FORMERR qr"),
+    ("a name of 256 octets",     "0000 0001 0000 0000 0000",      "01 'a' " * 127 + "01 00 0001 0001 00", "FORMERR qr"),
+    ("an OPT that is not there", "0000 0001 0000 0000 0001",      QUESTION,                        "FORMERR qr"),
+    ("an OPT that is cut",       "0000 0001 0000 0000 0001",      QUESTION + "00 0029 04d0 0000",  "FORMERR qr"),
+    ("options that are cut",     "0000 0001 0000 0000 0001",      QUESTION + OPT + "0004 0003", "FORMERR qr"),
+    ("an option that is cut",    "0000 0001 0000 0000 0001",      QUESTION + OPT + "0004 0003 0001", "FORMERR qr"),
+    ("an option without length", "0000 0001 0000 0000 0001",      QUESTION + OPT + "0003 0003 00", "FORMERR qr"),
+    ("two OPTs",                 "0000 0001 0000 0000 0002",      QUESTION + (OPT + "0000") * 2, "FORMERR qr"),
+    ("an OPT with an owner",     "0000 0001 0000 0000 0001",      QUESTION + "01 'a' " + OPT + "0000", "FORMERR qr"),
+    ("an OPT as an answer",      "0000 0001 0001 0000 0000",      QUESTION + OPT + "0000", "FORMERR qr"),
+    ("opcode 9, no question",    "4900 0000 0000 0000 0000",      "",                              "NOTIMP qr rd"),
+    ("trailing octets",          "0000 0001 0000 0000 0000",      QUESTION + "dead",               "REFUSED qr"),
+    ("an rcode in the question", "000f 0001 0000 0000 0000",      QUESTION,                        "REFUSED qr"),
+]  # fmt: skip
+
+
+def octets(text: str) -> bytes:
+    """Hex, and characters in quotes."""
+    parts = text.split("'")
+    return b"".join(
+        bytes.fromhex(part) if index % 2 == 0 else part.encode() for index, part in enumerate(parts)
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "rest", "expected"), [row[1:] for row in UNUSUAL], ids=[r[0] for r in UNUSUAL]
+)
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+def test_unusual_packet(header: str, rest: str, expected: str, tcp: bool) -> None:
+    packet = octets("beef" + header + rest)
+    reply = Responder(table()).respond(packet, tcp=tcp)
+    if expected == "dropped":
+        assert reply is None
+        return
+    assert reply is not None
+    assert lines(reply) == [expected]
+    assert reply[:2] == b"\xbe\xef"
+    assert len(reply) == 12 or not expected.startswith(("FORMERR", "NOTIMP")), (
+        "errors of form are a header only"
+    )
+
+
+@pytest.mark.parametrize("size", range(12))
+def test_packets_shorter_than_a_header_are_dropped(size: int) -> None:
+    responder = Responder(table())
+    assert responder.respond(bytes(size)) is None
+    assert responder.dropped == 1
+
+
+def ask(responder: Responder, command: str) -> dns.message.Message:
+    packet, tcp = query(command)
+    reply = responder.respond(packet, tcp=tcp)
+    assert reply is not None
+    return dns.message.from_wire(reply, one_rr_per_rrset=True)
+
+
+@pytest.mark.parametrize(("switches", "limit"), [
+    ("", 512),
+    ("+bufsize=0", 512),
+    ("+bufsize=300", 512),
+    ("+bufsize=700", 700),
+    ("+bufsize=1232", 1232),
+    ("+bufsize=65535", 1232),
+    ("+nsid +bufsize=513", 513),
+])  # fmt: skip
+def test_a_long_answer_is_cut_behind_the_last_record_that_fits(switches: str, limit: int) -> None:
+    packet, _ = query(f"{switches} many.Pods.rpc.test A")
+    reply = Responder(table(), identity=IDENTITY).respond(packet)
+    assert reply is not None
+    message = dns.message.from_wire(reply)
+    assert message.flags & dns.flags.TC
+    assert limit - 16 < len(reply) <= limit
+    records = [str(item) for rrset in message.answer for item in rrset]
+    assert records == [f"192.0.2.{i}" for i in range(1, len(records) + 1)]
+    assert (message.edns == 0) == bool(switches), "there is always room for OPT"
+
+
+def test_additional_records_that_do_not_fit_are_no_truncation() -> None:
+    message = ask(Responder(table()), "_bolt._tcp.many.Pods.rpc.test SRV")
+    assert not message.flags & dns.flags.TC
+    assert len(message.answer) == 1
+    assert 20 < len(message.additional) < 120
+
+
+def test_over_tcp_everything_fits() -> None:
+    message = ask(Responder(table()), "+tcp many.Pods.rpc.test A")
+    assert not message.flags & dns.flags.TC
+    assert len(message.answer) == 120
+
+
+def test_what_no_message_can_hold_is_cut_over_tcp_too() -> None:
+    pods = tuple(f"10.{a}.{b}.{c}" for a, b, c in itertools.product(range(2), range(10), range(1, 251)))
+    crowd = table(content={"big.Crowd": Records(addresses=pods)})
+    for switches in ("+tcp", "+tcp +edns", "+tcp +nsid"):
+        packet, _ = query(f"{switches} big.Crowd.rpc.test A")
+        reply = Responder(crowd, identity=IDENTITY).respond(packet, tcp=True)
+        assert reply is not None
+        assert 65_535 - 16 < len(reply) <= 65_535
+        assert dns.message.from_wire(reply).flags & dns.flags.TC
+
+
+@pytest.mark.parametrize("switches", ["", "+edns", "+ednsopt=10:0102030405060708", "+tcp"])
+def test_providers_take_turns_whatever_the_client_sends_along(switches: str) -> None:
+    responder = Responder(table())
+    firsts = [str(ask(responder, f"{switches} old.World.rpc.test A").answer[0][0]) for _ in range(6)]
+    assert firsts == ["192.0.2.1", "192.0.2.2", "192.0.2.3"] * 2
+
+
+def test_a_cut_answer_takes_turns_too() -> None:
+    pods = tuple(f"192.0.2.{i}" for i in range(1, 65))
+    responder = Responder(table(content={"a.B": Records(addresses=pods, rotate=True)}))
+    firsts = {str(ask(responder, "a.B.rpc.test A").answer[0][0]) for _ in range(8)}
+    assert len(firsts) == 8
+
+
+def test_the_longest_name_there_can_be() -> None:
+    owner = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * (253 - 3 * 64 - len(".rpc.test"))])
+    assert len(f"{owner}.rpc.test") == 253
+    content = {owner: Records(addresses=("10.96.0.1",), ports=(ServedPort("dubbo", 20880),))}
+    responder = Responder(table(content=content))
+    reply = ask(responder, f"+edns {owner}.rpc.test A")
+    assert [rrset.to_text() for rrset in reply.answer] == [f"{owner}.rpc.test. 30 IN A 10.96.0.1"]
+    denied = ask(responder, f"x{owner[1:]}.rpc.test A")
+    assert denied.rcode() == dns.rcode.NXDOMAIN
+    assert len(denied.authority) == 1, "and there is no SRV name, for it would be longer still"
+
+
+@pytest.mark.parametrize("switches", ["+nsid", "+nsid +bufsize=512", "+nsid +ednsversion=1"])
+def test_the_longest_identity_leaves_room_for_the_longest_question(switches: str) -> None:
+    responder = Responder(table(), identity=Identity("", "p" * 253))
+    name = ".".join(["a" * 63] * 3 + ["b" * 61])
+    packet, _ = query(f"{switches} {name} A")
+    reply = responder.respond(packet)
+    assert reply is not None
+    assert len(reply) <= 512
+    assert lines(reply)[1].startswith("EDNS version 0, udp 1232, NSID p")
+
+
+def test_without_identity_nothing_is_said() -> None:
+    responder = Responder(table())
+    for command in ("version.bind TXT CH", "hostname.bind TXT CH", "id.server ANY CH"):
+        assert ask(responder, command).rcode() == dns.rcode.REFUSED
+    assert ask(responder, "+nsid rpc.test SOA").options == ()
+
+
+def test_labels_that_contain_zero_octets_meet_no_other_name() -> None:
+    # The names "v6\000\001\000\001...": a zero octet inside a label must not end the name.
+    responder = Responder(table())
+    inside = octets("0b 'v6' 00 0001 0001 00000000 04 'Only' 03 'rpc' 04 'test' 00 001c 0001")
+    reply = responder.respond(octets("beef 0100 0001 0000 0000 0000") + inside)
+    assert reply is not None
+    assert lines(reply)[0] == "NXDOMAIN qr aa rd"
+    # A length octet that only looks like one without its case ('F' is 0x46, 'f' 0x66).
+    reply = responder.respond(octets("beef 0100 0001 0000 0000 0000 42 'v6' 04 'only' 00 001c 0001"))
+    assert reply is not None
+    assert lines(reply) == ["FORMERR qr rd"]
+
+
+def test_counters_do_not_grow_with_what_strangers_ask() -> None:
+    responder = Responder(table())
+    for kind in range(1, 2000):
+        question = octets("04 'only' 03 'rpc' 04 'test' 00") + kind.to_bytes(2) + b"\0\1"
+        responder.respond(octets("beef 0000 0001 0000 0000 0000") + question)
+    assert len(responder.counts) + len(responder.hits) < 40
+
+
+def test_replies_are_counted_by_zone_type_and_code() -> None:
+    responder = Responder(table())
+    for command in (
+        "v6.Only.rpc.test AAAA",
+        "v6.Only.rpc.test A",
+        "no.Such.rpc.test A",
+        "no.Such.rpc.test TYPE999",
+        "x.loading.test AAAA",
+        "example.org A",
+        "+opcode=2 rpc.test SOA",
+    ):
+        ask(responder, command)
+    assert responder.hits == {b"\0\x1c": 1}
+    assert responder.counts == {
+        ("rpc.test", dns.rdatatype.A, dns.rcode.NOERROR): 1,
+        ("rpc.test", dns.rdatatype.A, dns.rcode.NXDOMAIN): 1,
+        ("rpc.test", 0, dns.rcode.NXDOMAIN): 1,
+        ("loading.test", dns.rdatatype.AAAA, dns.rcode.SERVFAIL): 1,
+        ("", dns.rdatatype.A, dns.rcode.REFUSED): 1,
+        ("", 0, dns.rcode.NOTIMP): 1,
+    }
+
+
+def test_a_removed_zone_is_refused() -> None:
+    found = Table()
+    zone = ZoneData("rpc.test")
+    delta = Delta()
+    delta.merge(zone.start())
+    delta.merge(zone.apply(dict(CONTENT), serial=1))
+    found.apply(delta, 1)
+    found.apply(zone.remove(), 2)
+    assert not found.answers
+    assert not found.names
+    assert not found.zones
+    assert ask(Responder(found), "v6.Only.rpc.test AAAA").rcode() == dns.rcode.REFUSED
