@@ -275,12 +275,20 @@ async def probe(settings: KubeSettings, api: KubeApi) -> list[tuple[str, str]]:
             found.append(
                 (f"list and watch {resource.plural}{where}" + (" (optional)" if optional else ""), text)
             )
+    identity = await _may(api, "get", _NAMESPACES, "", name="kube-system")
+    found.append(("get namespace kube-system (optional)", "" if identity else _NO_IDENTITY))
     return found
 
 
-async def _may(api: KubeApi, verb: str, resource: Resource, namespace: str) -> bool:
+_NAMESPACES = Resource("Namespace", "namespaces", namespaced=False)
+_NO_IDENTITY = "may not get it: a snapshot of another cluster could not be told from this one's"
+
+
+async def _may(api: KubeApi, verb: str, resource: Resource, namespace: str, *, name: str = "") -> bool:
     """Ask the API server itself (SelfSubjectAccessReview, authorization.k8s.io/v1)."""
-    attributes = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+    attributes = {
+        "verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace, "name": name,
+    }  # fmt: skip
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -305,4 +313,9 @@ def rbac(settings: KubeSettings) -> str:
         lines += ["- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}"]
         if not namespace and settings.nodes != "never":
             lines += ['- {apiGroups: [""], resources: [nodes], verbs: [get, list, watch]}']
+        if not namespace:
+            # Its UID tells clusters apart, so that no snapshot of another one is believed.
+            lines += [
+                '- {apiGroups: [""], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}'
+            ]
     return "\n".join(line for line in lines if line) + "\n"

@@ -19,6 +19,7 @@ _pod_numbers = itertools.count(1)
 RULES = [
     {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
 ]
 """What soadns may do; Nodes are not among it (``nodes: auto``)."""
 

@@ -1,0 +1,110 @@
+"""soadns starts again while everything it learns from is down: it answers what it knew and denies nothing."""
+
+from __future__ import annotations
+
+from tests.scenarios.stage.kubernetes import ApiServer, Etcd
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.stage import RULES, Stage
+from tests.scenarios.stage.zookeeper import ZooKeeper
+
+USER = "com.alipay.user.UserService"
+
+
+def test_restart_with_everything_down(
+    stage: Stage, zookeeper_server: ZooKeeper, api_server: ApiServer
+) -> None:
+    soadns = stage.soadns()
+    user, account = stage.service("user"), stage.service("account")
+    pod = stage.pod(user)
+    pod.registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    serial = int(soadns.dig("rpc.cluster.local.", "SOA").data[0].split()[2])
+    assert soadns.stop() == 0
+
+    zookeeper_server.kill()
+    api_server.kill()
+    soadns.start()
+
+    assert soadns.logged("restored")
+    soadns.keeps_answering(USER, user.cluster_ip, seconds=4.0)  # no clock runs while the sources are away
+    soadns.says("com.alipay.user.NeverSeen", "NXDOMAIN")  # the zone had been complete when it was saved
+    assert int(soadns.dig("rpc.cluster.local.", "SOA").data[0].split()[2]) >= serial
+    assert [step["to"] for step in soadns.explain(USER)["history"]] == [f"{user.ref} {user.cluster_ip}"]
+
+    zookeeper_server.start()
+    api_server.start()
+    assert eventually(lambda: "stale" not in soadns.http("/readyz")[1], within=30)
+    soadns.answers(USER, user.cluster_ip)
+    stage.pod(account).registers("com.alipay.user.AccountService")
+    soadns.answers("com.alipay.user.AccountService", account.cluster_ip)
+
+
+def test_a_first_start_with_everything_down_denies_nothing(
+    stage: Stage, zookeeper_server: ZooKeeper, api_server: ApiServer
+) -> None:
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    zookeeper_server.kill()
+    soadns = stage.soadns_not_started()
+    soadns.start(ready=False)
+
+    assert (
+        eventually(lambda: soadns.dig(USER).status, within=15, until=lambda s: s != "TIMEOUT") == "SERVFAIL"
+    )
+    assert "EDE: 14 (Not Ready)" in soadns.dig(USER).text
+    soadns.says("com.alipay.user.NeverSeen", "SERVFAIL")
+    soadns.says("www.example.com.", "REFUSED")
+    assert soadns.dig("rpc.cluster.local.", "SOA").status == "NOERROR"
+    status, text = soadns.http("/readyz")
+    assert status == 503
+    assert "zone rpc.cluster.local: waits for its sources" in text
+    assert "never synced: zookeeper/main/dubbo" in text
+    assert soadns.http("/livez", port=soadns.livez_port)[0] == 200
+
+    zookeeper_server.start()
+    soadns.wait_ready()
+    soadns.answers(USER, user.cluster_ip)
+    soadns.says("com.alipay.user.NeverSeen", "NXDOMAIN")
+
+
+def test_a_damaged_snapshot_is_set_aside_and_reported(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    soadns.stop()
+    snapshot = soadns.folder / "state" / "snapshot"
+    data = bytearray(snapshot.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    snapshot.write_bytes(data)
+
+    soadns.start()
+
+    assert soadns.logged("level=error", "checksum is wrong", "snapshot.unusable")
+    soadns.answers(USER, user.cluster_ip)
+    assert (soadns.folder / "state" / "snapshot.unusable").exists()
+
+
+def test_the_snapshot_of_another_cluster_is_refused(stage: Stage) -> None:
+    """A cluster's identity is the UID of its namespace kube-system."""
+    soadns = stage.soadns()
+    user = stage.service("user")
+    pod = stage.pod(user)
+    pod.registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    soadns.stop()
+
+    etcd = Etcd(stage.folder / "other-etcd")
+    other = ApiServer(stage.folder / "other-api-server", etcd)
+    try:
+        other.start()
+        other.create_namespace(stage.namespace)
+        other.grant(RULES)
+        [cluster] = soadns.settings["kubernetes"]
+        soadns.write_config(kubernetes=[cluster | {"kubeconfig": str(other.kubeconfig())}])
+        soadns.start()
+        assert soadns.logged("snapshot-refused", "kube/home")
+        soadns.answers(USER, pod.host)  # that cluster has no such Service: never the first one's ClusterIP
+    finally:
+        other.process.stop(within=90.0)
+        etcd.process.stop()
