@@ -68,7 +68,7 @@ def _without_service(
     interface = evidence.interface
     if rules.unmapped == "providers":
         live = spots(evidence.providers)
-        _, answered = observe(state.seen, live, evidence.now, minute=rules.minute)
+        _, answered = observe(state.seen, live, evidence.now, minute=rules.minute, elapsed=evidence.elapsed)
         addresses, ports = answer_set(answered, owner_octets)
         if addresses:
             return Binding(interface, "providers", addresses, ports, None, "", 0, reasons)

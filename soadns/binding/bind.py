@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 
 from soadns.binding.choice import NO_STRENGTH, Standing, choose, judge, votes
 from soadns.binding.evidence import DECLARED, Evidence
-from soadns.binding.pool import Seen, next_look, observe, spots
+from soadns.binding.pool import EPSILON, Seen, observe, spots
 from soadns.model import ObjectRef, ServedPort
-
-EPSILON = 1e-3
-"""Clocks this close (seconds) to their end have ended: sums of Unix times are no finer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,14 +314,24 @@ def _clocks(state: State, evidence: Evidence, rules: Rules) -> tuple[str, float 
         (state.unready_at, rules.unready),
         (state.better_since, rules.linger),
     ]
-    times = [
-        evidence.now + max(0.0, duration - evidence.elapsed(since))
-        for since, duration in waits
-        if since is not None and evidence.elapsed(since) < duration - EPSILON
-    ]
+    first = _first_end(waits, evidence)
+    times = [first] if first is not None else []
     if state.deleted_at is not None and evidence.now < state.deleted_at + rules.recreate_grace:
         times.append(state.deleted_at + rules.recreate_grace)
     return "", min(times, default=None)
+
+
+def _first_end(clocks: list[tuple[float | None, float]], evidence: Evidence) -> float | None:
+    """When the first of some (begin, duration) that have not ended ends, if no outage comes or goes."""
+    left = [
+        duration - passed
+        for since, duration in clocks
+        if since is not None and (passed := evidence.elapsed(since)) < duration - EPSILON
+    ]
+    if not left:
+        return None
+    # In an outage nothing ends; looking again once a second is enough to go on where it was.
+    return evidence.now + max(min(left), 1.0 if evidence.paused else 0.0)
 
 
 # ------------------------------------------------------------------------------ taking a name
@@ -342,15 +349,19 @@ def _take(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standi
 def _unmapped(
     state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing], rules: Rules
 ) -> Step:
-    seen, _ = observe(state.seen, spots(evidence.providers), evidence.now, minute=rules.minute)
+    seen, _ = observe(
+        state.seen,
+        spots(evidence.providers),
+        evidence.now,
+        minute=rules.minute,
+        elapsed=evidence.elapsed,
+    )
     if rules.unmapped != "providers":
         return Step(replace(state, seen=Seen(), bound=False), tuple(standings.values()))
     state = replace(state, seen=seen, bound=state.bound or bool(seen.recent))
-    if seen.gone_since is None:
-        return Step(state, tuple(standings.values()), at=next_look(seen, minute=rules.minute))
-    left = rules.linger - evidence.elapsed(seen.gone_since)
-    removal = "vanished" if left <= EPSILON else ""
-    return Step(state, tuple(standings.values()), removal, None if removal else evidence.now + left)
+    removal = "vanished" if _due(seen.gone_since, rules.linger, evidence) else ""
+    at = _first_end([(seen.gone_since, rules.linger), (seen.short_since, rules.minute)], evidence)
+    return Step(state, tuple(standings.values()), removal, at)
 
 
 def served_ports(standing: Standing, evidence: Evidence) -> tuple[ServedPort, ...]:

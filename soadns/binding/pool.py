@@ -7,7 +7,7 @@ provider stays in the answer. Pure; times are Unix seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -23,6 +23,11 @@ _A_RECORD, _AAAA_RECORD = 16, 28
 """Compressed owner, type, class, TTL, length and the address."""
 _PREFERRED = ("dubbo", "tri", "bolt")
 """Ties between protocols go by this order, then by name."""
+
+
+EPSILON = 1e-3
+"""Clocks this close (seconds) to their end have ended: sums of Unix times are no finer."""
+Elapsed = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,26 +72,29 @@ def is_address(host: str) -> bool:
     return True
 
 
-def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float) -> tuple[Seen, frozenset[Spot]]:
+def observe(
+    seen: Seen, live: frozenset[Spot], now: float, *, minute: float, elapsed: Elapsed
+) -> tuple[Seen, frozenset[Spot]]:
     """Take in who is registered now; returns what to remember and who is to be answered.
 
     A vanished provider leaves at once while at least half of those seen in the last minute remain; else
     those of the last minute stay, for a minute if some remain. If none remains they stay until the
-    caller lets the name go. Calling it again at the same instant changes nothing.
+    caller lets the name go. ``elapsed`` gives the seconds since a time that count (those of an outage
+    do not). Calling it again at the same instant changes nothing.
     """
     keeping = seen.short_since is not None or seen.gone_since is not None
     gone = {r.spot: now if r.gone is None else r.gone for r in seen.recent if r.spot not in live}
     if not keeping:
-        gone = {spot: left for spot, left in gone.items() if now < left + minute}
+        gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
     everyone = live | gone.keys()
     if not live:
         since = None if not gone else now if seen.gone_since is None else seen.gone_since
         return Seen(_recent(live, gone), None, since), everyone
     if len(live) * 2 >= len(everyone):
-        gone = {spot: left for spot, left in gone.items() if now < left + minute}
+        gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
         return Seen(_recent(live, gone)), live
     short_since = now if seen.short_since is None else seen.short_since
-    if now >= short_since + minute:
+    if elapsed(short_since) >= minute - EPSILON:
         return Seen(_recent(live, {})), live
     return Seen(_recent(live, gone), short_since), everyone
 
@@ -94,11 +102,6 @@ def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float) -> 
 def _recent(live: frozenset[Spot], gone: dict[Spot, float]) -> tuple[Recent, ...]:
     recent = [Recent(spot) for spot in live] + [Recent(spot, left) for spot, left in gone.items()]
     return tuple(sorted(recent, key=lambda r: r.spot))
-
-
-def next_look(seen: Seen, *, minute: float) -> float | None:
-    """When ``observe`` gives another answer by the passing of time alone."""
-    return None if seen.short_since is None else seen.short_since + minute
 
 
 def answer_set(answered: Iterable[Spot], owner_octets: int) -> tuple[tuple[str, ...], tuple[ServedPort, ...]]:
