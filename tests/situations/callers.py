@@ -20,6 +20,8 @@ class Suffering:
     excess: float
     changes: int
     """How often the name changed the Service (or the lack of one) that answers."""
+    answers: tuple[float, ...]
+    """When its addresses changed, those of single providers included."""
 
 
 @dataclass
@@ -29,9 +31,11 @@ class Callers:
     interface: str
     excess: float = 0.0
     changes: int = 0
+    answers: list[float] = field(default_factory=list)
     held: list[tuple[str, ...]] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
     _who: str = ""
+    _answer: tuple[str, ...] = ()
     _before: float = 0.0
     _rate: float = 0.0
     """What a second costs all of them while nothing happens and nobody would learn anything new."""
@@ -42,7 +46,7 @@ class Callers:
         """All of them know the present answer; each resolves again at its own second."""
         self.held = [world.answer(self.interface)] * PHASES
         self.again = [world.now + phase for phase in range(PHASES)]
-        self._who = world.who(self.interface)
+        self._who, self._answer = world.who(self.interface), world.answer(self.interface)
 
     def second(self, world: World) -> None:
         """One more second: resolve where it is time, call, count."""
@@ -70,7 +74,9 @@ class Callers:
         self._rate = sum(costs) / PHASES
         who = world.who(self.interface)
         self.changes += who != self._who
-        self._who, self._version = who, world.version
+        if answer != self._answer:
+            self.answers.append(now)
+        self._who, self._answer, self._version = who, answer, world.version
         self._steady = set(known) == {answer}
 
 
@@ -88,4 +94,7 @@ def observe(
         for group in callers:
             group.second(world)
         moment += 1.0
-    return {group.interface: Suffering(round(group.excess, 1), group.changes) for group in callers}
+    return {
+        group.interface: Suffering(round(group.excess, 1), group.changes, tuple(group.answers))
+        for group in callers
+    }

@@ -30,7 +30,8 @@ class Situation:
     end: float = 1500.0
     interfaces: str = "B"
     """The interfaces looked at; the limits hold for each."""
-    restart: float = 105.0
+    start: float = START
+    restart: float = 112.0
     """When soadns is restarted, in the run with a restart: amid what happens."""
     remark: str = ""
     """What an operator should know of the figures."""
@@ -46,12 +47,13 @@ def situation(
     *,
     end: float = 1500.0,
     interfaces: str = "B",
-    restart: float = 105.0,
+    start: float = START,
+    restart: float = 112.0,
     remark: str = "",
 ) -> Callable[[Setup], Setup]:
     def add(setup: Setup) -> Setup:
         SITUATIONS.append(
-            Situation(setup.__name__, what, excess, changes, setup, end, interfaces, restart, remark)
+            Situation(setup.__name__, what, excess, changes, setup, end, interfaces, start, restart, remark)
         )
         return setup
 
@@ -78,20 +80,23 @@ def vms(world: World, count: int, at: float = 5) -> None:
     world.at(at, lambda: world.vms(count, "B"))
 
 
-@situation("rolling update, 4 pods, same interfaces", 0.0, 0)
+@situation("rolling update, 4 pods, same interfaces", 0.0, 0, restart=130)
 def rolling_same(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ABCDE"))
 
 
-@situation("rolling, pod ready 5 s before it registers (and serves)", 4.8, 0)
+@situation("rolling, pod ready 5 s before it registers (and serves)", 4.8, 0, restart=130)
 def rolling_ready_first(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ABCDE", ready_after=10.0))
 
 
 @situation(
-    "rolling, each process takes 40 s to register 5 interfaces one after another; gray Y has B too", 0.0, 0
+    "rolling, each process takes 40 s to register 5 interfaces one after another; gray Y has B too",
+    0.0,
+    0,
+    restart=130,
 )
 def rolling_slow_gray(w: World) -> None:
     x(w)
@@ -105,14 +110,14 @@ def recreate_20(w: World) -> None:
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=12))
 
 
-@situation("Recreate of X (main), 120 s gap, younger gray Y (1 pod) has B", 34.5, 2)
+@situation("Recreate of X (main), 120 s gap, younger gray Y (1 pod) has B", 34.5, 2, restart=150)
 def recreate_120_gray(w: World) -> None:
     x(w)
     gray(w)
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=120))
 
 
-@situation("Recreate, gap 30 s, registers slowly (8 s apart), B last, gray Y", 30.0, 2)
+@situation("Recreate, gap 30 s, registers slowly (8 s apart), B last, gray Y", 30.0, 2, restart=134)
 def recreate_slow_gray(w: World) -> None:
     x(w)
     gray(w)
@@ -143,35 +148,39 @@ def sess_one_30(w: World) -> None:
 
 
 @situation(
-    "all of X's sessions lost for 20 min, pods serve on (registry direct has nothing)", 0.0, 0, end=2400
+    "all of X's sessions lost for 20 min, pods serve on (registry direct has nothing)",
+    0.0,
+    0,
+    end=2400,
+    restart=700,
 )
 def sess_all_20min(w: World) -> None:
     x(w)
     w.at(100, lambda: lose(w, w.of("X"), 1200))
 
 
-@situation("all lost, back after 30 s, slowly (8 s apart, B last); gray Y has B", 0.0, 0)
+@situation("all lost, back after 30 s, slowly (8 s apart, B last); gray Y has B", 0.0, 0, restart=160)
 def sess_all_slow_gray(w: World) -> None:
     x(w, interfaces="ACDEB")
     gray(w)
     w.at(100, lambda: lose(w, w.of("X"), 30, 8.0))
 
 
-@situation("the same with 2 VMs left in the old world", 0.0, 0)
+@situation("the same with 2 VMs left in the old world", 0.0, 0, restart=160)
 def sess_all_slow_vms(w: World) -> None:
     x(w, interfaces="ACDEB")
     vms(w, 2)
     w.at(100, lambda: lose(w, w.of("X"), 30, 8.0))
 
 
-@situation("ZooKeeper down 5 min", 0.0, 0)
+@situation("ZooKeeper down 5 min", 0.0, 0, restart=250)
 def zkdown_5(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
     w.at(400, w.registry_back)
 
 
-@situation("ZooKeeper down 5 min, X (4 pods) rolled meanwhile", 0.0, 0)
+@situation("ZooKeeper down 5 min, X (4 pods) rolled meanwhile", 0.0, 0, restart=250)
 def zkdown_5_roll(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
@@ -179,7 +188,7 @@ def zkdown_5_roll(w: World) -> None:
     w.at(400, w.registry_back)
 
 
-@situation("ZooKeeper down 15 min, X rolled completely meanwhile", 0.0, 0, end=2400)
+@situation("ZooKeeper down 15 min, X rolled completely meanwhile", 0.0, 0, end=2400, restart=500)
 def zkdown_15_roll(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
@@ -187,7 +196,7 @@ def zkdown_15_roll(w: World) -> None:
     w.at(1000, w.registry_back)
 
 
-@situation("API server down 5 min, one pod killed -9 meanwhile", 0.0, 0)
+@situation("API server down 5 min, one pod killed -9 meanwhile", 0.0, 0, restart=250)
 def apidown_5(w: World) -> None:
     x(w)
     w.at(100, w.api_down)
@@ -215,7 +224,11 @@ def kill9_all(w: World) -> None:
 
 
 @situation(
-    "gray Y (1 pod) younger, appears at 150, scaled to 12 at 300 and back to 1 at 800", 0.0, 0, end=1800
+    "gray Y (1 pod) younger, appears at 150, scaled to 12 at 300 and back to 1 at 800",
+    0.0,
+    0,
+    end=1800,
+    restart=700,
 )
 def gray_younger(w: World) -> None:
     x(w)
@@ -224,7 +237,7 @@ def gray_younger(w: World) -> None:
     w.at(800, lambda: w.scale("Y", 1, "B"))
 
 
-@situation("gray Y (1 pod) is there first, main X (4 pods) comes at 150", 0.0, 1)
+@situation("gray Y (1 pod) is there first, main X (4 pods) comes at 150", 0.0, 1, restart=500)
 def gray_older(w: World) -> None:
     gray(w, 5)
     w.at(150, lambda: w.service("X"))
@@ -232,7 +245,10 @@ def gray_older(w: World) -> None:
 
 
 @situation(
-    "main X deleted at 100 with its pods kept, re-created at 105; gray Y older than the new X", 19.5, 1
+    "main X deleted at 100 with its pods kept, re-created at 105; gray Y older than the new X",
+    19.5,
+    1,
+    restart=95,
 )
 def main_recreated_gray(w: World) -> None:
     x(w)
@@ -241,7 +257,7 @@ def main_recreated_gray(w: World) -> None:
     w.at(105, lambda: w.service("X"))
 
 
-@situation("X deleted at 100, re-created at 200; gray Y", 24.5, 2)
+@situation("X deleted at 100, re-created at 200; gray Y", 24.5, 2, restart=105)
 def main_recreated_late_gray(w: World) -> None:
     x(w)
     gray(w)
@@ -249,14 +265,14 @@ def main_recreated_late_gray(w: World) -> None:
     w.at(200, lambda: w.service("X"))
 
 
-@situation("Y with B up at 120; X rolled without B from 200", 4.5, 1)
+@situation("Y with B up at 120; X rolled without B from 200", 4.5, 1, restart=210)
 def split_Y_first(w: World) -> None:
     x(w)
     y(w, 4, 120)
     w.at(200, lambda: w.roll("X", "ACDE"))
 
 
-@situation("X rolled without B from 100 to 200; Y with B from 260", 53.5, 1)
+@situation("X rolled without B from 100 to 200; Y with B from 260", 53.5, 1, restart=240)
 def split_X_first(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ACDE"))
@@ -264,7 +280,10 @@ def split_X_first(w: World) -> None:
 
 
 @situation(
-    "Service Y with declaration B applied at 120, its pods ready at 240; X rolled w/o B from 300", 0.0, 1
+    "Service Y with declaration B applied at 120, its pods ready at 240; X rolled w/o B from 300",
+    0.0,
+    1,
+    restart=310,
 )
 def split_declared_before_pods(w: World) -> None:
     x(w)
@@ -278,6 +297,7 @@ def split_declared_before_pods(w: World) -> None:
     "Y exists (F only); at 120 helm sets declaration B and starts rolling Y to serve F,B; X loses B at 300",
     2.7,
     1,
+    restart=310,
 )
 def split_declared_and_rolled(w: World) -> None:
     x(w)
@@ -287,7 +307,7 @@ def split_declared_and_rolled(w: World) -> None:
     w.at(300, lambda: w.roll("X", "ACDE"))
 
 
-@situation("Y up at 120 with B; declared at 200; X rolled w/o B at 300", 0.0, 1)
+@situation("Y up at 120 with B; declared at 200; X rolled w/o B at 300", 0.0, 1, restart=310)
 def split_declared_after(w: World) -> None:
     x(w)
     y(w, 4, 120)
@@ -295,7 +315,7 @@ def split_declared_after(w: World) -> None:
     w.at(300, lambda: w.roll("X", "ACDE"))
 
 
-@situation("the same, Y in another namespace (declaration may not hijack)", 4.5, 1)
+@situation("the same, Y in another namespace (declaration may not hijack)", 4.5, 1, restart=310)
 def split_other_ns_declared(w: World) -> None:
     x(w)
     y(w, 4, 120, namespace="other")
@@ -303,7 +323,12 @@ def split_other_ns_declared(w: World) -> None:
     w.at(300, lambda: w.roll("X", "ACDE"))
 
 
-@situation("split to Y (200-300), then X rolled back with B at 400 and Y deleted with pods at 700", 29.0, 2)
+@situation(
+    "split to Y (200-300), then X rolled back with B at 400 and Y deleted with pods at 700",
+    29.0,
+    2,
+    restart=702,
+)
 def split_then_rollback(w: World) -> None:
     x(w)
     y(w, 4, 120)
@@ -318,7 +343,7 @@ def delete_with_pods(w: World, service: str) -> None:
         w.stop(name)
 
 
-@situation("Y exists (F) and adds B by rolling at 120; X drops it at 400", 4.5, 1)
+@situation("Y exists (F) and adds B by rolling at 120; X drops it at 400", 4.5, 1, restart=410)
 def split_existing_Y_adds(w: World) -> None:
     x(w)
     y(w, 4, interfaces="F")
@@ -326,14 +351,14 @@ def split_existing_Y_adds(w: World) -> None:
     w.at(400, lambda: w.roll("X", "ACDE"))
 
 
-@situation("B served by 2 VMs; X (no B) rolls to a version with B", 2.7, 1)
+@situation("B served by 2 VMs; X (no B) rolls to a version with B", 2.7, 1, restart=150)
 def add_by_rolling_vms(w: World) -> None:
     x(w, interfaces="ACDE")
     vms(w, 2)
     w.at(100, lambda: w.roll("X", "ABCDE"))
 
 
-@situation("X scaled to 0 at 100, back at 400, nobody else", 2.0, 0)
+@situation("X scaled to 0 at 100, back at 400, nobody else", 2.0, 0, restart=250)
 def scale0_alone(w: World) -> None:
     x(w)
     w.at(100, lambda: w.scale("X", 0, ""))
@@ -355,49 +380,49 @@ def scale0_vms(w: World) -> None:
     w.at(100, lambda: w.scale("X", 0, ""))
 
 
-@situation("X redeployed without B at 100; 4 VMs still serve B", 31.4, 1)
+@situation("X redeployed without B at 100; 4 VMs still serve B", 31.4, 1, restart=150)
 def drop_back_to_vms(w: World) -> None:
     x(w)
     vms(w, 4)
     w.at(100, lambda: w.roll("X", "ACDE"))
 
 
-@situation("X deleted, re-created after 3 s with another ClusterIP, pods stay", 17.5, 1)
+@situation("X deleted, re-created after 3 s with another ClusterIP, pods stay", 17.5, 1, restart=95)
 def recreate_svc_3(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(103, lambda: w.service("X"))
 
 
-@situation("the same after 60 s", 24.5, 2)
+@situation("the same after 60 s", 24.5, 2, restart=105)
 def recreate_svc_60(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(160, lambda: w.service("X"))
 
 
-@situation("X deleted at 100 for good, pods gone; Y serves B too", 24.5, 1)
+@situation("X deleted at 100 for good, pods gone; Y serves B too", 24.5, 1, restart=105)
 def delete_svc_other(w: World) -> None:
     x(w)
     y(w, 4)
     w.at(100, lambda: delete_with_pods(w, "X"))
 
 
-@situation("X deleted with its pods; 4 VMs serve", 24.5, 1)
+@situation("X deleted with its pods; 4 VMs serve", 24.5, 1, restart=105)
 def delete_svc_vms(w: World) -> None:
     x(w)
     vms(w, 4)
     w.at(100, lambda: delete_with_pods(w, "X"))
 
 
-@situation("X deleted by mistake, pods stay registered; re-created at 400", 24.5, 2)
+@situation("X deleted by mistake, pods stay registered; re-created at 400", 24.5, 2, restart=105)
 def delete_svc_podsstay(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(400, lambda: w.service("X"))
 
 
-@situation("X deleted at 100, Z takes its ClusterIP at 105; Y serves B", 19.5, 1)
+@situation("X deleted at 100, Z takes its ClusterIP at 105; Y serves B", 19.5, 1, restart=102)
 def cip_reused(w: World) -> None:
     x(w)
     y(w, 4)
@@ -425,7 +450,7 @@ def podip_reuse(w: World) -> None:
     w.at(100, lambda: kill_and_reuse(w, back=True))
 
 
-@situation("X scaled to 0 with kill -9, Z (older, single pod, rolling) gets the IP", 0.0, 1)
+@situation("X scaled to 0 with kill -9, Z (older, single pod, rolling) gets the IP", 0.0, 1, restart=117)
 def podip_reuse_nomain(w: World) -> None:
     y(w, 1, 5, "F", "Z")
     x(w, 1)
@@ -461,7 +486,9 @@ def persistent_dead_vm_3(w: World) -> None:
     w.at(100, lambda: w.pods("X", 2, "ABCDE"))
 
 
-@situation("50 VMs; 50 pods come, one each 10 s from 100; VMs leave one each 10 s from 700", 0.0, 1)
+@situation(
+    "50 VMs; 50 pods come, one each 10 s from 100; VMs leave one each 10 s from 700", 0.0, 1, restart=400
+)
 def board_gradual(w: World) -> None:
     vms(w, 50)
     w.at(10, lambda: w.service("X"))
@@ -477,7 +504,7 @@ def board_never(w: World) -> None:
     w.at(100, lambda: w.pods("X", 20, "ABCDE"))
 
 
-@situation("4 VMs, HPA 4<->3 pods every 100 s", 0.0, 1)
+@situation("4 VMs, HPA 4<->3 pods every 100 s", 0.0, 1, restart=350)
 def board_oscillate(w: World) -> None:
     vms(w, 4)
     w.at(100, lambda: w.service("X"))
@@ -487,7 +514,7 @@ def board_oscillate(w: World) -> None:
         w.at(300 + 200 * i, lambda: w.scale("X", 4, "ABCDE"))
 
 
-@situation("two applications in one namespace serve B: X (4), Y (4), younger Y; X rolls", 0.0, 0)
+@situation("two applications in one namespace serve B: X (4), Y (4), younger Y; X rolls", 0.0, 0, restart=130)
 def two_apps_ns(w: World) -> None:
     x(w)
     y(w, 4)
@@ -528,6 +555,7 @@ def mixed(w: World, first: int, second: int) -> None:
     0.0,
     0,
     interfaces="AB",
+    start=80.0,
 )
 def koupleless(w: World) -> None:
     w.at(10, lambda: w.service("X"))
@@ -549,6 +577,7 @@ def koupleless(w: World) -> None:
     10.5,
     0,
     end=900,
+    restart=310,
 )
 def vm_last_expires(w: World) -> None:
     vms(w, 6)
@@ -560,7 +589,13 @@ def vm_last_expires(w: World) -> None:
     w.at(500, lambda: w.kill("vm-0"))
 
 
-@situation("a CronJob pod with X's label registers another interface; Y is as large as X", 3.7, 1, end=800)
+@situation(
+    "a CronJob pod with X's label registers another interface; Y is as large as X",
+    3.7,
+    1,
+    end=800,
+    restart=230,
+)
 def cron_stray(w: World) -> None:
     x(w)
     y(w, 4)
@@ -568,7 +603,9 @@ def cron_stray(w: World) -> None:
     w.at(260, lambda: w.stop("cron"))
 
 
-@situation("a stray pod with X's label registers only J for good; gray Y (1) has B", 149.4, 0, end=850)
+@situation(
+    "a stray pod with X's label registers only J for good; gray Y (1) has B", 149.4, 0, end=850, restart=130
+)
 def stray_same_label(w: World) -> None:
     x(w)
     gray(w)
@@ -581,14 +618,16 @@ def ports_twin(w: World) -> None:
     x(w)
 
 
-@situation("Y with B, 1 pod only; X (8 pods) rolled without B from 200, 12 s each", 25.2, 1)
+@situation("Y with B, 1 pod only; X (8 pods) rolled without B from 200, 12 s each", 25.2, 1, restart=250)
 def split_Y_small(w: World) -> None:
     x(w, 8)
     gray(w, 120)
     w.at(200, lambda: w.roll("X", "ACDE", every=12.0))
 
 
-@situation("X's canary: 1 of 4 pods without B for 5 min, then rolled back; nobody else has B", 75.2, 0)
+@situation(
+    "X's canary: 1 of 4 pods without B for 5 min, then rolled back; nobody else has B", 75.2, 0, restart=250
+)
 def canary_drops_B(w: World) -> None:
     x(w)
 
@@ -604,7 +643,12 @@ def canary_drops_B(w: World) -> None:
     w.at(400, lambda: swap("ABCDE"))
 
 
-@situation("B lives in Y (4); X (older, 4) rolled to serve B too from 120; Y scaled to 0 at 300", 34.5, 1)
+@situation(
+    "B lives in Y (4); X (older, 4) rolled to serve B too from 120; Y scaled to 0 at 300",
+    34.5,
+    1,
+    restart=305,
+)
 def merge_Y_into_X(w: World) -> None:
     x(w, interfaces="ACDE")
     y(w, 4)
@@ -612,7 +656,7 @@ def merge_Y_into_X(w: World) -> None:
     w.at(300, lambda: w.scale("Y", 0, ""))
 
 
-@situation("VM deploy: 6 VMs redeployed one by one (SIGTERM, 20 s, back)", 6.7, 0, end=600)
+@situation("VM deploy: 6 VMs redeployed one by one (SIGTERM, 20 s, back)", 6.7, 0, end=600, restart=130)
 def vm_move_rolling_deploy(w: World) -> None:
     vms(w, 6)
     for i in range(6):
@@ -647,7 +691,7 @@ def killall_vms(w: World) -> None:
     w.at(100, crash)
 
 
-@situation("X (no preStop, kill -9) rolled; 2 VMs", 0.0, 0)
+@situation("X (no preStop, kill -9) rolled; 2 VMs", 0.0, 0, restart=130)
 def roll_kill9(w: World) -> None:
     x(w)
     vms(w, 2)
@@ -661,14 +705,14 @@ def crash_loop(w: World) -> None:
     w.at(112, lambda: w.pods("X", 4, "ABCDE", registers_after=688.0, ready_after=691.0))
 
 
-@situation("Recreate of X; new pods never come up until 800; gray Y", 74.5, 2)
+@situation("Recreate of X; new pods never come up until 800; gray Y", 74.5, 2, restart=150)
 def crashloop_gray(w: World) -> None:
     x(w)
     gray(w)
     w.at(100, lambda: crash_loop(w))
 
 
-@situation("the same, 2 VMs instead of gray", 74.6, 2)
+@situation("the same, 2 VMs instead of gray", 74.6, 2, restart=150)
 def crashloop_vms(w: World) -> None:
     x(w)
     vms(w, 2)
@@ -676,7 +720,10 @@ def crashloop_vms(w: World) -> None:
 
 
 @situation(
-    "X's readiness probe fails 100-300 (pods registered, serving); gray Y: registry direct is fine", 200.0, 0
+    "X's readiness probe fails 100-300 (pods registered, serving); gray Y: registry direct is fine",
+    200.0,
+    0,
+    restart=200,
 )
 def readiness_lost_gray(w: World) -> None:
     x(w)
