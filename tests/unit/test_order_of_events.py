@@ -1,0 +1,292 @@
+"""What must not matter: the order within one instant, a second more or less, a restart, the way to a state.
+
+Random small estates under virtual time. The tests are the same on every run (see ``tests/unit/conftest.py``); other
+estates are tried by ``pytest --hypothesis-profile=explore --hypothesis-seed=1 tests/unit/test_order_of_events.py``.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soadns import naming, snapshot
+from soadns.binding.estate import Estate
+from soadns.binding.observations import Change
+from soadns.binding.store import Store, StoreSettings
+from soadns.binding.zone import Zone
+from soadns.model import (
+    Declaration,
+    Delete,
+    Endpoint,
+    EndpointSlice,
+    InterfaceId,
+    Key,
+    ObjectRef,
+    Observation,
+    Override,
+    Port,
+    Provider,
+    Records,
+    Service,
+    Synced,
+    TrafficRule,
+    Trouble,
+    Upsert,
+)
+from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
+
+REGISTRY, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
+INTERFACES = [InterfaceId("A"), InterfaceId("a"), InterfaceId("B"), InterfaceId("B", version="1")]
+HOSTS = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.9.0.1"]
+REFS = [
+    ObjectRef("home", "shop", "user"),
+    ObjectRef("home", "shop", "gray"),
+    ObjectRef("home", "pay", "user"),
+]
+
+Edit = tuple[str, Key, Observation | None]
+"""Source, key and the new value; None deletes."""
+Instant = tuple[float, list[Edit]]
+"""Seconds since the instant before, and what changes; every key at most once."""
+
+
+def provider(interface: InterfaceId, host: str, application: str) -> st.SearchStrategy[Edit]:
+    base = Provider(REGISTRY, interface, "dubbo", host, 20880, application)
+    values = st.sampled_from([base, base, replace(base, timestamp=7), replace(base, enabled=False), None])
+    key = (interface.name, "providers", f"{interface}|{host}|{application}")
+    return values.map(lambda value: (REGISTRY, key, value))
+
+
+def service(ref: ObjectRef) -> st.SearchStrategy[Edit]:
+    number = REFS.index(ref)
+    base = Service(ref, f"uid-{number}", NOON - 1000 + number, ports=(Port(20880),))
+    base = replace(base, cluster_ips=(f"10.96.0.{number + 1}",))
+    variants = [
+        base,
+        base,
+        replace(base, declaration=Declaration((INTERFACES[2],))),
+        replace(base, uid=f"uid-{number}-again", cluster_ips=(f"10.96.0.{number + 2}",), created=NOON),
+        replace(base, traffic=(TrafficRule("*", "mesh"),)),
+        replace(base, headless=True, cluster_ips=()),
+        None,
+    ]
+    return st.sampled_from(variants).map(lambda value: (KUBE, ("Service", *ref[1:]), value))
+
+
+def endpoints(ref: ObjectRef) -> st.SearchStrategy[Edit]:
+    sets = st.dictionaries(st.sampled_from(HOSTS[:3]), st.sampled_from([True, True, False]), max_size=3)
+
+    def edit(ready: dict[str, bool]) -> Edit:
+        items = tuple(Endpoint(ip, ready=ready[ip]) for ip in sorted(ready))
+        return (KUBE, ("EndpointSlice", *ref[1:]), EndpointSlice(ref, ref, (Port(20880),), items))
+
+    return sets.map(edit)
+
+
+def override(interface: InterfaceId) -> st.SearchStrategy[Edit]:
+    value = Override(REGISTRY, interface.name, HOSTS[0])
+    key = (interface.name, "configurators", "off")
+    return st.sampled_from([value, None, None]).map(lambda value: (REGISTRY, key, value))
+
+
+def edits(*, applications: tuple[str, ...]) -> st.SearchStrategy[Edit]:
+    providers = st.tuples(st.sampled_from(INTERFACES), st.sampled_from(HOSTS), st.sampled_from(applications))
+    registered = providers.flatmap(lambda choice: provider(*choice))
+    return st.one_of(
+        registered,
+        registered,
+        registered,
+        st.sampled_from(REFS).flatmap(service),
+        st.sampled_from(REFS).flatmap(endpoints),
+        st.sampled_from(INTERFACES).flatmap(override),
+    )
+
+
+def history_of(
+    *, applications: tuple[str, ...] = ("x", "y"), gaps: tuple[float, ...]
+) -> st.SearchStrategy[list[Instant]]:
+    batch = st.lists(
+        edits(applications=applications), min_size=1, max_size=8, unique_by=lambda edit: edit[:2]
+    )
+    return st.lists(st.tuples(st.sampled_from(gaps), batch), min_size=1, max_size=10)
+
+
+class Replica:
+    """One soadns that hears of the edits."""
+
+    def __init__(self) -> None:
+        self.settings = zone_settings({})
+        self.estate = Estate([self.settings])
+        self.now = NOON
+        self.published: dict[str, Records | None] = {}
+        self.world: dict[tuple[str, Key], Observation] = {}
+        self.fold([Synced(REGISTRY), Synced(KUBE)])
+
+    @property
+    def zone(self) -> Zone:
+        return self.estate.zones[ZONE]
+
+    def fold(self, events: list[object]) -> None:
+        self.estate.fold(events, self.now)  # type: ignore[arg-type]
+        self.work()
+
+    def work(self) -> None:
+        self.estate.work(self.now)
+        for owner, records in self.zone.take_published().items():
+            self.published[naming.key(owner)] = records
+
+    def wait_until(self, end: float) -> None:
+        while (at := self.estate.next_clock()) is not None and at <= end:
+            self.now = max(self.now, at)
+            self.work()
+        self.now = max(self.now, end)
+        self.work()
+
+    def hear(self, batch: list[Edit]) -> None:
+        events: list[object] = []
+        for source, key, value in batch:
+            if value is None:
+                self.world.pop((source, key), None)
+                events.append(Delete(source, key))
+            else:
+                self.world[source, key] = value
+                events.append(Upsert(source, key, value))
+        self.fold(events)
+
+    def restart(self) -> None:
+        """Start again from the snapshot, and read everything anew."""
+        data = snapshot.encode(snapshot.capture(self.estate, self.now, identities={}, serials={}))
+        self.estate = Estate([self.settings])
+        snapshot.restore(self.estate, snapshot.decode(data), self.now, identities={})
+        self.work()
+        for name in (KUBE, REGISTRY):
+            events: list[object] = [
+                Upsert(s, key, value) for (s, key), value in self.world.items() if s == name
+            ]
+            self.fold([*events, Synced(name)])
+
+    def answers(self) -> dict[str, Records]:
+        """Every owner name that is answered now."""
+        return {owner: records for owner, records in self.published.items() if records is not None}
+
+
+@given(history_of(gaps=(0.0, 1.0, 6.0, 30.0, 61.0, 700.0)), st.randoms(use_true_random=False))
+def test_the_order_of_events_within_one_instant_never_matters(
+    instants: list[Instant], chance: random.Random
+) -> None:
+    one, other = Replica(), Replica()
+    for gap, batch in instants:
+        shuffled = list(batch)
+        chance.shuffle(shuffled)
+        for replica, edits_ in ((one, batch), (other, shuffled)):
+            replica.wait_until(replica.now + gap)
+            replica.hear(edits_)
+        assert one.zone.outcomes == other.zone.outcomes
+        assert one.zone.states == other.zone.states
+        assert one.answers() == other.answers()
+
+
+@given(history_of(gaps=(0.0, 1.0, 30.0, 61.0, 700.0)))
+def test_an_answer_published_is_the_answer_of_the_outcome(instants: list[Instant]) -> None:
+    replica = Replica()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+        for interface, outcome in replica.zone.outcomes.items():
+            for owner in replica.zone.owners.names_of(interface):
+                records = replica.published[naming.key(owner)]
+                assert records is not None
+                assert records.addresses == getattr(outcome, "addresses", ())
+        held = {naming.key(o) for i in replica.zone.outcomes for o in replica.zone.owners.names_of(i)}
+        assert held == set(replica.answers())
+
+
+@given(
+    history_of(gaps=(3.0, 20.0, 200.0, 2000.0), applications=("x",)),
+    st.lists(st.floats(0.0, 0.9), min_size=10, max_size=10),
+)
+def test_replicas_that_hear_the_same_a_little_later_end_alike(
+    instants: list[Instant], delays: list[float]
+) -> None:
+    one, other = Replica(), Replica()
+    begin = NOON
+    for (gap, batch), delay in zip(instants, delays, strict=False):
+        begin += gap
+        for replica, moment in ((one, begin), (other, begin + delay)):
+            replica.wait_until(moment)
+            replica.hear(batch)
+    for replica in (one, other):
+        replica.wait_until(begin + 5000.0)
+    assert one.answers() == other.answers()
+
+
+@given(history_of(gaps=(0.0, 3.0, 20.0, 200.0, 2000.0)), st.integers(0, 9))
+def test_a_restart_at_any_moment_ends_alike(instants: list[Instant], moment: int) -> None:
+    one, other = Replica(), Replica()
+    for index, (gap, batch) in enumerate(instants):
+        for replica in (one, other):
+            replica.wait_until(replica.now + gap)
+            replica.hear(batch)
+        if index == moment:
+            other.restart()
+            assert one.answers() == other.answers()
+    for replica in (one, other):
+        replica.wait_until(replica.now + 5000.0)
+    assert one.answers() == other.answers()
+
+
+@given(history_of(gaps=(0.0, 6.0, 100.0), applications=("x",)))
+def test_a_store_kept_up_to_date_equals_one_built_from_what_is_there_now(instants: list[Instant]) -> None:
+    replica = Replica()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+    replica.wait_until(replica.now + 100.0)
+    fresh = Store(StoreSettings())
+    changes = [Change(source, key, None, value) for (source, key), value in replica.world.items()]
+    fresh.apply(changes, replica.now, first=frozenset({REGISTRY, KUBE}))
+    store = replica.zone.store
+    assert _indexes(store) == _indexes(fresh)
+
+
+def _indexes(store: Store) -> dict[str, object]:
+    """What a store says, without what it remembers: sessions that were lost are left out."""
+    kept = {key[0] for key, site in store.sites.items() if site.kept}
+    sure = {ref: r for ref, r in store.rosters.items() if r.addresses and kept.isdisjoint(r.addresses)}
+    return {
+        "live": {
+            (interface, identity): (live.provider, live.disabled)
+            for interface, known in store.interfaces.items()
+            for identity, live in known.live.items()
+        },
+        "outside": {i: sorted(k.outside) for i, k in store.interfaces.items() if k.outside},
+        "ports": {i: k.ports for i, k in store.interfaces.items() if k.live},
+        "applications": {i: k.applications for i, k in store.interfaces.items() if k.live},
+        "names": {
+            name: sorted(v) for name, v in store.names.items() if any(store.interfaces[i].live for i in v)
+        },
+        "addresses": {ip: sorted(refs) for ip, refs in store.by_address.items()},
+        "services": store.services.by_ref,
+        "cluster ips": store.services.by_cluster_ip,
+        "declared": store.services.declared,
+        "tallies": {(ref, i): roster.tally(i) for ref, roster in sorted(sure.items()) for i in INTERFACES},
+    }
+
+
+def test_a_source_that_is_not_named_changes_nothing() -> None:
+    replica = Replica()
+    replica.fold(
+        [
+            Upsert(
+                "zookeeper/other",
+                ("A", "providers", "1"),
+                Provider("zookeeper/other", INTERFACES[0], "dubbo", "10.9.0.9", 1),
+            ),
+            Synced("zookeeper/other"),
+            Trouble("zookeeper/other", "gone"),
+        ]
+    )
+    assert replica.answers() == {}
