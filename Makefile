@@ -4,33 +4,42 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 SECONDS_EACH ?= 60
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-scenarios lint parts fuzz bench-change clean
+.NOTPARALLEL:
+.PHONY: help demo test test-unit test-scenarios lint parts fuzz bench-change clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
 
-# A virtual environment of its own; made again when its Python is gone.
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "soadns needs Python 3.11 or newer as '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
-	@echo "setup: making a virtual environment in $(VENV)"
-	@$(PYTHON) -m venv --clear $(VENV) || \
-	  { echo "the venv module is missing. On Debian, as root: apt-get install python3-venv" >&2; exit 1; }
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+  { echo "soadns needs Python 3.11 or newer as '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+# The virtual environment is made again when its Python is gone or changed, and when this folder was moved or copied:
+# what is installed in it holds the path, and so does `.made`. One that was made by hand is taken as it is.
+HAS_PIP = $(BIN)/python -c 'import pip' 2>/dev/null
+WHOLE  := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = '$(CURDIR)' && $(HAS_PIP) && echo yes)
+
+$(VENV)/.made: $(if $(WHOLE),,again)
+	@test ! -e $@ && $(HAS_PIP) || { $(NEW_ENOUGH); \
+	  echo "setup: making a virtual environment in $(VENV)"; \
+	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	    echo "the venv module is missing or incomplete. On Debian, as root: apt-get install python3-venv" >&2; exit 1; }; }
+	@echo '$(CURDIR)' > $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.made
 	@echo "setup: installing soadns and what it needs to run"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	@echo "setup: installing soadns with everything for development"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/.installed
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.made
+	@echo "setup: installing soadns and what its tests need"
+	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/.installed $@
 
 demo: $(VENV)/.installed ## Run on example files: no ZooKeeper, no cluster, no root (ARGS=--once ends by itself)
-	@$(BIN)/soadns demo $(ARGS)
+	@exec $(BIN)/soadns demo $(ARGS)
 
 test: lint test-unit test-scenarios ## Everything, with real servers; sets itself up
 
@@ -43,13 +52,15 @@ test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, k
 	@$(BIN)/python -m pytest -q tests/scenarios $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff, mypy, import contracts
+	@echo "lint: ruff, mypy, import contracts"
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
 parts: ## Get the real servers into $SOADNS_PARTS (default ~/.cache/soadns)
-	@$(PYTHON) tools/parts.py
+	@$(NEW_ENOUGH)
+	@$(PYTHON) -B tools/parts.py
 
 fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
 	@$(BIN)/python -m tests.fuzz.packets --seconds $(SECONDS_EACH) $(ARGS)
