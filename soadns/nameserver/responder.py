@@ -129,7 +129,7 @@ class Responder:
         if edns is not None and edns.version:
             return self._reply(packet, question, edns, tcp=tcp, rcode=wire.BADVERS, aa=False)
         kind, klass = _H.unpack_from(packet, end - 4)[0], _H.unpack_from(packet, end - 2)[0]
-        if kind in (wire.OPT, wire.TSIG, 249):
+        if kind in (wire.OPT, wire.TSIG, wire.TKEY):
             return self._reply(packet, question, edns, tcp=tcp, rcode=wire.FORMERR, aa=False)
         if klass == wire.CH:
             return self._chaos(packet, question, edns, kind, tcp=tcp)
@@ -231,8 +231,7 @@ class Responder:
         return packet[:2] + bytes((QR | (packet[2] & (0x78 | RD)), rcode)) + b"\0" * 8
 
     def _tally(self, zone: str, kind: int, rcode: int) -> None:
-        # Strangers choose the type: what we do not know is counted together.
-        key = (zone, kind if kind in wire.TYPE_NAMES else 0, rcode)
+        key = (zone, kind if kind in wire.COUNTED_TYPES else 0, rcode)
         self.counts[key] = self.counts.get(key, 0) + 1
 
     def _reply(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from struct import pack
 
-A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 255
-TSIG, IXFR, AXFR = 250, 251, 252
-IN, CH, CLASS_NONE, CLASS_ANY = 1, 3, 254, 255
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 15, 16, 28, 33
+OPT, SVCB, HTTPS, ANY = 41, 64, 65, 255
+TKEY, TSIG, IXFR, AXFR = 249, 250, 251, 252
+IN, CH = 1, 3
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 BADVERS = 16
 
@@ -21,7 +22,8 @@ EDE_NOT_AUTHORITATIVE = 20
 OPTION_NSID, OPTION_EDE = 3, 15
 
 MAX_WIRE_NAME = 255
-TYPE_NAMES = {A: "A", NS: "NS", SOA: "SOA", TXT: "TXT", AAAA: "AAAA", SRV: "SRV", ANY: "ANY", PTR: "PTR"}
+COUNTED_TYPES = frozenset((A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, SVCB, HTTPS, AXFR, ANY))
+"""Types that are counted by themselves; what else strangers ask for is counted together."""
 
 
 class BadNameError(ValueError):
@@ -59,21 +61,6 @@ def parent(name: bytes) -> bytes:
     return name[name[0] + 1 :]
 
 
-def text_name(name: bytes) -> str:
-    """Wire form to presentation form with RFC 1035 5.1 escapes."""
-    labels = []
-    index = 0
-    while name[index]:
-        size = name[index]
-        label = "".join(
-            chr(o) if 33 <= o < 127 and o not in b'."\\();@' else f"\\{o:03d}"
-            for o in name[index + 1 : index + 1 + size]
-        )
-        labels.append(label)
-        index += size + 1
-    return ".".join(labels) + "."
-
-
 def rr(owner: bytes, kind: int, ttl: int, rdata: bytes) -> bytes:
     """One resource record; ``owner`` may be a compression pointer."""
     return owner + pack("!HHIH", kind, IN, ttl, len(rdata)) + rdata
@@ -86,10 +73,10 @@ def address_rdata(address: str) -> tuple[int, bytes]:
 
 
 def txt_rdata(texts: tuple[str, ...]) -> bytes:
-    """Character strings of a TXT record, each cut at 255 octets (RFC 1035 3.3.14)."""
+    """Character strings of a TXT record, each cut at 255 octets, between characters (RFC 1035 3.3.14)."""
     out = bytearray()
     for text in texts or ("",):
-        octets = text.encode()[:255]
+        octets = text.encode()[:255].decode(errors="ignore").encode()
         out.append(len(octets))
         out += octets
     return bytes(out)
@@ -111,14 +98,14 @@ def pointer(offset: int) -> bytes:
 
 
 def skip_name(packet: bytes, index: int) -> int:
-    """Index behind a name that may be compressed; -1 when it is cut or has a reserved label type."""
-    size = len(packet)
+    """Index behind a name that may be compressed; -1 when it is cut, too long or has a reserved label type."""
+    size = min(len(packet), index + MAX_WIRE_NAME)
     while index < size:
         length = packet[index]
         if not length:
             return index + 1
         if length >= 0xC0:
-            return index + 2 if index + 2 <= size else -1
+            return index + 2 if index + 2 <= len(packet) else -1
         if length >= 0x40:
             return -1
         index += length + 1
