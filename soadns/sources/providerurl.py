@@ -285,5 +285,18 @@ def _pair(key: str, value: str) -> tuple[str, str]:
     return (intern(key), intern(value))
 
 
+_PARAMETERS = re.compile(r"[?&;]|%(?:25)*(?:3[fF]|26|3[bB])")
+_CREDENTIALS = re.compile(r"(://|%(?:25)*3[aA]%(?:25)*2[fF]%(?:25)*2[fF]).*(?:@|%(?:25)*40)")
+
+
+def without_secrets(leaf: str) -> str:
+    """A leaf as it may be shown and logged: neither parameters (a token is one) nor user and password.
+
+    However often it is encoded, and whatever else is wrong with it; at most 300 characters.
+    """
+    shown = _PARAMETERS.split(leaf, maxsplit=1)[0]
+    return _CREDENTIALS.sub(r"\1", shown)[:300]
+
+
 def _show(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:60] + "...")

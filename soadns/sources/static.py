@@ -27,7 +27,7 @@ from soadns.model import (
     Upsert,
 )
 from soadns.sources import Emit, dubbo, kubeobjects, sofa
-from soadns.sources.providerurl import FormatError
+from soadns.sources.providerurl import FormatError, without_secrets
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 64 * 1024 * 1024
@@ -183,7 +183,7 @@ class StaticSource:
                     try:
                         observations = dialect.parse(self.source, interface, category, leaf)
                     except FormatError as error:
-                        where = f"{name}: {category} of {interface}: {leaf[:200]}"
+                        where = f"{name}: {category} of {interface}: {without_secrets(leaf)}"
                         rejected.append(Rejected(self.source, key, where, error.reason, error.detail))
                         continue
                     for index, value in enumerate(observations):

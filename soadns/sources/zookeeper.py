@@ -24,7 +24,7 @@ from typing import Any
 
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
 from soadns.sources import Emit, dubbo, sofa, zkclient
-from soadns.sources.providerurl import FormatError
+from soadns.sources.providerurl import FormatError, without_secrets
 from soadns.sources.zkclient import (
     AuthFailedError,
     KazooException,
@@ -388,7 +388,7 @@ class ZooKeeperSource:
         try:
             found = tree.dialect.parse(tree.source, tree.interfaces[child], category, leaf)
         except FormatError as error:
-            where = f"{directory.path}/{leaf}"[:400]
+            where = f"{directory.path}/{without_secrets(leaf)}"
             self._events.append(Rejected(tree.source, key, where, error.reason, error.detail))
             return
         for index, value in enumerate(found):

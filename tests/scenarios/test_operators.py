@@ -1,0 +1,165 @@
+"""What operators type and scrape: every verb, its exit status and its JSON, the probes, the metrics."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.scenarios.stage.kubernetes import ApiServer
+from tests.scenarios.stage.process import eventually, free_port
+from tests.scenarios.stage.stage import Stage
+from tests.scenarios.stage.zookeeper import ZooKeeper
+
+USER = "com.alipay.user.UserService"
+
+
+def test_verbs_against_a_running_soadns(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    stage.pod(user).registers(USER, "com.alipay.user.AddressService")
+    soadns.answers(USER, user.cluster_ip)
+
+    assert soadns.cli("lookup", USER)[0] == 0
+    replies = soadns.cli_json("lookup", USER, "--tcp")["replies"]
+    assert [(r["type"], r["transport"], [row["data"] for row in r["answer"]]) for r in replies] == [
+        ("A", "tcp", [user.cluster_ip]),
+        ("AAAA", "tcp", []),
+    ]
+    assert soadns.cli("lookup", "com.alipay.user.NoService")[0] == 1
+    assert [row["interface"] for row in soadns.cli_json("list", "--match", "address")["items"]] == [
+        "com.alipay.user.AddressService"
+    ]
+    status, text = soadns.cli("list", "--held")
+    assert (status, text) == (1, "nothing matches\n")
+    status, text = soadns.cli("explain", "com.alipay.user.UserServise")
+    assert status == 1
+    assert USER in text  # the nearest known one
+    assert "it would exist with:" in text
+    status, text = soadns.cli("explain", "--raw", USER)
+    assert status == 0
+    assert f"/dubbo/{USER}/providers/dubbo%3A%2F%2F" in text
+    assert soadns.cli("explain", f"{USER.upper()}.RPC.cluster.local")[0] == 0  # DNS knows no case
+    status, text = soadns.cli("release", "zookeeper/main/nowhere")
+    assert status == 1
+    assert "known are kube/home, zookeeper/main/dubbo" in text
+    assert soadns.cli_json("release", "kube/home")["names"] == 0
+    assert soadns.cli_json("config")["zookeeper"][0]["name"] == "main"
+    assert "soadns" in soadns.cli_json("check") or soadns.cli_json("check")["ok"]
+
+
+def test_when_none_runs_the_verbs_say_so_and_what_to_do() -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for verb in (["explain", USER], ["list"], ["reload"], ["release", "kube/home"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "soadns", *verb, "--url", nowhere],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 3
+        assert done.stderr.startswith(f"soadns: no soadns answers at {nowhere}")
+        assert "soadns serve --config FILE" in done.stderr
+
+
+def test_check_names_what_is_missing(
+    stage: Stage, api_server: ApiServer, zookeeper_server: ZooKeeper
+) -> None:
+    soadns = stage.soadns_not_started()
+    found = soadns.cli_json("check")
+    assert found["ok"], json.dumps(found, indent=1)
+
+    [ensemble] = soadns.settings["zookeeper"]
+    [cluster] = soadns.settings["kubernetes"]
+    wrong = ensemble | {"hosts": f"{zookeeper_server.hosts}/nowhere"}
+    nodes = cluster | {"nodes": "always"}
+    soadns.write_config(zookeeper=[wrong], kubernetes=[nodes])
+    status, text = soadns.cli("check")
+    assert status == 1
+    assert "FAIL zookeeper/main: read /dubbo: it does not exist" in text
+    assert "FAIL kube/home: list and watch nodes: may not list or watch nodes" in text
+    assert '- {apiGroups: [""], resources: [nodes], verbs: [get, list, watch]}' in text
+
+
+def test_the_rbac_that_check_prints_is_enough(stage: Stage, api_server: ApiServer) -> None:
+    """The text is applied to the real API server as it stands."""
+    import yaml
+
+    soadns = stage.soadns_not_started()
+    [cluster] = soadns.settings["kubernetes"]
+    soadns.write_config(kubernetes=[cluster | {"nodes": "auto"}])
+    api_server.grant([{"apiGroups": ["example.com"], "resources": ["nothing"], "verbs": ["get"]}])
+    found = soadns.cli_json("check")
+    assert not found["ok"]
+    [cure] = {row["cure"] for row in found["findings"] if row["cure"]}
+    api_server.grant(yaml.safe_load(cure)["rules"])
+    assert soadns.cli_json("check")["ok"]
+
+
+def test_probes_and_metrics(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    assert soadns.http("/readyz") == (200, "zone rpc.cluster.local: ready\n")
+    assert soadns.http("/livez")[0] == 200
+    status, text = soadns.http("/livez", port=soadns.livez_port)
+    assert status == 200
+    assert text.startswith("1 of 1 workers answer\n")
+    assert eventually(lambda: soadns.metric('soadns_dns_requests_total{proto="tcp"}') >= 1, within=5)
+    assert soadns.metric('soadns_interfaces{state="bound",zone="rpc.cluster.local"}') == 1
+    assert soadns.metric('soadns_source_in_sync{source="kube/home"}') == 1
+    assert soadns.metric('soadns_source_age_seconds{source="zookeeper/main/dubbo"}') == 0
+    assert soadns.metric("soadns_change_to_answer_seconds_count") >= 1
+    status, text = soadns.http("/v1/interfaces?limit=1")
+    assert status == 200
+    assert json.loads(text)["items"][0]["addresses"] == [user.cluster_ip]
+    assert soadns.http("/v1/interfaces?flag=nonsense")[0] == 409
+    assert soadns.http(f"/v1/interfaces/{USER}")[0] == 200
+    assert soadns.http("/v1/explain/com.x.Unknown")[0] == 404
+    assert soadns.http("/v1/nothing")[0] == 404
+
+
+def test_a_second_soadns_on_the_same_port_says_which_setting_to_change(stage: Stage) -> None:
+    soadns = stage.soadns()
+    second = stage.soadns_not_started(nameserver={"listen": [f"127.0.0.1:{soadns.port}"]})
+    status, text = second.cli("serve")
+    assert status == 1
+    assert f"can not listen on UDP 127.0.0.1:{soadns.port}" in text
+    assert "nameserver.listen" in text
+
+
+def test_no_secret_is_ever_shown(stage: Stage, zookeeper_server: ZooKeeper) -> None:
+    secret = stage.folder / "zk"
+    secret.write_text("reader:hunter-two")
+    token = stage.folder / "token"
+    token.write_text("open-sesame")
+    [ensemble] = stage.settings()["zookeeper"]
+    auth = {"scheme": "digest", "credentialsFile": str(secret)}
+    soadns = stage.soadns_not_started(zookeeper=[ensemble | {"auth": auth}])
+    soadns.write_config(http=soadns.settings["http"] | {"tokenFile": str(token)})
+    soadns.start()
+    user = stage.service("user")
+    pod = stage.pod(user)
+    pod.registers(USER, token="s3cr3t-token")
+    pod.registers_leaf(
+        "bad",
+        f"/dubbo/{USER}/providers",
+        f"dubbo%3A%2F%2Fadmin%3Apa55word%4010.0.0.1%3Ax%2F{USER}%3Ftoken%3Ds3cr3t-token",
+    )
+    soadns.answers(USER, user.cluster_ip)
+
+    assert soadns.http("/v1/interfaces")[0] == 401
+    assert soadns.cli("list")[0] == 0  # the command line reads the token file that the configuration names
+    said = soadns.process.log.read_text() + soadns.http("/metrics")[1]
+    for verb in (
+        ["explain", USER],
+        ["explain", USER, "-o", "json"],
+        ["config"],
+        ["config", "-o", "json"],
+        ["check"],
+    ):
+        said += soadns.cli(*verb)[1]
+    assert "bad-port" in said
+    for word in ("hunter-two", "open-sesame", "s3cr3t-token", "pa55word"):
+        assert word not in said

@@ -1,0 +1,83 @@
+"""Control dies or hangs, a worker dies or hangs, soadns is told to stop: callers notice as little as can be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.soadns import Callers
+from tests.scenarios.stage.stage import Stage
+
+USER = "com.alipay.user.UserService"
+
+
+def test_control_killed_while_queries_run(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user, account = stage.service("user"), stage.service("account")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+
+    with Callers(soadns, USER) as callers:
+        first = soadns.child("_control")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: soadns.child("_control") not in (0, first), within=10)
+        soadns.wait_ready()
+        stage.pod(account).registers("com.alipay.user.AccountService")
+        soadns.answers("com.alipay.user.AccountService", account.cluster_ip, within=20)
+    assert not callers.unharmed
+    assert callers.asked > 100
+
+
+def test_control_stopped_while_queries_run(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user, account = stage.service("user"), stage.service("account")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+
+    with Callers(soadns, USER) as callers:
+        control = soadns.child("_control")
+        os.kill(control, signal.SIGSTOP)
+        stage.pod(account).registers("com.alipay.user.AccountService")
+        time.sleep(5.0)
+        soadns.says("com.alipay.user.AccountService", "NXDOMAIN")  # nobody could learn of it
+        assert (
+            soadns.http("/livez", port=soadns.livez_port)[0] == 200
+        )  # the supervisor answers, workers are alive
+        os.kill(control, signal.SIGCONT)
+        soadns.answers("com.alipay.user.AccountService", account.cluster_ip, within=20)
+    assert not callers.unharmed
+
+
+def test_a_killed_worker_is_replaced_behind_the_same_socket(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+
+    with Callers(soadns, USER, patience=5.0) as callers:
+        first = soadns.child("nameserver.worker")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: soadns.child("nameserver.worker") not in (0, first), within=10)
+        time.sleep(2.0)
+        soadns.answers(USER, user.cluster_ip)
+    assert callers.lost <= 1, callers.unharmed  # the one packet that the dead worker had taken
+    assert not callers.refused
+
+
+def test_sigterm_ends_everything_and_leaves_nothing(stage: Stage) -> None:
+    soadns = stage.soadns()
+    children = [soadns.child("_control"), soadns.child("nameserver.worker")]
+    assert all(children)
+    began = time.monotonic()
+    assert soadns.stop() == 0
+    assert time.monotonic() - began < 8.0
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+
+
+def test_children_end_with_a_killed_supervisor(stage: Stage) -> None:
+    soadns = stage.soadns()
+    children = [soadns.child("_control"), soadns.child("nameserver.worker")]
+    soadns.process.kill()
+    assert eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), within=10)
