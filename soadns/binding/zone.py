@@ -90,6 +90,9 @@ class Zone:
             if in_sync:
                 # A loss that was due is not acted upon while the source is out of sync.
                 self.store.dirty.update(self.guard.vanishing.get(source, ()))
+                if pauses := self.observations.source(source).pauses:
+                    start, end = pauses[-1]
+                    self.guard.resume(source, end - start)
 
     @property
     def _needed(self) -> frozenset[str]:
@@ -243,12 +246,21 @@ class Zone:
         self._set_clock(interface, result.at)
         old_text = describe(old) if old is not None else self._last_told(interface)
         if old_text != answer_text:
-            why = state.cause or ("first seen" if old is None else "")
+            why = self._why(before, state, answer)
             transition = Transition(interface, old_text, answer_text, why, ",".join(sources), now)
             self.history.add(transition)
             transitions.append(transition)
             if state.cause == "loss" and before.winner != state.winner:
                 self.guard.note_move(interface, sources, now)
+
+    def _why(self, before: State, state: State, answer: Outcome) -> str:
+        """The cause of a transition: that of the new winner, or what changed under the same one."""
+        if (before.winner, before.since) != (state.winner, state.since) and state.cause:
+            return state.cause
+        if state.winner is None:
+            return "providers" if self.history.of(answer.interface) else "first seen"
+        steady = isinstance(answer, Binding) and answer.kind != "providers"
+        return "address" if steady else "traffic"
 
     def _last_told(self, interface: InterfaceId) -> str:
         """What a name answered when it was last heard of: after a restart that is no transition."""
@@ -342,8 +354,13 @@ class Zone:
             self._remember(interface, State(), state, present)
             self.store.dirty.add(interface)
         self.guard.held.update(held)
+        moves = []
         for transition in history:
             self.history.add(transition)
+            if transition.why == "loss":
+                moves.append(transition)
+        for move in sorted(moves, key=lambda transition: transition.when):
+            self.guard.note_move(move.interface, move.source.split(","), move.when)
         self.complete = complete and all(self.observations.source(s).known for s in self._needed)
         if self.complete:
             self.complete_since = now
