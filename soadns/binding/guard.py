@@ -81,6 +81,12 @@ class Guard:
         if moved.pop(interface, None) is not None and interface not in self.vanishing.get(source, ()):
             self._moved_only[source] -= 1
 
+    def resume(self, source: str, seconds: float) -> None:
+        """The source was out of sync that long: as for the linger, that time does not count."""
+        moved = self._moved.get(source, {})
+        for interface, when in moved.items():
+            moved[interface] = when + seconds
+
     def count(self, source: str, now: float) -> int:
         """Names of the source that vanish now or moved by vanishing within the last linger."""
         moved = self._moved.get(source, {})

@@ -52,8 +52,17 @@ class Callers:
         """One more second: resolve where it is time, call, count."""
         if not (self._steady and self._version == world.version):
             self._look(world)
-        self.excess += self._rate
-        self._before = world.now
+        self.pass_by(1.0, world.now)
+
+    def pass_by(self, seconds: float, now: float) -> None:
+        """Seconds up to ``now`` in which nothing changes for them."""
+        self.excess += self._rate * seconds
+        self._before = now
+
+    @property
+    def steady(self) -> bool:
+        """Whether all of them hold the present answer."""
+        return self._steady
 
     def _look(self, world: World) -> None:
         now, answer = world.now, world.answer(self.interface)
@@ -93,6 +102,12 @@ def observe(
         world.run_until(moment)
         for group in callers:
             group.second(world)
+        if all(group.steady for group in callers):
+            quiet = math.ceil(min(world.next_happening(), end)) - 1.0
+            if quiet > moment:
+                for group in callers:
+                    group.pass_by(quiet - moment, quiet)
+                moment = quiet
         moment += 1.0
     return {
         group.interface: Suffering(round(group.excess, 1), group.changes, tuple(group.answers))

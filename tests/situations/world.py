@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -95,6 +96,7 @@ class World:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.processes: dict[str, Process] = {}
+        self._by_ip: dict[str, list[Process]] = {}
         self.services: dict[str, Service] = {}
         self.registered: dict[tuple[str, str, int], Provider] = {}
         """(interface, process name, session) → Provider, as the registry holds it."""
@@ -131,18 +133,21 @@ class World:
     def run_until(self, end: float) -> None:
         """Run all events and soadns's clocks up to ``end``."""
         while True:
-            clock = self.estate.next_clock() if self.soadns_up else None
-            clock = None if clock is None else clock - EPOCH
-            head = self._agenda[0][0] if self._agenda else None
-            times = [t for t in (clock, head) if t is not None and t <= end]
-            if not times:
+            happens = self.next_happening()
+            if happens > end:
                 break
-            self.now = max(self.now, min(times))
+            self.now = max(self.now, happens)
             while self._agenda and self._agenda[0][0] <= self.now:
                 heapq.heappop(self._agenda)[2]()
             self.version += 1
             self._sync()
         self.now = end
+
+    def next_happening(self) -> float:
+        """When something happens next, in the world or by soadns's clocks; infinity for never."""
+        clock = self.estate.next_clock() if self.soadns_up else None
+        head = self._agenda[0][0] if self._agenda else math.inf
+        return head if clock is None else min(clock - EPOCH, head)
 
     @property
     def unix(self) -> float:
@@ -157,6 +162,8 @@ class World:
     def start(self, process: Process) -> Process:
         """A process starts now; it registers, serves and becomes ready by its own delays."""
         self.processes[process.name] = process
+        if process not in self._by_ip.setdefault(process.ip, []):
+            self._by_ip[process.ip].append(process)
         process.started = self.now
         process.alive, process.present = True, True
         process.session += 1
@@ -434,10 +441,8 @@ class World:
 
     def _failing_at(self, address: str, interface: str) -> float:
         if not address.startswith("10.96."):
-            serving = (
-                p.ip == address and p.serves and interface in p.interfaces for p in self.processes.values()
-            )
-            return 0.0 if any(serving) else 1.0
+            serving = self._by_ip.get(address, ())
+            return 0.0 if any(p.serves and interface in p.interfaces for p in serving) else 1.0
         names = {n.removesuffix("'") for n, s in self.services.items() if address in s.cluster_ips}
         pods = [p for p in self.processes.values() if p.service in names and p.ready]
         if not pods:
