@@ -22,6 +22,8 @@ _H = Struct("!H")
 _HHH = Struct("!HHH")
 MIN_UDP = 512
 MAX_TCP = 65_535
+MAX_RECORDS, MAX_OPTIONS = 16, 64
+"""Records behind a question, and options of its OPT: far above any client's, so that a packet's cost is bounded."""
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 
@@ -140,20 +142,22 @@ class Responder:
     @staticmethod
     def _question_end(packet: bytes) -> int:
         """Index behind the question; -1 when malformed. Pointers have nowhere to point to yet."""
-        index, size = 12, len(packet)
+        index, size = 12, min(len(packet) - 4, 12 + wire.MAX_WIRE_NAME)
         while index < size:
             length = packet[index]
             if length >= 0x40:
                 return -1
             index += length + 1
             if not length:
-                return index + 4 if index + 4 <= size and index - 12 <= wire.MAX_WIRE_NAME else -1
+                return index + 4
         return -1
 
     @staticmethod
     def _edns(packet: bytes, index: int, others: int) -> tuple[_Edns | None, bool]:
         """The OPT record, and whether the records behind the question are sound."""
         additional = _H.unpack_from(packet, 10)[0]
+        if others + additional > MAX_RECORDS:
+            return None, False
         found: _Edns | None = None
         for number in range(others + additional):
             start = index
@@ -276,9 +280,12 @@ def _turn(answers: list[bytes]) -> bytes:
 
 
 def _option_codes(data: bytes) -> set[int] | None:
-    """Codes of the EDNS options; None when a length runs out of the data."""
-    codes, index = set(), 0
-    while index < len(data):
+    """Codes of the EDNS options; None when a length runs out of the data, or there are too many."""
+    codes: set[int] = set()
+    index = 0
+    for _ in range(MAX_OPTIONS):
+        if index == len(data):
+            return codes
         if index + 4 > len(data):
             return None
         code, length = _H.unpack_from(data, index)[0], _H.unpack_from(data, index + 2)[0]
@@ -286,7 +293,7 @@ def _option_codes(data: bytes) -> set[int] | None:
         if index > len(data):
             return None
         codes.add(code)
-    return codes
+    return codes if index == len(data) else None
 
 
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:

@@ -1,0 +1,221 @@
+"""Packets nobody should send: whatever comes, the server drops it or sends a reply that is right in form.
+
+``python -m tests.fuzz.packets --seconds 30 --seed 7`` mutates questions and holds each reply against dnspython. A
+failure prints the packet; the same seed finds it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+
+from soadns.nameserver.responder import Responder
+from tests.unit.dig import IDENTITY, cases, query, table
+
+QUESTIONS = Path(__file__).parents[1] / "unit" / "test_responder_replies.txt"
+UDP_SIZE = 1232
+INTERESTING = (0, 1, 2, 3, 0x29, 0x3F, 0x40, 0x41, 0x5A, 0x61, 0x7F, 0x80, 0xC0, 0xFA, 0xFF)
+LARGEST = {False: 4096, True: 65_535}
+"""Octets of a packet as the server reads it, by transport (is it TCP)."""
+
+
+@dataclass
+class Outcome:
+    """What a run found: replies by code, and the packet that took longest."""
+
+    packets: int = 0
+    replies: Counter[str] = field(default_factory=Counter)
+    slowest: bytes = b""
+    slowest_s: float = 0.0
+
+    def __str__(self) -> str:
+        codes = ", ".join(f"{code} {count}" for code, count in self.replies.most_common())
+        head = self.slowest[:64].hex() + ("..." if len(self.slowest) > 64 else "")
+        return (
+            f"{self.packets} packets: {codes}\n"
+            f"slowest: {self.slowest_s * 1e6:.0f} us for {len(self.slowest)} octets: {head}"
+        )
+
+
+def examine(packet: bytes, reply: bytes | None, *, tcp: bool) -> str:
+    """The reply's code, or ``dropped``. Raises AssertionError, or what dnspython raises."""
+    if reply is None:
+        assert len(packet) < 12 or packet[2] & 0x80, "only replies and what has no header may be dropped"
+        return "dropped"
+    assert reply[:2] == packet[:2], "the id comes back"
+    assert reply[2] & 0xF8 == 0x80 | packet[2] & 0x78, "it is a reply, and the opcode comes back"
+    assert reply[2] & 1 == packet[2] & 1, "RD comes back"
+    assert not reply[3] & 0xF0, "RA, Z, AD and CD are zero"
+    assert len(reply) <= _limit(packet, tcp=tcp), "the reply is longer than the client takes"
+    message = dns.message.from_wire(reply)
+    code = dns.rcode.to_text(message.rcode())
+    said = message.flags & dns.flags.AA
+    assert bool(said) == (code in ("NOERROR", "NXDOMAIN")), (
+        "AA is on what the server knows, and on nothing else"
+    )
+    if message.question:
+        asked = message.question[0]
+        size = len(asked.name.to_wire()) + 4
+        assert reply[12 : 12 + size] == packet[12 : 12 + size], "the question comes back octet by octet"
+        if message.answer and asked.rdtype != dns.rdatatype.ANY:
+            assert (message.answer[0].name, message.answer[0].rdtype) == (asked.name, asked.rdtype)
+    else:
+        assert len(reply) == 12, "without a question there is nothing but a header"
+        assert code in ("FORMERR", "NOTIMP")
+    return code
+
+
+def _limit(packet: bytes, *, tcp: bool) -> int:
+    if tcp:
+        return 65_535
+    try:
+        asked = dns.message.from_wire(packet, ignore_trailing=True)
+    except (dns.exception.DNSException, ValueError):
+        # dnspython is stricter with the content of records than a server has to be.
+        return UDP_SIZE
+    return min(max(asked.payload, 512), UDP_SIZE) if asked.edns >= 0 else 512
+
+
+# --------------------------------------------------------------------------- packets
+
+
+def seeds() -> list[bytes]:
+    """Questions of the tables, and packets as large and as tangled as they get."""
+    found = list(dict.fromkeys(query(case.question)[0] for case in cases(QUESTIONS.read_text())))
+    head = bytes.fromhex("5244 0100 0001 0000 0000")
+    question = b"\4only\3rpc\4test\0\0\x1c\0\1"
+    opt = b"\0\0\x29\x04\xd0\0\0\0\0"
+    found.append(head + b"\0\1" + question + opt + (4000).to_bytes(2) + b"\xfd\xe9\0\0" * 1000)
+    found.append(head + b"\1\x60" + question + (b"\0\0\1\0\1" + b"\0" * 6) * 352)
+    found.append(head + b"\x27\x10" + question + (b"\xc0\x0c\0\1\0\1" + b"\0" * 6) * 5000)
+    found.append(head + b"\0\1" + question + b"\1a" * 2000)
+    found.append(head + b"\0\0" + b"\1a" * 123 + question)
+    return found
+
+
+def _flip(rng: random.Random, packet: bytearray) -> None:
+    packet[rng.randrange(len(packet))] ^= 1 << rng.randrange(8)
+
+
+def _put(rng: random.Random, packet: bytearray) -> None:
+    packet[rng.randrange(len(packet))] = rng.choice(INTERESTING)
+
+
+def _header(rng: random.Random, packet: bytearray) -> None:
+    packet[rng.randrange(min(12, len(packet)))] = rng.choice((0, 1, 2, rng.randrange(256)))
+
+
+def _insert(rng: random.Random, packet: bytearray) -> None:
+    at = rng.randrange(len(packet) + 1)
+    packet[at:at] = rng.choice(
+        (rng.randbytes(rng.randrange(1, 5)), b"\xc0\x0c", b"\0", b"\0\0\x29\x04\xd0\0\0\0\0\0\0")
+    )
+
+
+def _delete(rng: random.Random, packet: bytearray) -> None:
+    at = rng.randrange(len(packet))
+    del packet[at : at + rng.randrange(1, 9)]
+
+
+def _cut(rng: random.Random, packet: bytearray) -> None:
+    del packet[rng.randrange(len(packet)) :]
+
+
+def _repeat(rng: random.Random, packet: bytearray) -> None:
+    start = rng.randrange(len(packet))
+    piece = packet[start : start + rng.randrange(1, 40)]
+    packet[start:start] = piece * rng.choice((1, 2, 8, 64))
+
+
+def _case(rng: random.Random, packet: bytearray) -> None:
+    packet[12:] = packet[12:].swapcase() if rng.random() < 0.5 else packet[12:].upper()
+
+
+MUTATIONS: tuple[Callable[[random.Random, bytearray], None], ...] = (
+    _flip, _flip, _put, _put, _header, _insert, _delete, _cut, _repeat, _case,
+)  # fmt: skip
+
+
+def packets(rng: random.Random) -> Iterator[tuple[bytes, bool]]:
+    """Packets without end, each with its transport."""
+    known = seeds()
+    while True:
+        packet = bytearray(rng.choice(known))
+        for _ in range(rng.choice((0, 1, 1, 2, 3, 6))):
+            if packet:
+                rng.choice(MUTATIONS)(rng, packet)
+        if rng.random() < 0.1:
+            other = rng.choice(known)
+            packet += other[rng.randrange(len(other)) :]
+        tcp = rng.random() < 0.3
+        yield bytes(packet[: LARGEST[tcp]]), tcp
+
+
+# --------------------------------------------------------------------------- the loop
+
+
+def run(seconds: float, seed: int) -> Outcome:
+    """Try packets for some time. Raises AssertionError with the packet that fails."""
+    responder = Responder(table(), udp_size=UDP_SIZE, identity=IDENTITY)
+    outcome = Outcome()
+    until = time.monotonic() + seconds
+    for packet, tcp in packets(random.Random(seed)):
+        if time.monotonic() >= until:
+            break
+        try:
+            before = time.perf_counter()
+            reply = responder.respond(packet, tcp=tcp)
+            taken = time.perf_counter() - before
+            outcome.replies[examine(packet, reply, tcp=tcp)] += 1
+        except Exception as error:
+            where = "TCP" if tcp else "UDP"
+            raise AssertionError(
+                f"seed {seed}, packet {outcome.packets}, {where} {packet.hex()}: {error!r}"
+            ) from error
+        outcome.packets += 1
+        if taken > outcome.slowest_s:
+            taken = _best_of_three(responder, packet, tcp=tcp)
+            if taken > outcome.slowest_s:
+                outcome.slowest, outcome.slowest_s = packet, taken
+    return outcome
+
+
+def _best_of_three(responder: Responder, packet: bytes, *, tcp: bool) -> float:
+    """How long a packet takes when nothing else gets in between."""
+    found = []
+    for _ in range(3):
+        before = time.perf_counter()
+        responder.respond(packet, tcp=tcp)
+        found.append(time.perf_counter() - before)
+    return min(found)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="mutated DNS packets against the responder")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    try:
+        print(run(options.seconds, options.seed))
+    except AssertionError as error:
+        print(f"packets: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
