@@ -1,0 +1,206 @@
+"""What survives a restart, and what becomes of a file that can not be used."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from soadns import snapshot
+from soadns.binding.estate import Estate
+from soadns.model import InterfaceId, Node, ObjectRef, Override
+from soadns.snapshot import Snapshot, SnapshotError
+from tests.unit.notation import NOON, SOURCES, ZONE, Notebook, zone_settings
+
+ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
+
+STORY = """
+Service shop/user 10.96.0.1 interfaces=Pay application=user traffic=Other=off
+Service shop/gray 10.96.0.2; pods shop/user 10.1.0.1 10.1.0.2; pods shop/gray 10.1.0.9
+register User 10.1.0.1 10.1.0.2 10.1.0.9 app=user; register Old 10.9.0.1 dynamic=false; node n1 192.0.2.8
+override Old 10.9.0.1 app=x; after 10s; unregister * 10.1.0.1; pods shop/gray none
+register Shared 10.1.0.9 app=other; after 1s
+"""
+
+
+def told(story: str = STORY) -> Notebook:
+    notebook = Notebook()
+    for line in story.strip().splitlines():
+        for statement in line.split(";"):
+            notebook.say(statement.strip())
+        notebook.flush()
+    return notebook
+
+
+def saved(notebook: Notebook, **identities: str) -> Snapshot:
+    return snapshot.capture(notebook.estate, notebook.now, identities=identities, serials={ZONE: 1234567})
+
+
+def file_of(notebook: Notebook) -> bytes:
+    return snapshot.encode(saved(notebook))
+
+
+# ------------------------------------------------------------------------------ content
+
+
+def test_every_observation_mark_winner_clock_and_serial_comes_back() -> None:
+    notebook = told()
+    before = saved(notebook)
+    estate = Estate([zone_settings({})])
+    assert snapshot.restore(estate, snapshot.decode(file_of(notebook)), notebook.now, identities={}) == []
+    after = snapshot.capture(estate, notebook.now, identities={}, serials={ZONE: 1234567})
+    assert {s.name: s for s in after.sources} == {s.name: s for s in before.sources}
+    (one,), (other,) = before.zones, after.zones
+    assert one.serial == other.serial == 1234567
+    assert one.complete
+    assert other.complete
+    assert {i: s for i, s, _ in one.states} == {i: s for i, s, _ in other.states}
+    assert one.history == other.history
+    assert sorted(one.sites, key=str) == sorted(other.sites, key=str)
+    assert (one.had_ready, one.departed, one.held) == (other.had_ready, other.departed, other.held)
+
+
+def test_the_story_above_holds_what_it_is_to_hold() -> None:
+    taken = saved(told())
+    kinds = {
+        kind
+        for source in taken.sources
+        for kind in ("providers", "overrides", "services", "slices", "nodes")
+        if getattr(source, kind)
+    }
+    assert kinds == {"providers", "overrides", "services", "slices", "nodes"}
+    (zone,) = taken.zones
+    assert any(site.kept for site in zone.sites)
+    assert any(site.stale_until for site in zone.sites)
+    assert zone.departed
+    assert {str(i) for i, _, _ in zone.states} == {"User", "Pay", "Old", "Shared"}
+
+
+def test_deadlines_are_wall_clock_times() -> None:
+    notebook = told("register User 10.9.0.1\nunregister User 10.9.0.1")
+    (zone,) = saved(notebook).zones
+    ((_, state, _),) = zone.states
+    assert state.seen.gone_since == NOON
+
+
+def test_a_source_that_never_was_in_sync_is_not_saved() -> None:
+    notebook = told("zone unsynced\nsynced zookeeper")
+    assert [source.name for source in saved(notebook).sources] == [ZK]
+
+
+# ------------------------------------------------------------------------------ identity
+
+IDENTITIES = """
+saved                        now                          taken over
+uid-1                        uid-1                        yes
+uid-1                        uid-2                        no
+uid-1                        -                            yes   nobody could be asked yet
+-                            uid-1                        yes
+zk1:2181,zk2:2181            zk2:2181,zk3:2181            yes   an ensemble that is being replaced
+zk1:2181                     zk9:2181                     no
+"""
+
+
+@pytest.mark.parametrize("line", IDENTITIES.strip().splitlines()[1:])
+def test_a_foreign_source_is_refused(line: str) -> None:
+    then, now, taken = (word.replace("-", "") if word == "-" else word for word in line.split()[:3])
+    notebook = told()
+    data = snapshot.decode(snapshot.encode(saved(notebook, **{KUBE: then})))
+    estate = Estate([zone_settings({})])
+    refused = snapshot.restore(estate, data, notebook.now, identities={KUBE: now})
+    assert (refused == []) == (taken == "yes")
+    assert bool(estate.observations.source(KUBE).values) == (taken == "yes")
+    assert estate.observations.source(ZK).values
+    if refused:
+        assert refused == [f"source {KUBE}: saved from {then}, now {now}; ignored"]
+
+
+# ------------------------------------------------------------------------------ the file
+
+
+def _reheader(data: bytes, **changes: object) -> bytes:
+    line, _, body = data.partition(b"\n")
+    return json.dumps(json.loads(line) | changes).encode() + b"\n" + body
+
+
+UNUSABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda data: b"", "does not begin with a snapshot header"),
+    "of something else": (lambda data: b'{"a": 1}\n', "is no soadns snapshot"),
+    "a list": (lambda data: b"[]\n", "is no soadns snapshot"),
+    "not even text": (lambda data: bytes(range(256)), "does not begin with a snapshot header"),
+    "truncated": (lambda data: data[:-1], "checksum is wrong"),
+    "cut in the header": (lambda data: data[:20], "does not begin with a snapshot header"),
+    "with one bit turned": (lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "checksum is wrong"),
+    "older": (lambda data: _reheader(data, format=0), "has format 0, this soadns reads format"),
+    "newer": (lambda data: _reheader(data, format=999), "has format 999, this soadns reads format"),
+    "of another shape": (
+        lambda data: _reheader(
+            data.partition(b"\n")[0] + b"\n\x80",
+            sha256="76be8b528d0075f7aae98d6fa57a6d3c83ae480a8469e668d7b0af968995ac71",
+        ),
+        "content does not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_an_unusable_file_is_reported_and_set_aside(kind: str, tmp_path: Path) -> None:
+    spoil, reason = UNUSABLE[kind]
+    path = tmp_path / "snapshot"
+    data = spoil(file_of(told()))
+    path.write_bytes(data)
+    reports: list[str] = []
+    assert snapshot.read(path, report=reports.append) is None
+    assert len(reports) == 1
+    assert reason in reports[0]
+    assert not path.exists()
+    assert (tmp_path / "snapshot.unusable").read_bytes() == data
+
+
+def test_no_file_is_no_error(tmp_path: Path) -> None:
+    reports: list[str] = []
+    assert snapshot.read(tmp_path / "snapshot", report=reports.append) is None
+    assert reports == []
+
+
+def test_a_file_that_can_not_be_read_is_reported(tmp_path: Path) -> None:
+    reports: list[str] = []
+    assert snapshot.read(tmp_path, report=reports.append) is None
+    assert "can not be read" in reports[0]
+
+
+def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    for story in ("register A 10.9.0.1", "register B 10.9.0.1"):
+        snapshot.write(path, file_of(told(story)))
+    assert os.listdir(tmp_path) == ["snapshot"]
+    found = snapshot.read(path, report=pytest.fail)
+    assert found is not None
+    assert [i for i, _, _ in found.zones[0].states] == [InterfaceId("B")]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    snapshot.write(path, file_of(told()))
+    before = path.read_bytes()
+    path.with_name(f"snapshot.{os.getpid()}.tmp").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        snapshot.write(path, b"new")
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_body_never_crashes_the_decoder() -> None:
+    data = file_of(told())
+    for position in range(0, len(data), 97):
+        with pytest.raises(SnapshotError):
+            snapshot.decode(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
+
+
+def test_every_kind_of_observation_is_saved() -> None:
+    kinds = {kind for _, kind in snapshot._KINDS}
+    assert {Node, Override} < kinds
+    assert len(kinds) == 5
+    assert ObjectRef("home", "", "n1") in {v.ref for s in saved(told()).sources for _, v in s.nodes}
