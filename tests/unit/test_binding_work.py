@@ -1,0 +1,139 @@
+"""Work is proportional to the change: which names are looked at again when one thing changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from soadns.binding import zone as zone_module
+from soadns.model import InterfaceId, Upsert
+from tests.unit.notation import Notebook
+
+ESTATE = """
+Service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2; register U{1..30} 10.1.0.1 10.1.0.2
+Service shop/pay 10.96.0.2; pods shop/pay 10.1.0.3; register P{1..30} 10.1.0.3
+Service shop/idle 10.96.0.3; pods shop/idle 10.1.0.4
+register V{1..30} 10.9.0.1 10.9.0.2 10.9.0.3
+Service shop/app 10.96.0.4 interfaces=D application=shop; pods shop/app 10.1.0.5
+after 1h
+"""
+
+LOOKED_AT = """
+one provider more                    | register V7 10.9.0.9                               | V7
+one provider less                    | unregister V7 10.9.0.1                             | V7
+a new interface                      | register New 10.9.0.1                              | New
+one interface more in one pod        | register U7 10.1.0.1:20881                         | U7
+the registry switches one off        | override V7 10.9.0.1                               | V7
+a Service that nobody speaks for     | Service shop/other 10.96.0.9                       |
+a pod of a Service without names     | pods shop/idle 10.1.0.4 10.1.0.6                   |
+a pod without registrations          | pods shop/pay 10.1.0.3 10.1.0.6                    | P{1..30}
+a Service's annotation               | Service shop/pay traffic=mesh                      | P{1..30}
+a Service declares one name more     | Service shop/idle interfaces=V7                    | V7
+nothing at all                       | after 1d                                           |
+"""
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names whose evidence is collected, in order."""
+    names: list[str] = []
+    collect = zone_module.collect
+
+    def counted(store: object, interface: InterfaceId, **rest: object) -> object:
+        names.append(interface.name)
+        return collect(store, interface, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zone_module, "collect", counted)
+    return names
+
+
+def tell(notebook: Notebook, text: str) -> None:
+    for line in text.strip().splitlines():
+        for statement in line.split(";"):
+            notebook.say(statement.strip())
+        notebook.flush()
+
+
+@pytest.mark.parametrize("line", LOOKED_AT.strip().splitlines(), ids=lambda line: line.split("|")[0].strip())
+def test_only_the_names_that_a_change_can_concern_are_looked_at(line: str, looked_at: list[str]) -> None:
+    _, change, names = (part.strip() for part in line.split("|"))
+    notebook = Notebook()
+    tell(notebook, ESTATE)
+    looked_at.clear()
+    tell(notebook, change)
+    letter = names[:1]
+    expected = {f"{letter}{i}" for i in range(1, 31)} if "{" in names else set(names.split())
+    assert set(looked_at) == expected
+    assert len(looked_at) <= 2 * len(expected)
+
+
+def test_only_the_owner_names_that_changed_are_published(looked_at: list[str]) -> None:
+    notebook = Notebook()
+    tell(notebook, ESTATE)
+    notebook.published.clear()
+    tell(notebook, "register V7 10.9.0.9; register U7 10.1.0.1 timestamp=9; Service shop/pay traffic=mesh")
+    assert set(notebook.published) == {"v7"}
+
+
+def test_a_turn_is_bounded_and_goes_on_where_it_was() -> None:
+    notebook = Notebook()
+    notebook.do_register(["N{1..9}", "10.9.0.1"], {})
+    source = "zookeeper/main/dubbo"
+    seen = notebook.seen[source]
+    notebook.estate.fold([Upsert(source, key, value) for key, value in seen.items()], notebook.now)
+    told = []
+    while notebook.estate.pending:
+        told.append(len(notebook.estate.work(notebook.now, limit=4)))
+    assert told == [4, 4, 1]
+
+
+def test_the_guard_sees_a_mass_as_a_mass_when_it_comes_in_several_turns() -> None:
+    notebook = Notebook()
+    tell(notebook, "register N{10..59} 10.9.0.1")
+    tell(notebook, "unregister * 10.9.0.1")
+    notebook.now += 600.0
+    for _ in range(20):
+        notebook.estate.work(notebook.now, limit=7)
+    assert len(notebook.zone.guard.held) == 50
+
+
+def test_an_outage_wakes_a_name_once_a_second_at_most(looked_at: list[str]) -> None:
+    notebook = Notebook()
+    tell(notebook, "register User 10.9.0.1\nunregister User 10.9.0.1; after 9m59.9s; trouble zookeeper")
+    looked_at.clear()
+    notebook.wait(100.0)
+    assert len(looked_at) <= 101
+
+
+def test_what_is_remembered_goes_when_the_names_are_gone() -> None:
+    notebook = Notebook()
+    tell(notebook, ESTATE)
+    for source in notebook.seen.values():
+        source.clear()
+    notebook.flush()
+    notebook.wait(86_400.0)
+    notebook.say("release zookeeper")
+    notebook.work()
+    notebook.wait(86_400.0)
+    zone = notebook.zone
+    for mapping in (
+        zone.states,
+        zone.sources,
+        zone.outcomes,
+        zone.guard.bound,
+        zone.guard.vanishing,
+        zone.guard.held,
+        zone.store.interfaces,
+        zone.store.names,
+        zone.store.sites,
+        zone.store.rosters,
+        zone.store.by_address,
+        zone.store.by_application,
+        zone.store.departed,
+        zone.store.overrides,
+        zone.store.services.by_ref,
+        zone.store.services.by_cluster_ip,
+        zone.store.services.declared,
+        zone._watching,
+        zone._clock_of,
+    ):
+        assert not mapping
