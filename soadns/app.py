@@ -29,12 +29,10 @@ from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
-from soadns.supervisor import ListenError, SupervisorSettings, supervise
+from soadns.supervisor import AGAIN_STATUS, ListenError, SupervisorSettings, supervise
 from soadns.web.api import Site, listen
 from soadns.web.operations import Operations, Refused, Reloaded
 
-RELOAD_STATUS = 75
-"""Exit status of a control process that wants its successor to read the configuration again."""
 IDENTITY_S = 3.0
 """How long to wait at start for clusters to say who they are."""
 
@@ -70,6 +68,7 @@ def _supervisor_settings(config: Config, control: tuple[str, ...]) -> Supervisor
     identity = nameserver.identity
     options = ["--version", f"soadns {__version__}", "--udp-size", str(nameserver.udp_size)]
     options += ["--lameduck", str(float(nameserver.lameduck)), "--identity", identity]
+    options += ["--log-format", config.log.format]
     return SupervisorSettings(
         listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
         control=control,
@@ -195,10 +194,15 @@ def _signals(options: argparse.Namespace, stopping: asyncio.Future[int], reload:
         if not stopping.done():
             stopping.set_result(0)
 
+    def orphaned() -> None:
+        # Readable means closed, and stays so.
+        loop.remove_reader(options.lifeline)
+        stop()
+
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reload.by_signal)
-    loop.add_reader(options.lifeline, stop)
+    loop.add_reader(options.lifeline, orphaned)
 
 
 class Reload(Operations):
@@ -257,7 +261,7 @@ class Reload(Operations):
 
     def _end(self) -> None:
         if not self._stopping.done():
-            self._stopping.set_result(RELOAD_STATUS)
+            self._stopping.set_result(AGAIN_STATUS)  # its successor reads the configuration again
 
     def _too_many(self, names: int) -> bool:
         guard = self._control.config.guard

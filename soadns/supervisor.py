@@ -21,16 +21,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from soadns.livez import Livez
+
+AGAIN_STATUS = 75
+"""Exit status (EX_TEMPFAIL) of a process that wants to be started again, which is no failure."""
 PROBE_S = 0.5
-STUCK_S = 5.0
-"""A worker that answered before and then not for so long is killed and replaced."""
-HUNG_S = 30.0
-"""The same for the control process, by its heartbeat; workers answer meanwhile."""
+TURN_S = 0.1
 BACKOFF_S = (0.0, 0.2, 1.0, 3.0, 5.0)
 STEADY_S = 60.0
 """A process that lived so long has earned an immediate restart."""
 _PROBE = b"\x53\x44\0\0\0\x01\0\0\0\0\0\0\x06soadns\x05probe\0\0\x10\0\x03"
 """CHAOS TXT soadns.probe.: every loaded worker answers it with REFUSED."""
+_STANDSTILL_S = 10 * TURN_S
+"""A turn that took so long means that this process did not run: then the others may not have either."""
 
 
 class ListenError(Exception):
@@ -48,6 +51,12 @@ class SupervisorSettings:
     workers: int = 1
     livez: tuple[str, int] | None = None
     worker_options: tuple[str, ...] = ()
+    stuck_s: float = 5.0
+    """A worker that answered before and then not for so long is killed and replaced."""
+    hung_s: float = 30.0
+    """The same for the control process, by its heartbeat; workers answer meanwhile."""
+    starting_s: float = 300.0
+    """How long the control process may take to its first heartbeat (it reads its snapshot before)."""
     stop_s: float = 15.0
     """How long processes may take to end after SIGTERM before they are killed."""
 
@@ -64,6 +73,8 @@ class _Child:
     again_at: float = 0.0
     last_sign: float = 0.0
     """When it last showed life; 0 until it did for the first time since its start."""
+    killed: bool = False
+    """Whether it was told to end at once and has not been reaped yet."""
     probe: socket.socket | None = None
 
 
@@ -91,6 +102,7 @@ class Supervisor:
         self._children: list[_Child] = []
         self._stop_at: float | None = None
         self._signals: list[int] = []
+        self._livez: Livez | None = None
 
     # ------------------------------------------------------------------ sockets
 
@@ -100,11 +112,10 @@ class Supervisor:
         sockets.udp = [[] for _ in range(self.settings.workers)]
         for host, port in self.settings.listen:
             check_free(host, port)
+            # The listening socket is shared with nobody: of two that start at once, only one gets past here.
+            sockets.tcp.append(_listening(host, port, 511))
             for group in sockets.udp:
                 group.append(_bound(host, port, socket.SOCK_DGRAM))
-            tcp = _bound(host, port, socket.SOCK_STREAM)
-            tcp.listen(511)
-            sockets.tcp.append(tcp)
         for _ in range(self.settings.workers):
             theirs = _bound("127.0.0.1", 0, socket.SOCK_DGRAM)
             ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -115,14 +126,12 @@ class Supervisor:
         if self.settings.livez is not None:
             host, port = self.settings.livez
             check_free(host, port, setting="http.livez")
-            livez = _bound(host, port, socket.SOCK_STREAM)
-            livez.listen(16)
-            livez.setblocking(False)
-            self._selector.register(livez, selectors.EVENT_READ, self._accept)
+            livez = _listening(host, port, 128, setting="http.livez")
+            self._livez = Livez(livez, self._selector, self._report)
         os.set_blocking(self._heartbeat[0], False)
-        self._selector.register(self._heartbeat[0], selectors.EVENT_READ, self._hear)
-        for index, (_, ours) in enumerate(sockets.probes):
-            self._selector.register(ours, selectors.EVENT_READ, partial(self._probe_answered, index))
+        self._selector.register(self._heartbeat[0], selectors.EVENT_READ, partial(self._hear, 0))
+        for index, (_, ours) in enumerate(sockets.probes, 1):
+            self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, index))
 
     # ------------------------------------------------------------------ life
 
@@ -135,8 +144,12 @@ class Supervisor:
             for i in range(self.settings.workers)
         ]
         next_probe = 0.0
+        before = time.monotonic()
         while True:
             now = time.monotonic()
+            if now - before > _STANDSTILL_S:
+                self._forgive(now - before)
+            before = now
             self._handle_signals(now)
             self._reap(now)
             if self._stop_at is not None:
@@ -149,8 +162,12 @@ class Supervisor:
                 if now >= next_probe:
                     next_probe = now + PROBE_S
                     self._probe(now)
-            for key, _ in self._selector.select(timeout=0.1):
-                key.data()
+            for key, _ in self._selector.select(timeout=TURN_S):
+                # One call may close the socket of another (a client of /livez).
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
+            if self._livez is not None:
+                self._livez.expire()
 
     def _install_signals(self) -> None:
         reader, writer = socket.socketpair()
@@ -181,9 +198,15 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         for child in self._children:
-            if child.process is not None:
+            if child.process is not None and not child.killed:
                 self._log(f"event=killed process={child.name} reason=did-not-stop")
-                child.process.kill()
+                self._kill(child)
+
+    @staticmethod
+    def _kill(child: _Child) -> None:
+        if child.process is not None:
+            child.killed = True
+            child.process.kill()
 
     def _reap(self, now: float) -> None:
         for child in self._children:
@@ -193,12 +216,19 @@ class Supervisor:
             child.process = None
             if self._stop_at is not None:
                 continue
-            child.failures = 0 if now - child.started > STEADY_S else child.failures + 1
-            child.again_at = now + BACKOFF_S[min(child.failures, len(BACKOFF_S)) - 1 if child.failures else 0]
+            if process.returncode == AGAIN_STATUS:
+                child.again_at = now
+            else:
+                self._back_off(child, now)
             self._log(f"event=ended process={child.name} pid={process.pid} status={process.returncode}")
         if os.getpid() == 1:
             # PID 1 inherits orphans of others (exec plugins of a kubeconfig).
             self._reap_orphans()
+
+    @staticmethod
+    def _back_off(child: _Child, now: float) -> None:
+        child.failures = 0 if now - child.started > STEADY_S else child.failures + 1
+        child.again_at = now + BACKOFF_S[min(child.failures, len(BACKOFF_S)) - 1 if child.failures else 0]
 
     def _reap_orphans(self) -> None:
         ours = {child.process.pid for child in self._children if child.process is not None}
@@ -214,8 +244,16 @@ class Supervisor:
             if child.process is not None or now < child.again_at:
                 continue
             command, descriptors = child.command()
-            child.process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)  # noqa: S603
-            child.started, child.last_sign = now, 0.0
+            # What its predecessor said last is no sign of this one.
+            self._listen_to(child)
+            child.started, child.last_sign, child.killed = now, 0.0, False
+            try:
+                child.process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)  # noqa: S603
+            except OSError as error:
+                self._back_off(child, now)
+                reason = (error.strerror or "unknown").replace(" ", "-")
+                self._log(f"event=not-started process={child.name} reason={reason}")
+                continue
             self._log(f"event=started process={child.name} pid={child.process.pid}")
 
     def _control_command(self) -> tuple[list[str], list[int]]:
@@ -229,80 +267,66 @@ class Supervisor:
 
     def _worker_command(self, index: int) -> tuple[list[str], list[int]]:
         sockets = self._sockets
-        udp = [s.fileno() for s in sockets.udp[index]] + [sockets.probes[index][0].fileno()]
+        udp = [s.fileno() for s in sockets.udp[index]]
+        probe = sockets.probes[index][0].fileno()
         tcp = [s.fileno() for s in sockets.tcp]
         channel = sockets.channels[index][1].fileno()
         command = [sys.executable, "-m", "soadns.nameserver.worker", "--channel", str(channel)]
-        command += ["--lifeline", str(self._lifeline[0]), *self.settings.worker_options]
+        command += ["--probe", str(probe), "--lifeline", str(self._lifeline[0])]
+        command += self.settings.worker_options
         for descriptor in udp:
             command += ["--udp", str(descriptor)]
         for descriptor in tcp:
             command += ["--tcp", str(descriptor)]
-        return command, [*udp, *tcp, channel, self._lifeline[0]]
+        return command, [*udp, *tcp, probe, channel, self._lifeline[0]]
 
     # ------------------------------------------------------------------ signs of life
 
     def _probe(self, now: float) -> None:
         for child in self._children:
-            if child.process is None:
+            if child.process is None or child.killed:
                 continue
             if child.probe is not None:
                 with contextlib.suppress(OSError):
                     child.probe.send(_PROBE)
-            limit = STUCK_S if child.probe is not None else HUNG_S
-            if child.last_sign and now - child.last_sign > limit:
+            since, limit = child.last_sign, self.settings.stuck_s if child.probe else self.settings.hung_s
+            if not since and child.probe is None:
+                since, limit = child.started, self.settings.starting_s
+            # A worker that has not answered yet waits for its table, for as long as that takes.
+            if since and now - since > limit:
                 self._log(f"event=stuck process={child.name} pid={child.process.pid} silent_s={limit:g}")
-                child.process.kill()
-                child.last_sign = 0.0
+                self._kill(child)
 
-    def _probe_answered(self, index: int) -> None:
-        child = self._children[1 + index]
-        try:
-            while child.probe is not None and child.probe.recv(512):
-                child.last_sign = time.monotonic()
-        except OSError:
-            return
+    def _forgive(self, seconds: float) -> None:
+        """Nobody was asked, or heard, while this process did not run (a paused pod, a starved one)."""
+        for child in self._children:
+            child.started += seconds
+            if child.last_sign:
+                child.last_sign += seconds
 
-    def _hear(self) -> None:
-        try:
-            if os.read(self._heartbeat[0], 4096):
-                self._children[0].last_sign = time.monotonic()
-        except OSError:
-            return
+    def _listen_to(self, child: _Child) -> bool:
+        """Take in whatever a process has said; returns whether it was anything."""
+        heard = False
+        with contextlib.suppress(OSError):
+            while child.probe.recv(512) if child.probe is not None else os.read(self._heartbeat[0], 4096):
+                heard = True
+        return heard
 
-    # ------------------------------------------------------------------ /livez
+    def _hear(self, index: int) -> None:
+        if self._listen_to(self._children[index]):
+            self._children[index].last_sign = time.monotonic()
 
-    def _accept(self) -> None:
-        for key in list(self._selector.get_map().values()):
-            if key.data != self._accept:
-                continue
-            try:
-                client, _ = key.fileobj.accept()  # type: ignore[union-attr]
-            except OSError:
-                return
-            client.settimeout(0.2)
-            try:
-                client.recv(4096)
-                client.sendall(self._livez())
-                client.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-            finally:
-                client.close()
-
-    def _livez(self) -> bytes:
+    def _report(self) -> tuple[bool, str]:
+        """Whether any worker answers DNS questions, and a line for each process."""
         now = time.monotonic()
         lines, alive = [], 0
         for child in self._children:
             silent = now - child.last_sign if child.last_sign else None
-            if child.probe is not None and silent is not None and silent < STUCK_S:
+            if child.probe is not None and silent is not None and silent < self.settings.stuck_s:
                 alive += 1
             said = "no sign yet" if silent is None else f"last sign {silent:.1f} s ago"
             lines.append(f"{child.name}: {'running' if child.process else 'not running'}, {said}")
-        status = "200 OK" if alive else "503 Service Unavailable"
-        body = "\n".join([f"{alive} of {self.settings.workers} workers answer", *lines, ""]).encode()
-        head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        return head.encode() + b"Connection: close\r\n\r\n" + body
+        return alive > 0, "\n".join([f"{alive} of {self.settings.workers} workers answer", *lines, ""])
 
 
 def check_free(host: str, port: int, *, setting: str = "nameserver.listen") -> None:
@@ -329,11 +353,13 @@ def _listen_error(host: str, port: int, kind: int, error: OSError, setting: str)
     )
 
 
-def _bound(host: str, port: int, kind: int) -> socket.socket:
+def _bound(host: str, port: int, kind: int, *, setting: str = "nameserver.listen") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if kind == socket.SOCK_DGRAM and port:
+    if kind == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    elif port:
+        # Not SO_REUSEADDR, which would let any user's process bind over ours.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # A burst that arrives while a worker is being replaced waits here.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -343,8 +369,17 @@ def _bound(host: str, port: int, kind: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise _listen_error(host, port, kind, error, "nameserver.listen") from None
-    sock.set_inheritable(True)
+        raise _listen_error(host, port, kind, error, setting) from None
+    return sock
+
+
+def _listening(host: str, port: int, backlog: int, *, setting: str = "nameserver.listen") -> socket.socket:
+    sock = _bound(host, port, socket.SOCK_STREAM, setting=setting)
+    try:
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise _listen_error(host, port, socket.SOCK_STREAM, error, setting) from None
     return sock
 
 

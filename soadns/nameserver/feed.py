@@ -18,8 +18,8 @@ from soadns.figures import WorkerFigures
 from soadns.nameserver import frames
 from soadns.nameserver.table import Delta, Table
 
-MAX_QUEUE = 20_000
-"""Frames queued for one worker before it is considered behind."""
+MAX_QUEUED = 32 << 20
+"""Octets of changes queued for one worker before it is considered behind."""
 
 
 class Feed:
@@ -29,6 +29,7 @@ class Feed:
         self._sock = sock
         self._publisher = publisher
         self._queue: deque[bytes] = deque()
+        self._room = MAX_QUEUED
         self._writing = False
         self.behind = True
         self.applied = 0
@@ -58,6 +59,7 @@ class Feed:
         """Queue the full table; whatever was queued before is void."""
         self._queue.clear()
         self._queue.extend(self._publisher.full())
+        self._room = MAX_QUEUED
         self.behind = False
         self._write()
 
@@ -65,7 +67,8 @@ class Feed:
         """Queue frames of one change."""
         if self.behind:
             return
-        if len(self._queue) + len(messages) > MAX_QUEUE:
+        self._room -= sum(map(len, messages))
+        if self._room < 0:
             self.behind = True
             self._queue.clear()
             return
@@ -89,35 +92,41 @@ class Feed:
                 self._queue.clear()
                 break
             self._queue.popleft()
+        else:
+            self._room = MAX_QUEUED
         if self._writing:
             self._writing = False
             loop.remove_writer(self._sock)
 
     def _read(self) -> None:
-        for _ in range(64):
+        # A worker that waited for us has asked many times: it is loaded once.
+        wanted = False
+        while True:
             try:
                 message = self._sock.recv(1 << 18)
-            except (BlockingIOError, InterruptedError):
-                return
             except OSError:
-                return
+                break
             if not message:
                 asyncio.get_running_loop().remove_reader(self._sock)
-                return
+                break
             try:
-                frame = frames.decode(message)
+                wanted |= self._take(frames.decode(message))
             except frames.FrameError:
                 continue
-            if frame.kind == frames.NEED:
-                if self._publisher.complete or not frame.generation:
-                    self.load()
-            elif frame.kind == frames.APPLIED:
-                self.applied = max(self.applied, frame.generation)
-                self._publisher.note_applied()
-            elif frame.kind == frames.STATS:
-                self._take_stats(frame.body)
-                if self.behind and self._publisher.complete:
-                    self.load()
+        if wanted:
+            self.load()
+
+    def _take(self, frame: frames.Frame) -> bool:
+        """Take what the worker says; returns whether it is to be loaded."""
+        if frame.kind == frames.NEED:
+            return self._publisher.complete or not frame.generation
+        if frame.kind == frames.APPLIED:
+            self.applied = max(self.applied, frame.generation)
+            self._publisher.note_applied()
+        elif frame.kind == frames.STATS:
+            self._take_stats(frame.body)
+            return self.behind and self._publisher.complete
+        return False
 
     @property
     def figures(self) -> WorkerFigures:

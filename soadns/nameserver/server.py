@@ -3,14 +3,16 @@
 Standard library only. UDP is drained in batches from the event loop's readable callback, which is four times
 as fast as asyncio's datagram protocol. TCP is a main path (NodeLocal DNSCache asks by nothing else): queries
 are answered as they come, each reply in one write, connections close by FIN after an idle time that
-shrinks under pressure, and a peer that does not read is cut off before it costs memory.
+shrinks under pressure, and of a peer that does not read its replies no more questions are read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
+from dataclasses import dataclass
 from typing import cast
 
 from soadns.nameserver.responder import Responder
@@ -18,16 +20,9 @@ from soadns.nameserver.responder import Responder
 DRAIN = 64
 """Datagrams per wake-up: TCP and the feed get their turn in between."""
 MAX_DATAGRAM = 4096
-IDLE_S = 60.0
-"""RFC 7766 6.2.3; CoreDNS closes its own side after 10-20 s, so normally the client closes first."""
-BUSY_IDLE_S = 5.0
-FIRST_QUERY_S = 10.0
-"""Seconds a connection may take to complete a message once it began one (or connected)."""
-MAX_CONNECTIONS = 4_000
-MAX_PER_SOURCE = 1_000
-"""Few sources carry all load (CoreDNS pods, nodes), so the limit per source is generous."""
-MAX_UNSENT = 256 * 1024
-"""Octets a peer may leave unread before the connection is closed."""
+PIPELINE = 64
+"""Messages of one connection answered in a row: others get their turn in between."""
+SWEEP_S = 1.0
 
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
@@ -99,141 +94,250 @@ class UdpServer:
 def _reply_from(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            # struct in_pktinfo: interface index, local address to send from, destination address.
-            return [(level, kind, struct.pack("=I4s4s", 0, data[8:12], b"\0" * 4))]
+            # struct in_pktinfo: interface index, our own address, destination of the packet. The reply may
+            # take another interface than the question.
+            return [(level, kind, struct.pack("=I4s4s", 0, data[4:8], b"\0" * 4))]
         if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-            return [(level, kind, data)]
+            # struct in6_pktinfo: address, interface index, which only a link-local address needs.
+            linked = data[0] == 0xFE and data[1] & 0xC0 == 0x80
+            return [(level, kind, data if linked else data[:16] + bytes(len(data) - 16))]
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """What a worker spends on TCP."""
+
+    idle_s: float = 60.0
+    """RFC 7766 6.2.3; CoreDNS closes its own side after 10-20 s, so normally the client closes first."""
+    busy_idle_s: float = 5.0
+    """The same with more than half of the connections in use."""
+    message_s: float = 10.0
+    """Seconds a connection may take to complete a message it began (the first when it connects), or to read
+    what it was sent."""
+    connections: int = 4_000
+    per_source: int = 1_000
+    """Few sources carry all load (CoreDNS pods, nodes), so the limit per source is generous."""
+    unread: int = 64 * 1024
+    """Octets of replies waiting for a peer from which on no more of its questions are read."""
 
 
 class TcpServer:
     """All TCP connections of a worker."""
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, limits: TcpLimits | None = None) -> None:
         self.responder = responder
+        self.limits = limits or TcpLimits()
         self.connections: set[TcpConnection] = set()
         self.sources: dict[str, int] = {}
         self.received = 0
         self.refused = 0
         self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
 
     async def start(self, sock: socket.socket) -> None:
         """Accept on a listening socket that other workers accept on as well."""
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(lambda: TcpConnection(self), sock=sock, backlog=511))
 
-    def idle_s(self) -> float:
-        """Seconds of silence after which a connection is closed now."""
-        if len(self.connections) < MAX_CONNECTIONS // 2:
-            return IDLE_S
-        return BUSY_IDLE_S
+    async def drain(self, seconds: float) -> None:
+        """Accept no more, and end every connection by FIN; peers have so long to close their side.
 
-    def stop_accepting(self) -> None:
-        """Accept no more; open connections go on. The listening socket belongs to the supervisor."""
-        loop = asyncio.get_running_loop()
+        Closes this process's descriptors of the listening sockets; the sockets belong to the supervisor.
+        """
         for server in self._servers:
-            for sock in server.sockets:
-                loop.remove_reader(sock.fileno())
-
-    def close(self) -> None:
-        """Close every connection, each after what it has to send."""
+            server.close()
         for connection in list(self.connections):
-            connection.close()
+            connection.finish()
+        self._empty.clear()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
+        for connection in list(self.connections):
+            connection.abort()
+        await asyncio.sleep(0)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def admit(self, connection: TcpConnection, source: str) -> bool:
+        """Whether there is room for a connection; it then counts until ``leave``."""
+        held = self.sources.get(source, 0)
+        if len(self.connections) >= self.limits.connections or held >= self.limits.per_source:
+            self.refused += 1
+            return False
+        self.sources[source] = held + 1
+        self.connections.add(connection)
+        if self._sweeper is None:
+            self._watch()
+        return True
+
+    def leave(self, connection: TcpConnection, source: str) -> None:
+        """The connection is over."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            left = self.sources.pop(source) - 1
+            if left:
+                self.sources[source] = left
+            if not self.connections:
+                self._empty.set()
+
+    def _watch(self) -> None:
+        limits = self.limits
+        every = min(SWEEP_S, limits.idle_s / 4, limits.busy_idle_s / 4, limits.message_s / 4)
+        self._sweeper = asyncio.get_running_loop().call_later(every, self._sweep)
+
+    def _sweep(self) -> None:
+        """End what has been silent for too long. One timer for all costs nothing per message."""
+        limits = self.limits
+        now = asyncio.get_running_loop().time()
+        idle_s = limits.busy_idle_s if len(self.connections) > limits.connections // 2 else limits.idle_s
+        for connection in list(self.connections):
+            connection.check(now, idle_s)
+        self._sweeper = None
+        if self.connections:
+            self._watch()
 
 
 class TcpConnection(asyncio.Protocol):
     """One client's stream of length-prefixed messages (RFC 1035 4.2.2, RFC 7766)."""
 
+    __slots__ = (
+        "_asked",
+        "_at",
+        "_blocked",
+        "_buffer",
+        "_ending",
+        "_server",
+        "_since",
+        "_source",
+        "_transport",
+    )
+
     def __init__(self, server: TcpServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._buffer = b""
         self._source = ""
-        self._timer: asyncio.TimerHandle | None = None
+        self._buffer = b""
+        self._at = 0
+        """How much of the buffer has been answered."""
+        self._since = 0.0
+        """When a message was answered last, or the one being received began."""
+        self._asked = False
+        """Whether the peer completed a message yet."""
+        self._blocked = False
+        """Whether the peer leaves too many replies unread."""
+        self._ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._source = peer[0] if peer else ""
-        server = self._server
-        held = server.sources.get(self._source, 0)
-        if len(server.connections) >= MAX_CONNECTIONS or held >= MAX_PER_SOURCE:
-            server.refused += 1
-            self._source = ""
+        self._since = asyncio.get_running_loop().time()
+        if self._server.admit(self, self._source):
+            self._transport.set_write_buffer_limits(high=self._server.limits.unread)
+        else:
+            self._ending = True
             self._transport.close()
-            return
-        server.sources[self._source] = held + 1
-        server.connections.add(self)
-        self._transport.set_write_buffer_limits(high=MAX_UNSENT)
-        self._arm(FIRST_QUERY_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         del exc
-        if self._timer is not None:
-            self._timer.cancel()
-        if self in self._server.connections:
-            self._server.connections.discard(self)
-            left = self._server.sources[self._source] - 1
-            if left:
-                self._server.sources[self._source] = left
-            else:
-                del self._server.sources[self._source]
+        self._server.leave(self, self._source)
+        self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """Answer every complete message; a zero-length one ends the connection."""
-        transport, server = self._transport, self._server
-        if transport is None or transport.is_closing():
+        if self._ending:
             return
-        buffer = self._buffer + data if self._buffer else data
-        index, size = 0, len(buffer)
-        complete = False
-        while size - index >= 2:
-            length = _LENGTH.unpack_from(buffer, index)[0]
-            if not length:
-                self.close()
-                return
-            if size - index - 2 < length:
-                break
-            packet = buffer[index + 2 : index + 2 + length]
-            index += 2 + length
-            complete = True
-            server.received += 1
-            reply = server.responder.respond(packet, tcp=True)
-            if reply is not None:
-                transport.write(_LENGTH.pack(len(reply)) + reply)
-            if transport.get_write_buffer_size() > MAX_UNSENT:
-                # Nobody reads: what is queued for it is all it gets.
-                transport.abort()
-                return
-        self._buffer = buffer[index:]
-        if complete:
-            self._arm(FIRST_QUERY_S if self._buffer else server.idle_s())
-        elif self._timer is None:
-            self._arm(FIRST_QUERY_S)
+        if self._at < len(self._buffer):
+            self._buffer = self._buffer[self._at :] + data
+        else:
+            self._buffer = data
+            self._since = asyncio.get_running_loop().time()
+        self._at = 0
+        self._work()
 
     def eof_received(self) -> bool:
         """Half-closed: what was asked has been answered, so close (RFC 7766 6.2.4)."""
         return False
 
-    def close(self) -> None:
-        """Close by FIN after what is queued was sent."""
+    def pause_writing(self) -> None:
+        """The peer does not read: no more of it until it does."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._blocked = False
+        self._work()
+
+    def finish(self) -> None:
+        """End our side by FIN after what is queued; what still comes is read and ignored.
+
+        A socket closed with unread octets in it would answer with RST, which CoreDNS takes for a failure.
+        """
+        if self._transport is not None and not self._ending and not self._transport.is_closing():
+            self._ending = True
+            self._since = asyncio.get_running_loop().time()
+            self._transport.resume_reading()
+            try:
+                self._transport.write_eof()
+            except OSError:
+                # The peer has gone already.
+                self._transport.abort()
+
+    def abort(self) -> None:
+        """Give the connection up, and what its peer did not read."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
-    def _arm(self, seconds: float) -> None:
-        """Close the connection unless something completes within this time."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
+    def check(self, now: float, idle_s: float) -> None:
+        """End the connection when its time is over."""
         transport = self._transport
         if transport is None:
             return
-        if transport.get_write_buffer_size():
-            transport.abort()
+        silent = now - self._since
+        if self._ending or transport.get_write_buffer_size():
+            if silent > self._server.limits.message_s:
+                transport.abort()
+        elif silent > (
+            idle_s if self._asked and self._at >= len(self._buffer) else self._server.limits.message_s
+        ):
+            self.finish()
+
+    def _work(self) -> None:
+        """Answer what is complete, a bounded number of messages at a time, while the peer reads."""
+        transport, server = self._transport, self._server
+        if transport is None or transport.is_closing() or self._ending:
+            return
+        buffer, index, size = self._buffer, self._at, len(self._buffer)
+        respond, write = server.responder.respond, transport.write
+        answered, more, over = 0, False, False
+        while size - index >= 2:
+            length = _LENGTH.unpack_from(buffer, index)[0]
+            over = not length
+            if over or size - index - 2 < length:
+                break
+            more = self._blocked or answered == PIPELINE
+            if more:
+                break
+            reply = respond(buffer[index + 2 : index + 2 + length], tcp=True)
+            index += 2 + length
+            answered += 1
+            if reply is not None:
+                write(_LENGTH.pack(len(reply)) + reply)
+        self._at = index
+        if answered:
+            server.received += answered
+            self._asked = True
+            self._since = asyncio.get_running_loop().time()
+        if over:
+            self.finish()
+        elif self._blocked:
+            transport.pause_reading()
+        elif more:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._work)
         else:
-            transport.close()
+            transport.resume_reading()

@@ -13,17 +13,23 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 import socket
-import sys
+from dataclasses import replace
 
+from soadns import logs
+from soadns.logs import log
 from soadns.nameserver import frames
+from soadns.nameserver.follower import Follower
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.server import TcpServer, UdpServer
-from soadns.nameserver.table import Delta, Table
+from soadns.nameserver.server import TcpLimits, TcpServer, UdpServer
+from soadns.nameserver.table import Table
 
-STATS_S = 1.0
-ASK_AGAIN_S = 1.0
+REPORT_S = 1.0
+DRAIN_S = 1.0
+"""How long TCP clients may take to close their side at the end."""
+SPARE_DESCRIPTORS = 64
 FRAMES_PER_TURN = 8
 """Frames taken per wake-up: packets get their turn in between."""
 
@@ -33,18 +39,20 @@ class Worker:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.table = Table()
+        self.follower = Follower(self.table)
         identity = Identity(options.version, options.identity)
         self.responder = Responder(self.table, udp_size=options.udp_size, identity=identity)
         self.channel = socket.socket(fileno=options.channel)
         self.channel.setblocking(False)
         self.udp = [UdpServer(socket.socket(fileno=fd), self.responder) for fd in options.udp]
+        # The supervisor's questions are no client's: they are not counted with those.
+        self.probes = [UdpServer(socket.socket(fileno=fd), Responder(self.table)) for fd in options.probe]
         self.tcp_sockets = [socket.socket(fileno=fd) for fd in options.tcp]
-        self.tcp = TcpServer(self.responder)
+        self.tcp = TcpServer(self.responder, _limits())
         self.lameduck = options.lameduck
         self.lifeline = options.lifeline
-        self.loaded = False
-        self._parts: list[Delta] = []
-        self._loading: Table | None = None
+        self._collected = self.table.answers
+        self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -54,25 +62,37 @@ class Worker:
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         loop.add_reader(self.channel, self._feed)
         if self.lifeline >= 0:
-            # Readable means closed: the supervisor is gone, and with it the right to these sockets.
-            loop.add_reader(self.lifeline, self._stopping.set)
+            loop.add_reader(self.lifeline, self._orphaned)
         reporter = asyncio.create_task(self._report())
-        await self._stopping.wait()
-        await asyncio.sleep(self.lameduck)
-        for server in self.udp:
-            server.stop(loop)
-        self.tcp.stop_accepting()
-        self.tcp.close()
-        await asyncio.sleep(0.05)
+        stopping = asyncio.create_task(self._stopping.wait())
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait((ready, stopping), return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not self._stopping.is_set():
+            for server in (*self.udp, *self.probes):
+                server.start(loop)
+            for sock in self.tcp_sockets:
+                await self.tcp.start(sock)
+            await stopping
+            await asyncio.sleep(self.lameduck)
+            for server in (*self.udp, *self.probes):
+                server.stop(loop)
+            await self.tcp.drain(DRAIN_S)
         reporter.cancel()
         self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
 
+    def _orphaned(self) -> None:
+        # Readable means closed: the supervisor is gone, and with it the right to these sockets.
+        asyncio.get_running_loop().remove_reader(self.lifeline)
+        self._stopping.set()
+
     async def _report(self) -> None:
-        """Tell the control process how it stands; ask for the table while there is none."""
+        """Tell the control process how it stands; ask for the table where it is missing."""
         while True:
-            if not self.loaded and self._loading is None:
-                self._send(frames.encode(frames.NEED, 0))
-            await asyncio.sleep(ASK_AGAIN_S if not self.loaded else STATS_S)
+            reminder = self.follower.remind()
+            if reminder is not None:
+                self._send(reminder)
+            await asyncio.sleep(REPORT_S)
             self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
 
     def _stats(self) -> bytes:
@@ -97,7 +117,7 @@ class Worker:
         # A control process that is dead or hangs must never hold a worker up: stats are cumulative.
         try:
             self.channel.send(message)
-        except (BlockingIOError, OSError):
+        except OSError:
             return
 
     # ------------------------------------------------------------------ the feed
@@ -106,66 +126,36 @@ class Worker:
         for _ in range(FRAMES_PER_TURN):
             try:
                 message = self.channel.recv(1 << 18)
-            except (BlockingIOError, InterruptedError):
-                return
             except OSError:
                 return
             if not message:
                 asyncio.get_running_loop().remove_reader(self.channel)
                 return
             try:
-                self._take(frames.decode(message))
+                reply = self.follower.take(message)
             except frames.FrameError as error:
-                print(f"event=bad-frame error={error!s}", file=sys.stderr, flush=True)  # noqa: T201
-                self._start_over()
+                log("bad-frame", level="warning", error=error)
+                reply = self.follower.give_up()
+            if reply is not None:
+                self._send(reply)
+            if self.table.answers is not self._collected:
+                # A table lives long: keep it out of the collector's way, and so off the packet path.
+                self._collected = self.table.answers
+                gc.freeze()
+            if self.follower.loaded and not self._ready.is_set():
+                self._ready.set()
 
-    def _start_over(self) -> None:
-        self._loading = None
-        self._parts.clear()
-        self._send(frames.encode(frames.NEED, self.table.generation))
 
-    def _take(self, frame: frames.Frame) -> None:
-        if frame.kind == frames.BEGIN:
-            self._loading = Table()
-            self._parts.clear()
-        elif frame.kind == frames.CHUNK and self._loading is not None:
-            self._loading.apply(frames.content(frame.body), frame.generation)
-        elif frame.kind == frames.END and self._loading is not None:
-            self._finish_load(self._loading, frame.generation)
-        elif frame.kind in (frames.DELTA, frames.PART):
-            self._take_delta(frame)
-
-    def _finish_load(self, fresh: Table, generation: int) -> None:
-        table = self.table
-        table.answers, table.names, table.zones = fresh.answers, fresh.names, fresh.zones
-        table.generation = generation
-        self._loading = None
-        # The table lives long: keep it out of the collector's way (and off the packet path).
-        gc.collect()
-        gc.freeze()
-        self._send(frames.encode(frames.APPLIED, generation))
-        if not self.loaded:
-            self.loaded = True
-            gc.disable()
-            loop = asyncio.get_running_loop()
-            for server in self.udp:
-                server.start(loop)
-            for sock in self.tcp_sockets:
-                asyncio.ensure_future(self.tcp.start(sock))  # noqa: RUF006 - ends at once
-
-    def _take_delta(self, frame: frames.Frame) -> None:
-        if self._loading is not None or not self.loaded:
-            return
-        if frame.generation != self.table.generation + 1:
-            if frame.generation > self.table.generation:
-                self._start_over()
-            return
-        self._parts.append(frames.content(frame.body))
-        if frame.kind == frames.DELTA:
-            for part in self._parts:
-                self.table.apply(part, frame.generation)
-            self._parts.clear()
-            self._send(frames.encode(frames.APPLIED, frame.generation))
+def _limits() -> TcpLimits:
+    """As many connections as there may be descriptors; some are for everything else."""
+    limits = TcpLimits()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        limits = replace(limits, connections=soft - SPARE_DESCRIPTORS)
+    return limits
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -175,13 +165,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--udp", type=int, action="append", default=[])
+    parser.add_argument("--probe", type=int, action="append", default=[])
     parser.add_argument("--tcp", type=int, action="append", default=[])
     parser.add_argument("--udp-size", type=int, default=1232)
     parser.add_argument("--identity", default="")
     parser.add_argument("--version", default="")
     parser.add_argument("--lifeline", type=int, default=-1)
     parser.add_argument("--lameduck", type=float, default=0.0)
+    parser.add_argument("--log-format", default="keyvalue")
     worker_options = parser.parse_args(arguments)
+    logs.configure("info", worker_options.log_format)
     asyncio.run(_serve(worker_options))
 
 

@@ -1,0 +1,258 @@
+"""The supervisor as a process: whoever dies or hangs is replaced, and questions wait meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.exception
+import dns.message
+import dns.query
+import pytest
+
+from tests.unit.waiting import before_long
+
+QUESTION = "steady.rpc.test"
+SERVER = str(Path(__file__).with_name("small_server.py"))
+
+
+def free_ports() -> tuple[int, int]:
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        return (socks[0].getsockname()[1], socks[1].getsockname()[1])
+
+
+class Server:
+    """A supervisor process, and what it says."""
+
+    def __init__(self, *, workers: int = 1, control: tuple[str, ...] = ()) -> None:
+        self.port, self.livez_port = free_ports()
+        command = [sys.executable, SERVER, str(self.port), str(self.livez_port), str(workers), *control]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def pids(self, name: str) -> list[int]:
+        """Every process that was started under this name."""
+        found = [re.fullmatch(rf"event=started process={name} pid=(\d+)", line) for line in self.lines]
+        return [int(match[1]) for match in found if match]
+
+    def pid(self, name: str) -> int:
+        """The process that runs under this name now."""
+        return self.pids(name)[-1]
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+    def answers(self, *, tcp: bool = False, timeout: float = 3.0) -> bool:
+        query = dns.message.make_query(QUESTION, "A")
+        try:
+            ask = dns.query.tcp if tcp else dns.query.udp
+            reply = ask(query, "127.0.0.1", timeout, self.port)
+        except (dns.exception.Timeout, OSError, EOFError):
+            return False
+        return str(reply.answer[0][0]) == "10.96.0.10"
+
+    def livez(self) -> str:
+        with socket.create_connection(("127.0.0.1", self.livez_port), timeout=1) as sock:
+            sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            octets = b""
+            while chunk := sock.recv(4096):
+                octets += chunk
+        return octets.decode()
+
+    def up(self) -> None:
+        """Wait until it answers, and until the supervisor knows."""
+        before_long(lambda: self.answers(timeout=0.3))
+        before_long(lambda: "HTTP/1.1 200" in (said := self.livez()) and "no sign yet" not in said)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for name in ("control", "worker-0", "worker-1"):
+            for pid in self.pids(name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+                before_long(lambda pid=pid: not alive(pid))
+        self._reader.join(3)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Server]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def server(lasting: Server) -> Server:
+    """One that outlives what the tests do to it, which is the point."""
+    lasting.up()
+    return lasting
+
+
+@contextlib.contextmanager
+def running(*, workers: int = 1) -> Iterator[Server]:
+    """A server of a test's own, all up."""
+    found = Server(workers=workers)
+    try:
+        found.up()
+        yield found
+    finally:
+        found.close()
+
+
+def test_a_killed_worker_is_replaced_and_what_was_asked_meanwhile_is_answered(server: Server) -> None:
+    worker = server.pid("worker-0")
+    os.kill(worker, signal.SIGSTOP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", server.port))
+        client.settimeout(3)
+        for number in range(50):
+            client.send(dns.message.make_query(QUESTION, "A", id=number).to_wire())
+        os.kill(worker, signal.SIGKILL)
+        found = [dns.message.from_wire(client.recv(4096)).id for _ in range(50)]
+    assert found == list(range(50))
+    assert server.said(f"event=ended process=worker-0 pid={worker} status=-9")
+    assert server.answers(tcp=True)
+
+
+def test_a_killed_control_process_is_replaced_while_workers_answer(server: Server) -> None:
+    control, worker = server.pid("control"), server.pid("worker-0")
+    os.kill(control, signal.SIGKILL)
+    while server.pid("control") == control:
+        assert server.answers(timeout=1.0)
+    assert server.pid("worker-0") == worker
+    # The successor feeds the same channel, whoever reads it.
+    os.kill(worker, signal.SIGKILL)
+    before_long(lambda: server.pid("worker-0") != worker)
+    assert server.answers()
+
+
+@pytest.mark.parametrize("name", ["control", "worker-0"])
+def test_a_stopped_process_is_noticed_and_replaced(server: Server, name: str) -> None:
+    first = server.pid(name)
+    os.kill(first, signal.SIGSTOP)
+    before_long(lambda: server.pid(name) != first)
+    assert server.said(f"event=stuck process={name} pid={first} silent_s=1")
+    assert not alive(first)
+    assert server.answers()
+
+
+def test_nobody_is_blamed_for_the_time_when_the_supervisor_itself_did_not_run(server: Server) -> None:
+    """A paused pod: everybody stood still, and nobody was asked."""
+    everybody = [server.pid("worker-0"), server.pid("control"), server.process.pid]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    threading.Event().wait(1.5)
+    for pid in reversed(everybody):
+        os.kill(pid, signal.SIGCONT)
+    threading.Event().wait(0.3)
+    assert server.answers()
+    assert [server.pid("worker-0"), server.pid("control")] == everybody[:2]
+
+
+def test_a_control_process_that_asks_to_be_started_again_is_at_once(server: Server) -> None:
+    for _ in range(3):
+        first = server.pid("control")
+        before_long(lambda: "control: running, last sign" in server.livez())
+        os.kill(first, signal.SIGUSR1)
+        before_long(lambda first=first: server.pid("control") != first, within=0.9)
+
+
+def test_sighup_goes_to_the_control_process(server: Server) -> None:
+    before = server.pid("control")
+    server.process.send_signal(signal.SIGHUP)
+    before_long(lambda: server.said("event=reload"))
+    assert server.answers()
+    assert server.pid("control") == before
+
+
+def test_slow_and_silent_clients_of_livez_hold_nothing_up(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(60):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.livez_port), timeout=2))
+            if number % 2:
+                sock.sendall(b"GET /livez")
+        begun = time.monotonic()
+        assert server.livez().startswith("HTTP/1.1 200 OK\r\n")
+        assert time.monotonic() - begun < 1.0
+
+
+def test_a_port_that_is_taken_is_named_with_the_setting(server: Server) -> None:
+    command = [sys.executable, SERVER, str(server.port), "0", "1"]
+    second = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert second.returncode
+    assert f"can not listen on UDP 127.0.0.1:{server.port}: Address already in use" in second.stderr
+    assert "nameserver.listen" in second.stderr
+    assert server.answers()
+
+
+def test_livez_is_200_while_a_worker_answers_and_says_who_is_silent() -> None:
+    with running(workers=2) as server:
+        before_long(lambda: "2 of 2 workers answer" in server.livez())
+        os.kill(server.pid("worker-0"), signal.SIGSTOP)
+        before_long(lambda: "1 of 2 workers answer" in server.livez())
+        assert server.livez().startswith("HTTP/1.1 200 OK\r\n")
+        assert re.search(r"^control: running, last sign \d\.\d s ago$", server.livez(), re.MULTILINE)
+
+
+def test_sigterm_ends_everybody() -> None:
+    with running() as server:
+        everybody = [server.pid("worker-0"), server.pid("control")]
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(3) == 0
+        assert not any(map(alive, everybody))
+        assert not server.said("event=killed")
+
+
+def test_who_does_not_stop_is_killed_and_that_is_said_once() -> None:
+    with running() as server:
+        os.kill(server.pid("control"), signal.SIGSTOP)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(3) == 0
+        assert not alive(server.pid("control"))
+        said = [line for line in server.lines if "killed" in line]
+        assert said == ["event=killed process=control reason=did-not-stop"]
+
+
+def test_when_the_supervisor_is_killed_everybody_ends() -> None:
+    with running() as server:
+        everybody = [server.pid("worker-0"), server.pid("control")]
+        server.process.kill()
+        before_long(lambda: not any(map(alive, everybody)))
+
+
+def test_without_a_control_process_livez_is_503_and_the_supervisor_tries_on() -> None:
+    server = Server(control=("/nonexistent/control",))
+    try:
+        before_long(lambda: server.said("event=not-started process=control reason=No-such-file-or-directory"))
+        assert server.livez().startswith("HTTP/1.1 503 ")
+        assert server.process.poll() is None
+    finally:
+        server.close()

@@ -1,0 +1,274 @@
+"""TCP as clients see it: streams of messages, slow and greedy peers, and how connections end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import dns.message
+import pytest
+
+from soadns.model import Records
+from soadns.nameserver.responder import Responder
+from soadns.nameserver.server import PIPELINE, TcpConnection, TcpLimits, TcpServer
+from soadns.nameserver.table import READY, Table
+from soadns.nameserver.zone import ZoneData
+from tests.unit.waiting import soon
+
+NAME = "com.alipay.user.UserService.rpc.test"
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], AbstractAsyncContextManager[Stream]]
+
+
+def responder() -> Responder:
+    table = Table()
+    zone = ZoneData("rpc.test")
+    delta = zone.start()
+    pods = tuple(f"192.0.2.{i}" for i in range(1, 201))
+    content = {
+        "com.alipay.user.UserService": Records(addresses=("10.96.0.10",)),
+        "many.Pods": Records(addresses=pods),
+    }
+    delta.merge(zone.apply(content, serial=1))
+    delta.merge(zone.set_state(READY))
+    table.apply(delta, 1)
+    return Responder(table)
+
+
+def framed(name: str, number: int = 0, kind: str = "A") -> bytes:
+    packet = dns.message.make_query(name, kind, id=number).to_wire()
+    return struct.pack("!H", len(packet)) + packet
+
+
+async def message(reader: asyncio.StreamReader) -> dns.message.Message:
+    size = struct.unpack("!H", await reader.readexactly(2))[0]
+    return dns.message.from_wire(await reader.readexactly(size))
+
+
+@asynccontextmanager
+async def serving(limits: TcpLimits | None = None) -> AsyncIterator[tuple[TcpServer, Connect]]:
+    """A server, and what connects to it."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    server = TcpServer(responder(), limits)
+    await server.start(sock)
+    address = sock.getsockname()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Stream]:
+        reader, writer = await asyncio.open_connection(*address)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    try:
+        async with asyncio.timeout(5):
+            yield server, connect
+    finally:
+        await server.drain(0)
+
+
+async def test_messages_sent_in_one_go_are_all_answered() -> None:
+    count = 5 * PIPELINE + 3
+    async with serving() as (server, connect), connect() as (reader, writer):
+        writer.write(b"".join(framed(NAME, number) for number in range(count)))
+        assert [(await message(reader)).id for _ in range(count)] == list(range(count))
+        assert server.received == count
+
+
+async def test_a_message_may_come_octet_by_octet() -> None:
+    async with serving() as (_, connect), connect() as (reader, writer):
+        for octet in framed(NAME, 7) + framed(NAME, 8):
+            writer.write(bytes([octet]))
+            await asyncio.sleep(0)
+        assert (await message(reader)).id == 7
+        assert (await message(reader)).id == 8
+
+
+async def test_a_reply_and_its_length_are_one_write() -> None:
+    """RFC 7766 8: a client that reads once gets a whole message."""
+    async with serving() as (_, connect), connect() as (reader, writer):
+        for number in range(20):
+            writer.write(framed(NAME, number))
+            octets = await reader.read(65_537)
+            assert len(octets) == 2 + struct.unpack_from("!H", octets)[0]
+
+
+async def test_what_is_no_question_is_ignored_and_the_rest_answered() -> None:
+    async with serving() as (_, connect), connect() as (reader, writer):
+        writer.write(b"\0\x03abc" + framed(NAME, 3))
+        assert (await message(reader)).id == 3
+
+
+async def test_a_half_closed_connection_gets_its_answers_and_then_fin() -> None:
+    async with serving() as (_, connect), connect() as (reader, writer):
+        count = 3 * PIPELINE
+        writer.write(b"".join(framed(NAME, number) for number in range(count)))
+        writer.write_eof()
+        assert [(await message(reader)).id for _ in range(count)] == list(range(count))
+        assert await reader.read() == b""
+
+
+async def test_a_message_without_octets_ends_the_connection_behind_the_answers() -> None:
+    async with serving() as (_, connect), connect() as (reader, writer):
+        writer.write(framed(NAME, 1) + b"\0\0" + framed(NAME, 2))
+        assert (await message(reader)).id == 1
+        assert await reader.read() == b""
+
+
+QUICK = TcpLimits(idle_s=0.4, busy_idle_s=0.12, message_s=0.2, connections=10, per_source=10)
+LIFETIMES = [
+    # what the client does                          closed after seconds (between)
+    ("asks, and then nothing", [framed(NAME)], 0.4, 0.8),
+    ("connects, and then nothing", [], 0.2, 0.4),
+    ("sends half a message", [framed(NAME)[:9]], 0.2, 0.4),
+    ("sends a message and half a one", [framed(NAME) + framed(NAME)[:9]], 0.2, 0.4),
+    ("begins a message late", [framed(NAME), 0.3, b"\0"], 0.5, 0.7),
+    ("sends an octet now and then", [framed(NAME), 0.1, b"\0", 0.1, b"\x2c", 0.1, b"\1"], 0.3, 0.5),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "least", "most"), [row[1:] for row in LIFETIMES], ids=[r[0] for r in LIFETIMES]
+)
+async def test_a_connection_ends_by_fin_when_a_client(
+    steps: list[bytes | float], least: float, most: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(QUICK) as (server, connect), connect() as (reader, writer):
+        begun = loop.time()
+        for step in steps:
+            if isinstance(step, bytes):
+                writer.write(step)
+            else:
+                await asyncio.sleep(step)
+        await reader.read()  # until FIN; RST would raise
+        assert least <= loop.time() - begun <= most
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert not server.connections
+
+
+async def test_idle_time_shrinks_for_everybody_when_most_connections_are_in_use() -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(QUICK) as (_, connect), connect() as (reader, writer):
+        writer.write(framed(NAME))
+        await message(reader)
+        begun = loop.time()
+        async with connect(), connect(), connect(), connect(), connect(), connect():
+            assert await reader.read() == b""
+        assert loop.time() - begun < 0.3
+
+
+async def test_beyond_the_limit_connections_are_closed_and_the_others_go_on() -> None:
+    limits = TcpLimits(connections=3, per_source=2)
+    async with serving(limits) as (server, connect), connect() as (reader, writer), connect():
+        writer.write(framed(NAME, 1))
+        assert (await message(reader)).id == 1
+        async with connect() as (extra, _):
+            assert await extra.read() == b""
+        writer.write(framed(NAME, 2))
+        assert (await message(reader)).id == 2
+        assert (server.refused, len(server.connections), server.sources) == (1, 2, {"127.0.0.1": 2})
+
+
+async def test_a_place_that_became_free_is_given_again() -> None:
+    async with serving(TcpLimits(per_source=1)) as (server, connect):
+        for number in range(5):
+            async with connect() as (reader, writer):
+                writer.write(framed(NAME, number))
+                assert (await message(reader)).id == number
+            await soon(lambda: not server.connections)
+        assert (server.refused, server.sources) == (0, {})
+
+
+def greedy(address: tuple[str, int]) -> socket.socket:
+    """A client that asks much and reads nothing."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(address)
+    sock.setblocking(False)
+    return sock
+
+
+async def test_of_a_peer_that_does_not_read_no_more_questions_are_read() -> None:
+    limits = TcpLimits(message_s=0.6, unread=16 * 1024)
+    questions = framed("many.Pods.rpc.test") * 4_000
+    async with serving(limits) as (server, connect), connect() as (reader, writer):
+        peer = writer.get_extra_info("peername")
+        with greedy(peer) as sock:
+            sent = sock.send(questions)
+            for number in range(10):
+                writer.write(framed(NAME, number))
+                assert (await message(reader)).id == number, "others are answered meanwhile"
+            await asyncio.sleep(0.1)
+            assert server.received < 4_000, "what it would not read is not made"
+            held = [c for c in server.connections if c._blocked]
+            assert len(held) == 1
+            assert held[0]._transport is not None
+            assert held[0]._transport.get_write_buffer_size() < limits.unread + 4096
+            await soon(lambda: len(server.connections) == 1)
+            assert sent > 0
+
+
+async def test_a_peer_that_reads_late_gets_everything() -> None:
+    limits = TcpLimits(unread=16 * 1024)
+    async with serving(limits) as (_, connect), connect() as (_, writer):
+        with greedy(writer.get_extra_info("peername")) as sock:
+            loop = asyncio.get_running_loop()
+            count = 600
+            await loop.sock_sendall(sock, framed("many.Pods.rpc.test") * count)
+            await asyncio.sleep(0.05)
+            one = len(responder().respond(framed("many.Pods.rpc.test")[2:], tcp=True) or b"") + 2
+            left = one * count
+            while left:
+                octets = await loop.sock_recv(sock, left)
+                assert octets
+                left -= len(octets)
+
+
+async def test_one_that_asks_without_pause_does_not_hold_others_up() -> None:
+    """Its messages are answered a few at a time; the loop turns in between."""
+    async with serving() as (server, connect), connect() as (reader, writer):
+        writer.write(framed(NAME) * 8_000)
+        turns = 0
+        while server.received < 8_000:
+            turns += 1
+            await asyncio.sleep(0)
+            if turns % 50 == 0:
+                await reader.read(1 << 20)
+        assert turns >= 8_000 / PIPELINE
+
+
+async def test_at_the_end_answers_are_sent_and_connections_end_by_fin() -> None:
+    async with serving() as (server, connect), connect() as (reader, writer), connect() as (idle, idler):
+        writer.write(framed(NAME, 1))
+        assert (await message(reader)).id == 1
+        ending = asyncio.create_task(server.drain(1.0))
+        await asyncio.sleep(0)
+        writer.write(framed(NAME, 2))  # too late: it is read and ignored, not answered by RST
+        assert await reader.read() == b""
+        assert await idle.read() == b""
+        for each in list(server.connections):
+            assert each._ending
+        writer.close()
+        idler.close()
+        await ending
+        assert not server.connections
+
+
+async def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
+    async with serving() as (server, connect):
+        gc.disable()
+        try:
+            async with connect() as (reader, writer):
+                writer.write(framed(NAME, 1))
+                await message(reader)
+            await soon(lambda: not server.connections)
+            assert not [each for each in gc.get_objects() if isinstance(each, TcpConnection)]
+        finally:
+            gc.enable()

@@ -1,0 +1,24 @@
+"""Waiting for what happens soon, in tests of real sockets and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+async def soon(look: Callable[[], object], *, within: float = 3.0) -> None:
+    """Return when ``look`` is true; fail when it takes too long."""
+    async with asyncio.timeout(within):
+        while True:
+            if look():
+                return
+            await asyncio.sleep(0.005)
+
+
+def before_long(look: Callable[[], object], *, within: float = 3.0) -> None:
+    """The same, without an event loop."""
+    deadline = time.monotonic() + within
+    while not look():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
