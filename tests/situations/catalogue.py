@@ -80,20 +80,22 @@ def vms(world: World, count: int, at: float = 5) -> None:
     world.at(at, lambda: world.vms(count, "B"))
 
 
-@situation("rolling update, 4 pods, same interfaces", 0.0, 0, restart=130)
+@situation("a rolling update to a version with the same interfaces", 0.0, 0, restart=130)
 def rolling_same(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ABCDE"))
 
 
-@situation("rolling, pod ready 5 s before it registers (and serves)", 4.8, 0, restart=130)
+@situation(
+    "a rolling update whose pods are ready 5 s before they register, and serve only then", 4.8, 0, restart=130
+)
 def rolling_ready_first(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ABCDE", ready_after=10.0))
 
 
 @situation(
-    "rolling, each process takes 40 s to register 5 interfaces one after another; gray Y has B too",
+    "a rolling update whose processes register one interface every 8 s; a gray Service has B too",
     0.0,
     0,
     restart=130,
@@ -104,20 +106,27 @@ def rolling_slow_gray(w: World) -> None:
     w.at(100, lambda: w.roll("X", "ABCDE", spacing=8.0))
 
 
-@situation("Recreate, 12+18 s without pods", 2.0, 0)
+@situation("strategy Recreate: 30 s without a serving pod, of which 12 without any", 2.0, 0)
 def recreate_20(w: World) -> None:
     x(w)
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=12))
 
 
-@situation("Recreate of X (main), 120 s gap, younger gray Y (1 pod) has B", 34.5, 2, restart=150)
+@situation(
+    "Recreate with 120 s between the old pods and the new; a younger gray Service has B", 34.5, 2, restart=150
+)
 def recreate_120_gray(w: World) -> None:
     x(w)
     gray(w)
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=120))
 
 
-@situation("Recreate, gap 30 s, registers slowly (8 s apart), B last, gray Y", 30.0, 2, restart=134)
+@situation(
+    "Recreate, 30 s until the first registration, then one interface every 8 s and B last; a gray Service",
+    30.0,
+    2,
+    restart=134,
+)
 def recreate_slow_gray(w: World) -> None:
     x(w)
     gray(w)
@@ -129,26 +138,26 @@ def lose(w: World, names: list[str], back: float, spacing: float = 0.05) -> None
         w.lose_session(name, back, spacing=spacing)
 
 
-@situation("all sessions lost, back after 30 s", 0.0, 0)
+@situation("all pods lose their registry sessions and return after 30 s", 0.0, 0)
 def sess_all_30(w: World) -> None:
     x(w)
     w.at(100, lambda: lose(w, w.of("X"), 30))
 
 
-@situation("half of the sessions lost, back after 30 s", 0.0, 0)
+@situation("two of the four pods lose their sessions for 30 s", 0.0, 0)
 def sess_half_30(w: World) -> None:
     x(w)
     w.at(100, lambda: lose(w, w.of("X")[:2], 30))
 
 
-@situation("one session lost, back after 30 s", 0.0, 0)
+@situation("one pod loses its session for 30 s", 0.0, 0)
 def sess_one_30(w: World) -> None:
     x(w)
     w.at(100, lambda: lose(w, w.of("X")[:1], 30))
 
 
 @situation(
-    "all of X's sessions lost for 20 min, pods serve on (registry direct has nothing)",
+    "all pods lose their sessions for 20 min and serve on: the registry itself knows nobody",
     0.0,
     0,
     end=2400,
@@ -159,28 +168,34 @@ def sess_all_20min(w: World) -> None:
     w.at(100, lambda: lose(w, w.of("X"), 1200))
 
 
-@situation("all lost, back after 30 s, slowly (8 s apart, B last); gray Y has B", 0.0, 0, restart=160)
+@situation(
+    "all sessions lost, back after 30 s with one interface every 8 s, B last; a gray Service has B",
+    0.0,
+    0,
+    restart=160,
+    remark="A restart that sleeps through the loss itself may show the gray Service until B is registered again",
+)
 def sess_all_slow_gray(w: World) -> None:
     x(w, interfaces="ACDEB")
     gray(w)
     w.at(100, lambda: lose(w, w.of("X"), 30, 8.0))
 
 
-@situation("the same with 2 VMs left in the old world", 0.0, 0, restart=160)
+@situation("the same, and two VMs of the old world instead of the gray Service", 0.0, 0, restart=160)
 def sess_all_slow_vms(w: World) -> None:
     x(w, interfaces="ACDEB")
     vms(w, 2)
     w.at(100, lambda: lose(w, w.of("X"), 30, 8.0))
 
 
-@situation("ZooKeeper down 5 min", 0.0, 0, restart=250)
+@situation("the registry can not be reached for 5 min", 0.0, 0, restart=250)
 def zkdown_5(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
     w.at(400, w.registry_back)
 
 
-@situation("ZooKeeper down 5 min, X (4 pods) rolled meanwhile", 0.0, 0, restart=250)
+@situation("the registry is away for 5 min, and all pods are replaced meanwhile", 0.0, 0, restart=250)
 def zkdown_5_roll(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
@@ -188,7 +203,9 @@ def zkdown_5_roll(w: World) -> None:
     w.at(400, w.registry_back)
 
 
-@situation("ZooKeeper down 15 min, X rolled completely meanwhile", 0.0, 0, end=2400, restart=500)
+@situation(
+    "the registry is away for 15 min, and all pods are replaced meanwhile", 0.0, 0, end=2400, restart=500
+)
 def zkdown_15_roll(w: World) -> None:
     x(w)
     w.at(100, w.registry_down)
@@ -196,7 +213,7 @@ def zkdown_15_roll(w: World) -> None:
     w.at(1000, w.registry_back)
 
 
-@situation("API server down 5 min, one pod killed -9 meanwhile", 0.0, 0, restart=250)
+@situation("the API server is away for 5 min; one pod is killed and replaced meanwhile", 0.0, 0, restart=250)
 def apidown_5(w: World) -> None:
     x(w)
     w.at(100, w.api_down)
@@ -205,7 +222,7 @@ def apidown_5(w: World) -> None:
     w.at(400, w.api_back)
 
 
-@situation("one of 4 pods killed -9 (restarts in place)", 0.0, 0)
+@situation("kill -9 of one pod's process, which starts again in place", 0.0, 0)
 def kill9_one(w: World) -> None:
     x(w)
     w.at(100, lambda: restart_in_place(w, w.of("X")[:1]))
@@ -217,14 +234,14 @@ def restart_in_place(w: World, names: list[str]) -> None:
         w.start(w.processes[name])
 
 
-@situation("all 4 pods killed -9 (restart in place)", 3.0, 0)
+@situation("kill -9 of all four pods' processes, which start again in place", 3.0, 0)
 def kill9_all(w: World) -> None:
     x(w)
     w.at(100, lambda: restart_in_place(w, w.of("X")))
 
 
 @situation(
-    "gray Y (1 pod) younger, appears at 150, scaled to 12 at 300 and back to 1 at 800",
+    "a gray Service appears later, grows to 12 pods for 500 s and shrinks to one again",
     0.0,
     0,
     end=1800,
@@ -237,7 +254,7 @@ def gray_younger(w: World) -> None:
     w.at(800, lambda: w.scale("Y", 1, "B"))
 
 
-@situation("gray Y (1 pod) is there first, main X (4 pods) comes at 150", 0.0, 1, restart=500)
+@situation("the gray Service was there first, the main one (4 pods) comes at 150", 0.0, 1, restart=500)
 def gray_older(w: World) -> None:
     gray(w, 5)
     w.at(150, lambda: w.service("X"))
@@ -245,10 +262,11 @@ def gray_older(w: World) -> None:
 
 
 @situation(
-    "main X deleted at 100 with its pods kept, re-created at 105; gray Y older than the new X",
+    "the Service is deleted and created again within 5 s, its pods live on; the gray one is older by then",
     19.5,
     1,
     restart=95,
+    remark="A restart in between shows the gray Service for the seconds until the cluster has been read",
 )
 def main_recreated_gray(w: World) -> None:
     x(w)
@@ -257,7 +275,7 @@ def main_recreated_gray(w: World) -> None:
     w.at(105, lambda: w.service("X"))
 
 
-@situation("X deleted at 100, re-created at 200; gray Y", 24.5, 2, restart=105)
+@situation("the Service is deleted and created again after 100 s; a gray Service has B", 24.5, 2, restart=105)
 def main_recreated_late_gray(w: World) -> None:
     x(w)
     gray(w)
@@ -265,14 +283,20 @@ def main_recreated_late_gray(w: World) -> None:
     w.at(200, lambda: w.service("X"))
 
 
-@situation("Y with B up at 120; X rolled without B from 200", 4.5, 1, restart=210)
+@situation("split: Y with B is brought up, then X rolled to a version without B", 4.5, 1, restart=210)
 def split_Y_first(w: World) -> None:
     x(w)
     y(w, 4, 120)
     w.at(200, lambda: w.roll("X", "ACDE"))
 
 
-@situation("X rolled without B from 100 to 200; Y with B from 260", 53.5, 1, restart=240)
+@situation(
+    "split in the wrong order: X is rolled without B, and Y brought up a minute later",
+    53.5,
+    1,
+    restart=240,
+    remark="X's ClusterIP meets the pods without B, and there is no other Service yet: bring Y up first",
+)
 def split_X_first(w: World) -> None:
     x(w)
     w.at(100, lambda: w.roll("X", "ACDE"))
@@ -280,7 +304,7 @@ def split_X_first(w: World) -> None:
 
 
 @situation(
-    "Service Y with declaration B applied at 120, its pods ready at 240; X rolled w/o B from 300",
+    "split: Y is created with its declaration of B, gets ready pods 2 min later, then X is rolled",
     0.0,
     1,
     restart=310,
@@ -294,7 +318,7 @@ def split_declared_before_pods(w: World) -> None:
 
 
 @situation(
-    "Y exists (F only); at 120 helm sets declaration B and starts rolling Y to serve F,B; X loses B at 300",
+    "split: an existing Y declares B in the same moment in which it begins to roll to a version with B",
     2.7,
     1,
     restart=310,
@@ -307,7 +331,7 @@ def split_declared_and_rolled(w: World) -> None:
     w.at(300, lambda: w.roll("X", "ACDE"))
 
 
-@situation("Y up at 120 with B; declared at 200; X rolled w/o B at 300", 0.0, 1, restart=310)
+@situation("split: Y serves B, declares it 80 s later, X is rolled after that", 0.0, 1, restart=310)
 def split_declared_after(w: World) -> None:
     x(w)
     y(w, 4, 120)
@@ -315,7 +339,9 @@ def split_declared_after(w: World) -> None:
     w.at(300, lambda: w.roll("X", "ACDE"))
 
 
-@situation("the same, Y in another namespace (declaration may not hijack)", 4.5, 1, restart=310)
+@situation(
+    "the same, but Y lives in another namespace, where its declaration does not count", 4.5, 1, restart=310
+)
 def split_other_ns_declared(w: World) -> None:
     x(w)
     y(w, 4, 120, namespace="other")
@@ -324,7 +350,7 @@ def split_other_ns_declared(w: World) -> None:
 
 
 @situation(
-    "split to Y (200-300), then X rolled back with B at 400 and Y deleted with pods at 700",
+    "split to Y, then X rolled back to a version with B, and Y deleted with its pods",
     29.0,
     2,
     restart=702,
@@ -343,7 +369,7 @@ def delete_with_pods(w: World, service: str) -> None:
         w.stop(name)
 
 
-@situation("Y exists (F) and adds B by rolling at 120; X drops it at 400", 4.5, 1, restart=410)
+@situation("split: an existing Y adds B by a rolling update, X drops it later", 4.5, 1, restart=410)
 def split_existing_Y_adds(w: World) -> None:
     x(w)
     y(w, 4, interfaces="F")
@@ -351,21 +377,26 @@ def split_existing_Y_adds(w: World) -> None:
     w.at(400, lambda: w.roll("X", "ACDE"))
 
 
-@situation("B served by 2 VMs; X (no B) rolls to a version with B", 2.7, 1, restart=150)
+@situation("B lives on two VMs; X is rolled to a version that has it", 2.7, 1, restart=150)
 def add_by_rolling_vms(w: World) -> None:
     x(w, interfaces="ACDE")
     vms(w, 2)
     w.at(100, lambda: w.roll("X", "ABCDE"))
 
 
-@situation("X scaled to 0 at 100, back at 400, nobody else", 2.0, 0, restart=250)
+@situation("X is scaled to nothing for 300 s, and nobody else has B", 2.0, 0, restart=250)
 def scale0_alone(w: World) -> None:
     x(w)
     w.at(100, lambda: w.scale("X", 0, ""))
     w.at(400, lambda: w.scale("X", 4, "ABCDE"))
 
 
-@situation("X to 0 at 100, back at 400; gray Y 1 pod", 34.5, 2)
+@situation(
+    "X is scaled to nothing for 300 s; a gray Service has B",
+    34.5,
+    2,
+    remark="An endpoint address stays until the process has ended, then 10 s more",
+)
 def scale0_gray(w: World) -> None:
     x(w)
     gray(w)
@@ -373,56 +404,79 @@ def scale0_gray(w: World) -> None:
     w.at(400, lambda: w.scale("X", 4, "ABCDE"))
 
 
-@situation("X to 0 at 100 (roll-back to the old world); 4 VMs serve B", 34.5, 1)
+@situation("X is scaled to nothing for good, back to the old world: four VMs have B", 34.5, 1)
 def scale0_vms(w: World) -> None:
     x(w)
     vms(w, 4)
     w.at(100, lambda: w.scale("X", 0, ""))
 
 
-@situation("X redeployed without B at 100; 4 VMs still serve B", 31.4, 1, restart=150)
+@situation(
+    "X is rolled to a version without B, which four VMs still serve",
+    31.4,
+    1,
+    restart=150,
+    remark="The pods that still have B are among the answered providers until they end",
+)
 def drop_back_to_vms(w: World) -> None:
     x(w)
     vms(w, 4)
     w.at(100, lambda: w.roll("X", "ACDE"))
 
 
-@situation("X deleted, re-created after 3 s with another ClusterIP, pods stay", 17.5, 1, restart=95)
+@situation(
+    "the Service is deleted and created again after 3 s with another ClusterIP; the pods live on",
+    17.5,
+    1,
+    restart=95,
+)
 def recreate_svc_3(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(103, lambda: w.service("X"))
 
 
-@situation("the same after 60 s", 24.5, 2, restart=105)
+@situation("the same with a minute between", 24.5, 2, restart=105)
 def recreate_svc_60(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(160, lambda: w.service("X"))
 
 
-@situation("X deleted at 100 for good, pods gone; Y serves B too", 24.5, 1, restart=105)
+@situation("the Service is deleted with its pods for good; Y serves B as well", 24.5, 1, restart=105)
 def delete_svc_other(w: World) -> None:
     x(w)
     y(w, 4)
     w.at(100, lambda: delete_with_pods(w, "X"))
 
 
-@situation("X deleted with its pods; 4 VMs serve", 24.5, 1, restart=105)
+@situation("the Service is deleted with its pods; four VMs serve B", 24.5, 1, restart=105)
 def delete_svc_vms(w: World) -> None:
     x(w)
     vms(w, 4)
     w.at(100, lambda: delete_with_pods(w, "X"))
 
 
-@situation("X deleted by mistake, pods stay registered; re-created at 400", 24.5, 2, restart=105)
+@situation(
+    "the Service is deleted by mistake, its pods live on; it is created again after 5 min",
+    24.5,
+    2,
+    restart=105,
+    remark="While there is no Service the pods' own addresses are answered",
+)
 def delete_svc_podsstay(w: World) -> None:
     x(w)
     w.at(100, lambda: w.delete_service("X"))
     w.at(400, lambda: w.service("X"))
 
 
-@situation("X deleted at 100, Z takes its ClusterIP at 105; Y serves B", 19.5, 1, restart=102)
+@situation(
+    "the Service is deleted, and another one gets its ClusterIP 5 s later; Y serves B",
+    19.5,
+    1,
+    restart=102,
+    remark="One step: the moment another Service has the address, Y is answered",
+)
 def cip_reused(w: World) -> None:
     x(w)
     y(w, 4)
@@ -443,14 +497,19 @@ def kill_and_reuse(w: World, *, back: bool) -> None:
     w.at(w.now + 3, lambda: w.pods("Z", 1, "F", ip=victim.ip))
 
 
-@situation("X's only pod killed -9 at 100 and rescheduled; Z's new pod gets its IP at 103", 1.0, 0)
+@situation("X's only pod is killed and rescheduled; 3 s later a pod of Z gets its address", 1.0, 0)
 def podip_reuse(w: World) -> None:
     x(w, 1)
     y(w, 2, 12, "F", "Z")
     w.at(100, lambda: kill_and_reuse(w, back=True))
 
 
-@situation("X scaled to 0 with kill -9, Z (older, single pod, rolling) gets the IP", 0.0, 1, restart=117)
+@situation(
+    "X's only pod is killed and not replaced; its address goes to a pod of Z, whose other pod then ends",
+    0.0,
+    1,
+    restart=117,
+)
 def podip_reuse_nomain(w: World) -> None:
     y(w, 1, 5, "F", "Z")
     x(w, 1)
@@ -464,7 +523,7 @@ def podip_reuse_nomain(w: World) -> None:
 
 
 @situation(
-    "dynamic=false provider on a VM that dies at 50; 1 pod of X comes at 100",
+    "a persistent provider (dynamic=false) on a VM that is dead; X's first pod comes 50 s later",
     7.3,
     1,
     remark="The name moves with the pod's registration. For the life of their caches callers still hold the dead "
@@ -477,7 +536,12 @@ def persistent_dead_vm(w: World) -> None:
     w.at(100, lambda: w.pods("X", 1, "ABCDE"))
 
 
-@situation("3 such VMs dead, 2 pods of X from 100", 5.8, 0)
+@situation(
+    "three such VMs, all dead, against two pods of X",
+    5.8,
+    0,
+    remark="Dead persistent providers count as the old world; `soadns.io/traffic: mesh` boards past them",
+)
 def persistent_dead_vm_3(w: World) -> None:
     w.at(5, lambda: w.vms(3, "B", dynamic=False))
     w.at(10, lambda: w.service("X"))
@@ -486,9 +550,7 @@ def persistent_dead_vm_3(w: World) -> None:
     w.at(100, lambda: w.pods("X", 2, "ABCDE"))
 
 
-@situation(
-    "50 VMs; 50 pods come, one each 10 s from 100; VMs leave one each 10 s from 700", 0.0, 1, restart=400
-)
+@situation("boarding: 50 VMs, a pod more every 10 s up to 50, then a VM less every 10 s", 0.0, 1, restart=400)
 def board_gradual(w: World) -> None:
     vms(w, 50)
     w.at(10, lambda: w.service("X"))
@@ -497,14 +559,14 @@ def board_gradual(w: World) -> None:
         w.at(700 + 10 * i, lambda i=i: w.stop(f"vm-{i}"))
 
 
-@situation("50 VMs stay, 20 pods", 0.0, 0)
+@situation("half boarded for good: 20 pods beside 50 VMs", 0.0, 0)
 def board_never(w: World) -> None:
     vms(w, 50)
     w.at(100, lambda: w.service("X"))
     w.at(100, lambda: w.pods("X", 20, "ABCDE"))
 
 
-@situation("4 VMs, HPA 4<->3 pods every 100 s", 0.0, 1, restart=350)
+@situation("four VMs, while an autoscaler goes to and fro between 4 and 3 pods", 0.0, 1, restart=350)
 def board_oscillate(w: World) -> None:
     vms(w, 4)
     w.at(100, lambda: w.service("X"))
@@ -514,32 +576,34 @@ def board_oscillate(w: World) -> None:
         w.at(300 + 200 * i, lambda: w.scale("X", 4, "ABCDE"))
 
 
-@situation("two applications in one namespace serve B: X (4), Y (4), younger Y; X rolls", 0.0, 0, restart=130)
+@situation(
+    "two applications of one namespace, 4 pods each, serve B; the older one is rolled", 0.0, 0, restart=130
+)
 def two_apps_ns(w: World) -> None:
     x(w)
     y(w, 4)
     w.at(100, lambda: w.roll("X", "ABCDE"))
 
 
-@situation("three Services 3/3/3 with B, deployed within seconds", 0.0, 0)
+@situation("three Services with 3 pods each serve B, created within seconds", 0.0, 0)
 def three_svcs(w: World) -> None:
     x(w, 3)
     y(w, 3, 11)
     y(w, 3, 12, "B", "V")
 
 
-@situation("headless twin over the same pods, older", 0.0, 0)
+@situation("an older headless Service over the same pods", 0.0, 0)
 def headless_twin_older(w: World) -> None:
     w.at(5, lambda: w.service("X'", cluster_ips=(), headless=True))
     x(w)
 
 
-@situation("one Service over P (3 pods, A) and Q (2 pods, B); A and B", 0.0, 0, interfaces="AB")
+@situation("one Service over two applications: 3 pods with A, 2 pods with B", 0.0, 0, interfaces="AB")
 def mixed_svc(w: World) -> None:
     mixed(w, 3, 2)
 
 
-@situation("one Service over two applications, 2 pods (A) and 2 pods (B)", 0.0, 0, interfaces="AB")
+@situation("one Service over two applications: 2 pods with A, 2 pods with B", 0.0, 0, interfaces="AB")
 def mixed_svc_even(w: World) -> None:
     mixed(w, 2, 2)
 
@@ -551,11 +615,12 @@ def mixed(w: World, first: int, second: int) -> None:
 
 
 @situation(
-    "one JVM, one bolt port, two SOFAArk applications (biz1: A, biz2: B); biz2 installed at 60",
+    "two SOFAArk applications in one process on one port: one with A, the other, installed at 60, with B",
     0.0,
     0,
     interfaces="AB",
     start=80.0,
+    remark="Looked at from 80 on",
 )
 def koupleless(w: World) -> None:
     w.at(10, lambda: w.service("X"))
@@ -572,8 +637,7 @@ def koupleless(w: World) -> None:
 
 
 @situation(
-    "old world only, 6 VMs: half expire at 100 (back 160), all expire at 300 (spread 3 s, back 360), "
-    "one dies at 500 -9, VMs shut down one by one from 600",
+    "six VMs, no Service: half of the sessions expire for 60 s, later all; one VM dies, the others leave one by one",
     10.5,
     0,
     end=900,
@@ -590,7 +654,7 @@ def vm_last_expires(w: World) -> None:
 
 
 @situation(
-    "a CronJob pod with X's label registers another interface; Y is as large as X",
+    "a short-lived pod that carries X's label registers something else; Y is as large as X",
     3.7,
     1,
     end=800,
@@ -604,7 +668,12 @@ def cron_stray(w: World) -> None:
 
 
 @situation(
-    "a stray pod with X's label registers only J for good; gray Y (1) has B", 149.4, 0, end=850, restart=130
+    "a pod that carries X's label serves something else for good; a gray Service has B",
+    149.4,
+    0,
+    end=850,
+    restart=130,
+    remark="Every fifth connection to X meets the stray pod, with or without soadns: correct its labels",
 )
 def stray_same_label(w: World) -> None:
     x(w)
@@ -612,13 +681,19 @@ def stray_same_label(w: World) -> None:
     w.at(85, lambda: w.pod("stray", "X", "J"))
 
 
-@situation("two Services over the same pods, only one exposes the dialled port", 0.0, 0)
+@situation("an older Service over the same pods does not expose the port that is dialled", 0.0, 0)
 def ports_twin(w: World) -> None:
     w.at(5, lambda: w.service("X'", ports=(Port(8080),)))
     x(w)
 
 
-@situation("Y with B, 1 pod only; X (8 pods) rolled without B from 200, 12 s each", 25.2, 1, restart=250)
+@situation(
+    "split to a Y of one pod, while X (8 pods) is rolled quickly, one pod every 12 s",
+    25.2,
+    1,
+    restart=250,
+    remark="Too small to take over while X's old pods outnumber it; the name moves when X votes no",
+)
 def split_Y_small(w: World) -> None:
     x(w, 8)
     gray(w, 120)
@@ -626,7 +701,11 @@ def split_Y_small(w: World) -> None:
 
 
 @situation(
-    "X's canary: 1 of 4 pods without B for 5 min, then rolled back; nobody else has B", 75.2, 0, restart=250
+    "a canary of X, one pod of four, lacks B for 5 min; nobody else has B",
+    75.2,
+    0,
+    restart=250,
+    remark="A ClusterIP balances over all pods, so a quarter of the calls meets the canary; nobody else could answer",
 )
 def canary_drops_B(w: World) -> None:
     x(w)
@@ -644,10 +723,11 @@ def canary_drops_B(w: World) -> None:
 
 
 @situation(
-    "B lives in Y (4); X (older, 4) rolled to serve B too from 120; Y scaled to 0 at 300",
+    "merge: B lives in Y, the older X is rolled to a version with it, then Y is scaled to nothing",
     34.5,
     1,
     restart=305,
+    remark="Declare B on X half a minute before Y is scaled down, and nothing is lost",
 )
 def merge_Y_into_X(w: World) -> None:
     x(w, interfaces="ACDE")
@@ -656,7 +736,9 @@ def merge_Y_into_X(w: World) -> None:
     w.at(300, lambda: w.scale("Y", 0, ""))
 
 
-@situation("VM deploy: 6 VMs redeployed one by one (SIGTERM, 20 s, back)", 6.7, 0, end=600, restart=130)
+@situation(
+    "six VMs are redeployed one by one, 35 s each without a registration", 6.7, 0, end=600, restart=130
+)
 def vm_move_rolling_deploy(w: World) -> None:
     vms(w, 6)
     for i in range(6):
@@ -664,21 +746,26 @@ def vm_move_rolling_deploy(w: World) -> None:
         w.at(120 + 60 * i, lambda i=i: w.start(w.processes[f"vm-{i}"]))
 
 
-@situation("Recreate of X, 12+18 s; gray Y 1 pod has B", 30.0, 0)
+@situation(
+    "Recreate with 30 s without a serving pod; a gray Service has B",
+    30.0,
+    0,
+    remark="Back before the clocks run out: the name stays, callers wait for the new pods",
+)
 def recreate_30_gray(w: World) -> None:
     x(w)
     gray(w)
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=12))
 
 
-@situation("Recreate of X; 2 VMs serve B", 30.0, 0)
+@situation("the same with two VMs instead of the gray Service", 30.0, 0)
 def recreate_30_vms(w: World) -> None:
     x(w)
     vms(w, 2)
     w.at(100, lambda: w.recreate("X", "ABCDE", gap=12))
 
 
-@situation("all X pods deleted with kill -9 and rescheduled; 2 VMs", 9.9, 0)
+@situation("all pods are killed and rescheduled at once; two VMs have B", 9.9, 0)
 def killall_vms(w: World) -> None:
     x(w)
     vms(w, 2)
@@ -691,7 +778,7 @@ def killall_vms(w: World) -> None:
     w.at(100, crash)
 
 
-@situation("X (no preStop, kill -9) rolled; 2 VMs", 0.0, 0, restart=130)
+@situation("a rolling update that kills the old pods without a SIGTERM; two VMs have B", 0.0, 0, restart=130)
 def roll_kill9(w: World) -> None:
     x(w)
     vms(w, 2)
@@ -705,14 +792,20 @@ def crash_loop(w: World) -> None:
     w.at(112, lambda: w.pods("X", 4, "ABCDE", registers_after=688.0, ready_after=691.0))
 
 
-@situation("Recreate of X; new pods never come up until 800; gray Y", 74.5, 2, restart=150)
+@situation(
+    "Recreate with new pods that do not get up for 11 min; a gray Service has B",
+    74.5,
+    2,
+    restart=150,
+    remark="A minute without a ready or registered address; unready addresses are there, so it is not known sooner",
+)
 def crashloop_gray(w: World) -> None:
     x(w)
     gray(w)
     w.at(100, lambda: crash_loop(w))
 
 
-@situation("the same, 2 VMs instead of gray", 74.6, 2, restart=150)
+@situation("the same with two VMs instead of the gray Service", 74.6, 2, restart=150)
 def crashloop_vms(w: World) -> None:
     x(w)
     vms(w, 2)
@@ -720,10 +813,11 @@ def crashloop_vms(w: World) -> None:
 
 
 @situation(
-    "X's readiness probe fails 100-300 (pods registered, serving); gray Y: registry direct is fine",
+    "all readiness probes of X fail for 200 s while its pods serve; a gray Service has B",
     200.0,
     0,
     restart=200,
+    remark="Readiness never moves a name; direct callers do not look at it either, but a ClusterIP does",
 )
 def readiness_lost_gray(w: World) -> None:
     x(w)

@@ -73,7 +73,12 @@ def expire(w: World, at: float, back: float, spacing: float = 0.05) -> None:
     w.at(at, lose)
 
 
-@mass("every session of the registry expires; all are back after 60 s", 0.0, 0)
+@mass(
+    "every session of the registry expires; all are back after 60 s",
+    0.0,
+    0,
+    remark="Addresses that stay ready keep what they provided, so no name even begins to vanish",
+)
 def mass_expiry_60(w: World) -> None:
     hundred(w)
     expire(w, 100, 60)
@@ -92,7 +97,12 @@ def mass_expiry_60_slow(w: World) -> None:
     expire(w, 100, 60, spacing=6.0)
 
 
-@mass("the same as the first, five of the ten applications live on VMs only", 0.0, 0)
+@mass(
+    "the same as the first, five of the ten applications live on VMs only",
+    0.0,
+    0,
+    remark="Where no provider is left the last ones are answered on for the linger",
+)
 def mass_expiry_60_vms(w: World) -> None:
     hundred(w, old_world=SERVICES[5:])
     expire(w, 100, 60)
@@ -136,6 +146,8 @@ def half_gone(w: World, *, services: bool) -> None:
     1,
     suffering=frozenset(SPARED),
     held=LOST,
+    remark="The other 25 keep their Services' ClusterIPs. They go by `soadns release`, or when the Services have had "
+    "no endpoint for a linger more",
 )
 def dc_gone(w: World) -> None:
     half_gone(w, services=False)
@@ -148,6 +160,7 @@ def dc_gone(w: World) -> None:
     suffering=frozenset(SPARED),
     held=LOST,
     restart=105.0,
+    remark="The other 25 stay known and answer no address: that of a deleted Service is never answered for longer",
 )
 def dc_gone_svcs(w: World) -> None:
     half_gone(w, services=True)
@@ -160,6 +173,7 @@ def dc_gone_svcs(w: World) -> None:
     interfaces=FORTY,
     suffering=frozenset(FORTY[10:]),
     restart=210.0,
+    remark="A vote is proof, so nothing of it counts as vanishing",
 )
 def big_split(w: World) -> None:
     w.at(10, lambda: w.service("X"))
