@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns.model import Records, ServedPort
+from soadns import naming
+from soadns.model import InterfaceId, Records, ServedPort
 from soadns.nameserver import wire
 from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import LOADING, READY, Delta, Table
@@ -215,6 +216,25 @@ def test_states_change_the_entry_of_the_zone_only() -> None:
     table.apply(zone.set_state(LOADING), 3)
     assert table.answers == before
     assert table.zones[wire.encode_name(ORIGIN)].state == LOADING
+
+
+LETTERS = st.text("aB1_$-.", max_size=300)
+
+
+@given(
+    LETTERS,
+    st.text("a.-é", max_size=12),
+    st.text("1.-", max_size=12),
+    st.sampled_from(["rpc.test", "z" * 60]),
+)
+def test_every_interface_that_may_have_a_name_can_be_published(
+    name: str, group: str, version: str, zone: str
+) -> None:
+    interface = InterfaceId(name, group, version)
+    owners = [naming.owner_name(interface), naming.alias(interface)]
+    if naming.problem(interface, zone) is None:
+        changes = {owner: RECORDS for owner in owners if owner is not None}
+        assert len(ZoneData(zone).apply(changes, serial=1).answers) > 3
 
 
 def test_every_answer_parses_at_its_own_question() -> None:
