@@ -4,6 +4,7 @@ kills them; each story has a chroot and a namespace for itself."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.start()
         yield server
     finally:
-        server.process.stop(within=90.0)
-        etcd.process.stop()
+        server.kill()  # its graceful end waits for watches; the data goes with the folder
+        etcd.process.kill()
 
 
 @pytest.fixture
@@ -41,12 +42,11 @@ def stage(zookeeper_server: ZooKeeper, api_server: ApiServer, tmp_path: Path) ->
     zookeeper_server.start()
     api_server.start()
     story = Stage(tmp_path, zookeeper=zookeeper_server, api=api_server)
-    try:
+    with ExitStack() as last_to_first:
+        last_to_first.callback(story.end)
+        last_to_first.callback(api_server.start)
+        last_to_first.callback(zookeeper_server.start)
         yield story
-    finally:
-        zookeeper_server.start()
-        api_server.start()
-        story.end()
 
 
 @pytest.fixture
@@ -54,11 +54,10 @@ def registry_stage(zookeeper_server: ZooKeeper, tmp_path: Path) -> Iterator[Stag
     """ZooKeeper alone."""
     zookeeper_server.start()
     story = Stage(tmp_path, zookeeper=zookeeper_server, api=None)
-    try:
+    with ExitStack() as last_to_first:
+        last_to_first.callback(story.end)
+        last_to_first.callback(zookeeper_server.start)
         yield story
-    finally:
-        zookeeper_server.start()
-        story.end()
 
 
 @pytest.fixture
@@ -66,8 +65,7 @@ def cluster_stage(api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
     """Kubernetes alone."""
     api_server.start()
     story = Stage(tmp_path, zookeeper=None, api=api_server)
-    try:
+    with ExitStack() as last_to_first:
+        last_to_first.callback(story.end)
+        last_to_first.callback(api_server.start)
         yield story
-    finally:
-        api_server.start()
-        story.end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.scenarios.stage.kubernetes import ApiServer
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import Callers
@@ -36,29 +38,26 @@ def test_a_compacted_history_is_listed_again_without_a_gap(stage: Stage, api_ser
     stage.pod(user).registers(USER)
     stage.pod(other).registers("com.alipay.user.OtherService")
     soadns.answers("com.alipay.user.OtherService", other.cluster_ip)
+    path = f"/api/v1/namespaces/{stage.namespace}/services"
+    seen = api_server.request("GET", path)["metadata"]["resourceVersion"]  # soadns's watch is not newer
     api_server.kill()
     assert eventually(lambda: soadns.logged("source-trouble", "kube/home"), within=15)
 
     twin = ApiServer(stage.folder / "second-api-server", api_server.etcd)
     twin.start()
     try:
-        path = f"/api/v1/namespaces/{stage.namespace}/services"
         twin.request("DELETE", f"{path}/user")
         ports = [{"name": "tcp-20880", "port": 20880}]
         body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "user"}, "spec": {"ports": ports}}
         fresh = twin.request("POST", path, body)["spec"]["clusterIP"]
         for number in range(20):  # revisions to forget
-            body = {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": f"noise-{number}"},
-                "spec": {"ports": ports},
-            }
-            twin.request("POST", path, body)
+            twin.request("POST", path, body | {"metadata": {"name": f"noise-{number}"}})
     finally:
         twin.kill()
     api_server.etcd.compact()
     api_server.start()
+    reply = api_server.request("GET", f"{path}?watch=1&timeoutSeconds=2&resourceVersion={seen}", raw=True)
+    assert json.loads(reply.splitlines()[0])["object"]["code"] == 410
 
     soadns.answers(USER, fresh, within=30)
     soadns.answers("com.alipay.user.OtherService", other.cluster_ip)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+from soadns import __version__
 from tests.scenarios.stage.kubernetes import ApiServer
 from tests.scenarios.stage.process import eventually, free_port
 from tests.scenarios.stage.stage import Stage
@@ -45,7 +46,14 @@ def test_verbs_against_a_running_soadns(stage: Stage) -> None:
     assert "known are kube/home, zookeeper/main/dubbo" in text
     assert soadns.cli_json("release", "kube/home")["names"] == 0
     assert soadns.cli_json("config")["zookeeper"][0]["name"] == "main"
-    assert "soadns" in soadns.cli_json("check") or soadns.cli_json("check")["ok"]
+    found = soadns.cli_json("check")
+    assert found["ok"], found
+
+
+def test_the_version_needs_no_configuration() -> None:
+    command = [sys.executable, "-m", "soadns", "version", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["soadns"] == __version__
 
 
 def test_when_none_runs_the_verbs_say_so_and_what_to_do() -> None:

@@ -66,6 +66,20 @@ def test_a_killed_worker_is_replaced_behind_the_same_socket(stage: Stage) -> Non
     assert not callers.refused
 
 
+def test_a_worker_that_hangs_is_replaced(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+    first = soadns.child("nameserver.worker")
+
+    os.kill(first, signal.SIGSTOP)
+    assert eventually(lambda: soadns.child("nameserver.worker") not in (0, first), within=15)
+    assert soadns.logged("stuck", "worker-0")
+    soadns.answers(USER, user.cluster_ip)
+    assert eventually(lambda: soadns.http("/livez", port=soadns.livez_port)[0] == 200, within=10)
+
+
 def test_sigterm_ends_everything_and_leaves_nothing(stage: Stage) -> None:
     soadns = stage.soadns()
     children = [soadns.child("_control"), soadns.child("nameserver.worker")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -94,17 +95,23 @@ class Soadns:
             got = eventually(look, within=within, until=lambda text: text == expected)
             assert got == expected, (
                 f"{name} {kind} by {'TCP' if tcp else 'UDP'}: {got!r}, expected {expected!r}\n"
-                f"{self.cli('explain', name.removesuffix('.'))[1]}\n--- log\n{self.process.tail()}"
+                f"{self._told_of(name)}"
             )
 
     def keeps_answering(self, name: str, *expected: str, seconds: float, kind: str = "A") -> None:
-        """The name answers this now and at every look for some time."""
+        """The name answers this now and at every look for some time, by UDP and TCP in turn."""
         self.answers(name, *expected, kind=kind)
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            dug = self.dig(name, kind)
-            assert sorted(dug.data) == sorted(expected), f"{name}: {dug}\n{self.process.tail()}"
+        for tcp in itertools.cycle((False, True)):
+            dug = self.dig(name, kind, tcp=tcp)
+            assert sorted(dug.data) == sorted(expected), f"{name} {kind}: {dug}\n{self._told_of(name)}"
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.1)
+
+    def _told_of(self, name: str) -> str:
+        """What a failure shows: ``explain``, and the end of the log."""
+        return f"{self.cli('explain', name.removesuffix('.'))[1]}\n--- log\n{self.process.tail()}"
 
     # ------------------------------------------------------------------ command line and HTTP
 

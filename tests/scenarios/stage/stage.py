@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +179,17 @@ class Stage:
         return found
 
     def end(self) -> None:
-        """End everything that the story started."""
-        for instance in self._instances:
-            if instance.process.running:
-                instance.process.stop()
-        for registration in self._registrations:
-            registration.close()
-        for service in self._services:
-            try:
-                service.delete_with_endpoints()
-            except AssertionError:
-                continue
+        """End everything that the story started; what can not be ended does not keep the rest alive."""
+        with ExitStack() as last_to_first:
+            for service in self._services:
+                last_to_first.callback(_delete, service)
+            for registration in self._registrations:
+                last_to_first.callback(registration.close)
+            for instance in self._instances:
+                if instance.process.running:
+                    last_to_first.callback(instance.process.stop)
+
+
+def _delete(service: Service) -> None:
+    with suppress(AssertionError):  # the story has deleted it
+        service.delete_with_endpoints()

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
-from tests.scenarios.stage.process import Process, command_of, free_port
+from tests.scenarios.stage.process import Process, command_of, eventually, free_port
 
 TICK_MS = 500
 """Sessions may be as short as two ticks: a killed process's session ends within a second or two."""
@@ -88,6 +88,7 @@ class Registration:
         self.host = host
         self.port = port
         self.application = application
+        self._hosts = zookeeper.hosts
         self._client = zookeeper.client(chroot, timeout=TICK_MS * 2 / 1000)
         self._nodes: dict[str, list[str]] = {}
 
@@ -123,8 +124,16 @@ class Registration:
                     continue
 
     def session_expires(self) -> None:
-        """Lose the session for real: close it under the client's feet from a second connection."""
-        close(self._client)
+        """Lose the session for real: a second connection takes it over and ends it.
+
+        The process stays, as one that was cut off does; it has a new session when it registers again.
+        """
+        lost = self._client.client_id
+        while self._client.client_id in (None, lost):  # the process may take it back in time
+            thief = KazooClient(hosts=self._hosts, client_id=lost)
+            thief.start(timeout=15.0)
+            close(thief)
+            eventually(lambda: self._client.client_id not in (None, lost), within=2.0)
         self._nodes.clear()
 
     def close(self) -> None:
