@@ -27,6 +27,7 @@ from soadns.model import (
     Event,
     InterfaceId,
     ObjectRef,
+    Observation,
     Port,
     Provider,
     Service,
@@ -54,6 +55,10 @@ RECONNECT = {KUBE: 1.0, REGISTRY: 2.0}
 READING = 0.5
 """How long a complete pass over a source takes."""
 IDENTITIES = {KUBE: "cluster-1", REGISTRY: "ensemble-1"}
+
+
+Registration = tuple[str, str, int]
+"""Interface, process name, session."""
 
 
 @dataclass
@@ -98,13 +103,15 @@ class World:
         self.processes: dict[str, Process] = {}
         self._by_ip: dict[str, list[Process]] = {}
         self.services: dict[str, Service] = {}
-        self.registered: dict[tuple[str, str, int], Provider] = {}
+        self.registered: dict[Registration, Provider] = {}
         """(interface, process name, session) → Provider, as the registry holds it."""
-        self.direct_view: dict[tuple[str, str, int], Provider] = {}
-        """What direct callers were told last."""
+        self.direct_view: dict[str, dict[tuple[str, int], tuple[str, int]]] = {}
+        """What direct callers were told last: interface → (process, session) → host and port."""
+        self._untold: tuple[set[Registration], set[Registration]] = (set(), set())
+        """Registrations that came or went, which direct callers, or soadns, do not know yet."""
         self.registry_up = True
         self.api_up = True
-        self._sent: dict[str, dict[tuple[str, ...], object]] = {REGISTRY: {}, KUBE: {}}
+        self._sent: dict[str, dict[tuple[str, ...], Observation]] = {REGISTRY: {}, KUBE: {}}
         self._connected = {REGISTRY, KUBE}
         self._told_sync: set[str] = set()
         self._ips = itertools.count(1)
@@ -113,7 +120,7 @@ class World:
         self.estate = Estate([self.zone_settings()])
         self.transitions: list[Transition] = []
         self.soadns_up = True
-        self._spots: tuple[int, dict[str, set[tuple[str, int]]]] = (-1, {})
+        self._cluster: object = None
         self._sync()
 
     def zone_settings(self) -> ZoneSettings:
@@ -189,6 +196,7 @@ class World:
     def register(self, process: Process, interface: str, session: int) -> None:
         if not process.alive or process.session != session:
             return
+        self._write((interface, process.name, session))
         self.registered[(interface, process.name, session)] = Provider(
             registry=REGISTRY,
             interface=InterfaceId(interface),
@@ -204,6 +212,11 @@ class World:
         for key in [k for k in self.registered if k[1] == process.name]:
             if session is None or key[2] == session:
                 del self.registered[key]
+                self._write(key)
+
+    def _write(self, key: Registration) -> None:
+        for untold in self._untold:
+            untold.add(key)
 
     def stop(self, name: str) -> None:
         """SIGTERM: leaves the registry and the ready endpoints now; ends, with its address, ten seconds later."""
@@ -322,8 +335,8 @@ class World:
 
     # ---------------------------------------------------------------- what soadns sees
 
-    def _objects(self) -> dict[tuple[str, ...], object]:
-        objects: dict[tuple[str, ...], object] = {}
+    def _objects(self) -> dict[tuple[str, ...], Observation]:
+        objects: dict[tuple[str, ...], Observation] = {}
         for name, service in self.services.items():
             ref = service.ref
             objects[("Service", ref.namespace, ref.name)] = service
@@ -343,28 +356,61 @@ class World:
     def _sync(self) -> None:
         """Deliver to soadns, and to direct callers, what changed since the last time."""
         if self.registry_up:
-            self.direct_view = dict(self.registered)
+            self._tell_direct_callers()
         if not self.soadns_up:
             return
         if self._reachable(REGISTRY):
-            registry = {(k[0], "providers", f"{k[1]}/{k[2]}"): v for k, v in self.registered.items()}
-            self._send(REGISTRY, self._difference(REGISTRY, registry))
+            self._tell_registrations()
         if self._reachable(KUBE):
-            self._send(KUBE, self._difference(KUBE, self._objects()))
+            self._tell_objects()
         self.transitions += [t for _, t in self.estate.work(self.unix)]
+
+    def _tell_direct_callers(self) -> None:
+        for key in self._untold[0]:
+            known = self.direct_view.setdefault(key[0], {})
+            if (provider := self.registered.get(key)) is not None:
+                known[key[1:]] = (provider.host, provider.port)
+            else:
+                known.pop(key[1:], None)
+        self._untold[0].clear()
+
+    def _tell_registrations(self) -> None:
+        untold = self._untold[1]
+        if REGISTRY not in self._told_sync:
+            untold.update(self.registered)
+        objects = {
+            (interface, "providers", f"{name}/{session}"): self.registered.get((interface, name, session))
+            for interface, name, session in sorted(untold)
+        }
+        untold.clear()
+        self._tell(REGISTRY, objects)
+
+    def _tell_objects(self) -> None:
+        # Most happenings do not touch the cluster at all.
+        cluster = (
+            [(name, id(service)) for name, service in self.services.items()],
+            [(p.name, p.service, p.ready, p.present) for p in self.processes.values() if p.service],
+        )
+        if cluster != self._cluster or KUBE not in self._told_sync:
+            self._cluster = cluster
+            self._tell(KUBE, {**dict.fromkeys(self._sent[KUBE]), **self._objects()})
 
     def _reachable(self, source: str) -> bool:
         return source in self._connected and (self.registry_up if source == REGISTRY else self.api_up)
 
-    def _difference(self, source: str, new: dict[tuple[str, ...], object]) -> list[Event]:
-        old = self._sent[source]
-        events: list[Event] = [Delete(source, key) for key in old if key not in new]
-        events += [Upsert(source, key, value) for key, value in new.items() if old.get(key) != value]  # type: ignore[arg-type]
-        self._sent[source] = new
+    def _tell(self, source: str, objects: Mapping[tuple[str, ...], Observation | None]) -> None:
+        """Send what differs from what was sent; None is gone."""
+        sent, events = self._sent[source], list[Event]()
+        for key, value in objects.items():
+            if value is None and sent.pop(key, None) is not None:
+                events.append(Delete(source, key))
+            elif value is not None and sent.get(key) != value:
+                sent[key] = value
+                events.append(Upsert(source, key, value))
+        self._send(source, events)
         if source not in self._told_sync:
             self._told_sync.add(source)
             self.at(self.now + READING, lambda: self._read(source))
-        return events
 
     def _read(self, source: str) -> None:
         if source in self._told_sync and self._reachable(source):
@@ -451,19 +497,12 @@ class World:
 
     def failing_direct(self, interface: str) -> float:
         """Share of calls that fail for callers that ask the registry."""
-        spots = self._direct_spots().get(interface)
+        spots = set(self.direct_view.get(interface, {}).values())
         if not spots:
             return 1.0
-        serving = {(p.ip, p.port) for p in self.processes.values() if p.serves and interface in p.interfaces}
-        return sum(spot not in serving for spot in spots) / len(spots)
+        return sum(not self._serves(spot, interface) for spot in spots) / len(spots)
 
-    def _direct_spots(self) -> dict[str, set[tuple[str, int]]]:
-        """host:ports by interface, as direct callers know them now."""
-        version, spots = self._spots
-        if version != self.version:
-            spots = {}
-            for (interface, _, _), provider in self.direct_view.items():
-                if provider.enabled:
-                    spots.setdefault(interface, set()).add((provider.host, provider.port))
-            self._spots = (self.version, spots)
-        return spots
+    def _serves(self, spot: tuple[str, int], interface: str) -> bool:
+        return any(
+            p.serves and p.port == spot[1] and interface in p.interfaces for p in self._by_ip.get(spot[0], ())
+        )
