@@ -21,6 +21,9 @@ MAX_LABEL = 63
 MAX_NAME = 253
 """Presentation form without the final dot (RFC 1035 2.3.4: 255 octets on the wire)."""
 
+NAME_SERVER = "ns"
+"""Owner name of the name server itself."""
+
 _GROUP, _VERSION = "--g-", "--v-"
 _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _ALLOWED = _ALPHANUMERIC | frozenset("_-$.")
@@ -81,6 +84,8 @@ def problem(interface: InterfaceId, zone: str) -> tuple[str, str] | None:
     if _GROUP in name or _VERSION in name:
         return "reserved", f"{name!r} contains {_GROUP!r} or {_VERSION!r}, which mark groups and versions"
     owner = owner_name(interface)
+    if key(owner) == NAME_SERVER:
+        return "reserved", f"{owner!r} is the name server's own name in every zone"
     labels = owner.split(".")
     if not all(labels):
         return "empty-label", f"{owner!r} has an empty label"

@@ -14,6 +14,7 @@ from struct import pack
 from soadns.model import Records
 from soadns.nameserver import wire
 from soadns.nameserver.table import LOADING, READY, Answer, Delta, ZoneEntry
+from soadns.naming import NAME_SERVER
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -43,7 +44,7 @@ class ZoneData:
         self.serial = 0
         self.state = LOADING
         self._wire = wire.fold(wire.encode_name(origin))
-        self._ns = wire.encode_name(f"ns.{origin}")
+        self._ns = wire.encode_name(f"{NAME_SERVER}.{origin}")
         self._rname = wire.encode_name(f"{hostmaster}.{origin}")
         self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
         self._below: dict[bytes, int] = {}

@@ -83,6 +83,9 @@ PROBLEMS = {
     "L" * 63: None,
     "L" * 64: "label-too-long",
     "L" * 55 + ":1.0.0": "label-too-long",
+    "Ns": "reserved",
+    "Ns:1.0.0": None,
+    "com.x.ns": None,
     ".".join(["a" * 48] * 5): None,
     ".".join(["a" * 49] * 5): "name-too-long",
 }
