@@ -11,9 +11,10 @@ import pytest
 from soadns.model import InterfaceId
 from tests.situations.callers import Suffering, observe
 from tests.situations.catalogue import START
+from tests.situations.landscape import EPOCH, REGISTRY
 from tests.situations.masses import MASSES, SERVICES, Mass, hundred, names
 from tests.situations.test_situations import AWAY, LATE, PAUSE, TOLERANCE
-from tests.situations.world import EPOCH, REGISTRY, ZONE, World
+from tests.situations.world import ZONE, World
 
 each = pytest.mark.parametrize("row", MASSES, ids=lambda row: row.name)
 

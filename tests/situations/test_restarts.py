@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.situations.callers import observe
 from tests.situations.catalogue import gray, x, y
-from tests.situations.world import EPOCH, World
+from tests.situations.landscape import EPOCH
+from tests.situations.world import World
 
 
 def told(world: World, interface: str = "B") -> list[str]:

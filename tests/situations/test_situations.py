@@ -13,7 +13,8 @@ import pytest
 
 from tests.situations.callers import Suffering, observe
 from tests.situations.catalogue import SITUATIONS, Situation
-from tests.situations.world import EPOCH, KUBE, READING, RECONNECT, REGISTRY, World
+from tests.situations.landscape import EPOCH, REGISTRY
+from tests.situations.world import KUBE, READING, RECONNECT, World
 
 TOLERANCE = 3.0
 """Seconds of excess by which the model's own ticks and phases may differ from the table."""
