@@ -47,6 +47,13 @@ class Livez:
         for client in [c for c in self._clients if c.until < now]:
             self._close(client)
 
+    def close(self) -> None:
+        """Listen no more."""
+        for client in list(self._clients):
+            self._close(client)
+        self._selector.unregister(self._sock)
+        self._sock.close()
+
     def _accept(self) -> None:
         for _ in range(MAX_CLIENTS):
             try:

@@ -133,6 +133,20 @@ class Supervisor:
         for index, (_, ours) in enumerate(sockets.probes, 1):
             self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, index))
 
+    def close(self) -> None:
+        """Close every socket: the end of this server's right to its addresses."""
+        sockets = self._sockets
+        if self._livez is not None:
+            self._livez.close()
+        for pair in (*sockets.probes, *sockets.channels):
+            for sock in pair:
+                sock.close()
+        for sock in (*sockets.tcp, *(sock for group in sockets.udp for sock in group)):
+            sock.close()
+        for descriptor in (*self._lifeline, *self._heartbeat):
+            os.close(descriptor)
+        self._selector.close()
+
     # ------------------------------------------------------------------ life
 
     def run(self) -> int:
@@ -386,8 +400,11 @@ def _listening(host: str, port: int, backlog: int, *, setting: str = "nameserver
 def supervise(settings: SupervisorSettings, *, log: Callable[[str], None]) -> int:
     """Open, run, and return the exit status. Raises ListenError."""
     supervisor = Supervisor(settings, log=log)
-    supervisor.open()
-    return supervisor.run()
+    try:
+        supervisor.open()
+        return supervisor.run()
+    finally:
+        supervisor.close()
 
 
 __all__: Sequence[str] = ["ListenError", "Supervisor", "SupervisorSettings", "check_free", "supervise"]

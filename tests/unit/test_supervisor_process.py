@@ -34,9 +34,17 @@ def free_ports() -> tuple[int, int]:
 class Server:
     """A supervisor process, and what it says."""
 
-    def __init__(self, *, workers: int = 1, control: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, workers: int = 1, starting_s: int = 300, control: tuple[str, ...] = ()) -> None:
         self.port, self.livez_port = free_ports()
-        command = [sys.executable, SERVER, str(self.port), str(self.livez_port), str(workers), *control]
+        command = [
+            sys.executable,
+            SERVER,
+            str(self.port),
+            str(self.livez_port),
+            str(workers),
+            str(starting_s),
+            *control,
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read)
@@ -205,7 +213,7 @@ def test_slow_and_silent_clients_of_livez_hold_nothing_up(server: Server) -> Non
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting(server: Server) -> None:
-    command = [sys.executable, SERVER, str(server.port), "0", "1"]
+    command = [sys.executable, SERVER, str(server.port), "0", "1", "300"]
     second = subprocess.run(command, check=False, capture_output=True, text=True)
     assert second.returncode
     assert f"can not listen on UDP 127.0.0.1:{server.port}: Address already in use" in second.stderr
@@ -255,4 +263,16 @@ def test_without_a_control_process_livez_is_503_and_the_supervisor_tries_on() ->
         assert server.livez().startswith("HTTP/1.1 503 ")
         assert server.process.poll() is None
     finally:
+        server.close()
+
+
+def test_a_control_process_that_never_begins_is_replaced() -> None:
+    server = Server(starting_s=1, control=(sys.executable, "-c", "import time; time.sleep(60)"))
+    try:
+        before_long(lambda: len(server.pids("control")) > 1)
+        assert server.said(f"event=stuck process=control pid={server.pids('control')[0]} silent_s=1")
+        assert len(server.pids("worker-0")) == 1, "a worker waits for its table, however long"
+    finally:
+        server.process.terminate()
+        server.process.wait(3)
         server.close()

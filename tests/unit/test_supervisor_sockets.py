@@ -1,0 +1,64 @@
+"""What the supervisor opens: for its children only, and for nobody else."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from soadns.supervisor import ListenError, Supervisor, SupervisorSettings, check_free
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def descriptors() -> set[int]:
+    return {int(name) for name in os.listdir("/proc/self/fd")}
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that a supervisor with two workers listens on."""
+    number = free_port()
+    before = descriptors()
+    supervisor = Supervisor(
+        SupervisorSettings((("127.0.0.1", number),), control=(), workers=2), log=lambda line: None
+    )
+    supervisor.open()
+    mine = {fd for fd in descriptors() - before if os.path.exists(f"/proc/self/fd/{fd}")}
+    assert not [fd for fd in mine if os.get_inheritable(fd)], (
+        "a program that control runs inherits none of them"
+    )
+    yield number
+    supervisor.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("option", [None, socket.SO_REUSEADDR])
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_nobody_can_bind_over_it(port: int, kind: int, option: int | None) -> None:
+    with socket.socket(socket.AF_INET, kind) as other:
+        if option is not None:
+            other.setsockopt(socket.SOL_SOCKET, option, 1)
+        with pytest.raises(OSError, match="Address already in use"):
+            other.bind(("127.0.0.1", port))
+
+
+def test_another_supervisor_is_told_which_setting_to_change(port: int) -> None:
+    with pytest.raises(
+        ListenError, match=r"Set nameserver.listen to another address, or find who holds it: ss -lunp"
+    ):
+        check_free("127.0.0.1", port)
+    with pytest.raises(ListenError, match=r"can not listen on TCP .* Set http.livez to"):
+        check_free("127.0.0.1", port, setting="http.livez")
+
+
+def test_an_address_that_is_not_here_is_an_error_too() -> None:
+    with pytest.raises(
+        ListenError, match=r"can not listen on UDP 192\.0\.2\.1:5353: Cannot assign requested address"
+    ):
+        check_free("192.0.2.1", 5353)
