@@ -394,6 +394,8 @@ class Zone:
             if before == answer and created == self.owners.created(interface):
                 return
         for owner, records in self.owners.update(interface, answer, created, self._records).items():
+            # Of two spellings of one name the last word counts, so the order is that of the last words.
+            self.published.pop(owner, None)
             self.published[owner] = records
 
     def _records(self, interface: InterfaceId) -> Records | None:

@@ -1,0 +1,41 @@
+"""What a name answers is what its holder has, whatever happened to its other spellings since the last look."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soadns.binding.observations import Observations
+from soadns.binding.zone import Zone, ZoneSettings
+from soadns.model import Binding, InterfaceId, Records, Unbound
+from soadns.nameserver import wire
+from soadns.nameserver.zone import ZoneData
+
+SPELLINGS = st.sampled_from(["a.Foo", "a.foo", "A.foo", "a.X$Y", "a.X-Y", "a.x-y"]).map(InterfaceId)
+OUTCOMES = st.builds(
+    lambda interface, address, evidence: (
+        Binding(interface, "service", (address,), evidence=evidence)
+        if evidence
+        else Unbound(interface, "no-provider")
+    ),
+    SPELLINGS,
+    st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+    st.integers(0, 3),
+)
+
+
+@given(st.lists(st.lists(OUTCOMES, max_size=8), max_size=4))
+def test_the_last_holder_of_a_name_answers_it(turns: list[list[Binding | Unbound]]) -> None:
+    zone = Zone(ZoneSettings("rpc.test"), Observations())
+    data = ZoneData("rpc.test")
+    answers: dict[bytes, object] = {}
+    for turn in turns:
+        for outcome in turn:
+            zone._publish(outcome.interface, outcome)
+        answers.update(data.apply(zone.take_published(), serial=1).answers)
+    for owner in ("a.foo", "a.x$y", "a.x-y"):
+        holder = zone.owners.at(owner)
+        records = zone._records(holder) if holder is not None else None
+        expected = ZoneData("rpc.test").apply({owner: records or Records()}, serial=1).answers
+        key = wire.encode_name(f"{owner}.rpc.test") + b"\0\1"
+        assert answers.get(key) == expected.get(key)
