@@ -111,7 +111,7 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
         _, query = providerurl.take(query, "pid")
         started, query = providerurl.take(query, "timestamp")
         token, query = providerurl.take(query, "token")
-    if not url.encoded or "token%3D" in query:  # a secret must not become a key of the cache
+    if not url.encoded or "token" in query:  # a secret must not become a key of the cache
         offer = _read_offer(interface, query, encoded=url.encoded)
     else:
         offer = _known_offer(interface, query, encoded=True)

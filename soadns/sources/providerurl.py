@@ -42,7 +42,7 @@ class FormatError(ValueError):
     """A leaf of a registry that can not be understood, or must not be believed.
 
     ``reason`` is one of ``REASONS``; ``detail`` says what is wrong and what to do, for people, in at most 300
-    characters, and never contains a parameter's value (tokens are among them).
+    characters, and never contains a parameter's value, a user or a password.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -94,12 +94,11 @@ def decode(text: str) -> str:
         plain_text = plain_text.replace(code, char)
     if "%" not in plain_text:
         return plain_text
-    broken = _BROKEN_ESCAPE.search(text)
-    if broken is not None:
+    if _BROKEN_ESCAPE.search(text) is not None:
         raise FormatError(
             "bad-encoding",
-            f"{_show(text[broken.start() : broken.start() + 3])} is no escape: the name must be URL-encoded "
-            "once, as java.net.URLEncoder does",
+            "a percent sign is not followed by two hexadecimal digits: the name must be URL-encoded once, as "
+            "java.net.URLEncoder does",
         )
     return unquote_plus(text)
 
@@ -139,11 +138,14 @@ def take(query: str, key: str) -> tuple[str, str]:
     return value, before + mark + rest
 
 
+_SCHEME = re.compile("[A-Za-z0-9][A-Za-z0-9+_-]{0,31}")
+
+
 @lru_cache(maxsize=256)
 def _scheme(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_-]{0,31}", text):
+    if not _SCHEME.fullmatch(text):
         raise FormatError(
-            "bad-url", f"{_show(text)} is no protocol name; expected e.g. dubbo://host:port/..."
+            "bad-url", "what stands before '://' is no protocol name; expected e.g. dubbo://host:port/..."
         )
     return intern(text.lower())
 
@@ -161,7 +163,7 @@ def site(authority: str) -> tuple[str, int]:
     """
     host, port = address(authority)
     if not port:
-        raise FormatError("no-port", f"{_show(authority)} has no port; a provider must register host:port")
+        raise FormatError("no-port", f"{host} has no port; a provider must register host:port")
     if not _reachable(host):
         raise FormatError(
             "unusable-host",
@@ -180,7 +182,7 @@ def address(authority: str) -> tuple[str, int]:
     if authority.startswith("["):
         host, mark, rest = authority[1:].partition("]")
         if not mark or (rest and not rest.startswith(":")):
-            raise FormatError("bad-host", f"{_show(authority)}: expected [IPv6 address]:port")
+            raise FormatError("bad-host", "a bracket opens the host: expected [IPv6 address]:port")
         port = rest[1:]
     else:
         host, mark, port = authority.rpartition(":")
@@ -196,7 +198,7 @@ def _port(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 65_536):
-        raise FormatError("bad-port", f"{_show(text)} is no port; expected 1 to 65535")
+        raise FormatError("bad-port", "what stands behind the host's colon is no port; expected 1 to 65535")
     return int(text)
 
 
@@ -286,7 +288,8 @@ def _pair(key: str, value: str) -> tuple[str, str]:
 
 
 _PARAMETERS = re.compile(r"[?&;]|%(?:25)*(?:3[fF]|26|3[bB])")
-_CREDENTIALS = re.compile(r"(://|%(?:25)*3[aA]%(?:25)*2[fF]%(?:25)*2[fF]).*(?:@|%(?:25)*40)")
+_ANY_MARK = re.compile("://|%(?:25)*3[aA]%(?:25)*2[fF]%(?:25)*2[fF]")
+_AT = re.compile("@|%(?:25)*40")
 
 
 def without_secrets(leaf: str) -> str:
@@ -294,9 +297,29 @@ def without_secrets(leaf: str) -> str:
 
     However often it is encoded, and whatever else is wrong with it; at most 300 characters.
     """
-    shown = _PARAMETERS.split(leaf, maxsplit=1)[0]
-    return _CREDENTIALS.sub(r"\1", shown)[:300]
+    return _without_credentials(_PARAMETERS.split(leaf, maxsplit=1)[0])[:300]
+
+
+def _without_credentials(head: str) -> str:
+    mark = _ANY_MARK.search(head)
+    if mark is None:
+        return head
+    return head[: mark.end()] + _AT.split(head[mark.end() :])[-1]
+
+
+_SECRET = re.compile(
+    r"((?:token|passw|secret|credential|access-?key)[\w.-]{0,40}(?:=|%3d)).*?(?=[&;#]|%26|%3b|%23|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def masked(leaf: str) -> str:
+    """A leaf with its parameters, for people who asked for it: what its names call a secret is ``***``."""
+    head = _PARAMETERS.split(leaf, maxsplit=1)[0]
+    return _without_credentials(head) + _SECRET.sub(r"\1***", leaf[len(head) :])
 
 
 def _show(text: str) -> str:
-    return ascii(text if len(text) <= 60 else text[:60] + "...")
+    """A host that is none, for people: what stands behind a colon may be the end of a password."""
+    text, colon, _ = text.partition(":")
+    return ascii(f"{text[:60]}{'...' if colon or len(text) > 60 else ''}")

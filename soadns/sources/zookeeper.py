@@ -24,7 +24,7 @@ from typing import Any
 
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
 from soadns.sources import Emit, dubbo, sofa, zkclient
-from soadns.sources.providerurl import FormatError, without_secrets
+from soadns.sources.providerurl import FormatError, masked, without_secrets
 from soadns.sources.zkclient import (
     AuthFailedError,
     KazooException,
@@ -443,7 +443,7 @@ class ZooKeeperSource:
     # ------------------------------------------------------------------ for people
 
     async def texts(self, source: str, interface: str) -> list[str]:
-        """The paths of an interface's leaves as they stand now; [] without a connection."""
+        """The paths of an interface's leaves as they stand now, secrets masked; [] without a connection."""
         found: list[str] = []
         for tree in self._trees:
             if tree.source != source or self._client is None or not self._connected:
@@ -451,7 +451,7 @@ class ZooKeeperSource:
             for child in [c for c, name in tree.interfaces.items() if name == interface]:
                 for directory in tree.children.get(child, ()):
                     names = await asyncio.to_thread(zkclient.children, self._client, directory.path)
-                    found += [f"{directory.path}/{name}" for name in names]
+                    found += [f"{directory.path}/{masked(name)}" for name in names]
         return found
 
     def directories(self) -> Iterator[str]:
