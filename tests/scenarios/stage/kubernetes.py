@@ -79,7 +79,10 @@ class ApiServer:
         self.etcd = etcd
         folder.mkdir(parents=True, exist_ok=True)
         key, tokens = folder / "sa.key", folder / "tokens.csv"
-        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+        openssl, env = command_of("openssl")
+        subprocess.run(
+            [*openssl, "genrsa", "-out", str(key), "2048"], env=env, check=True, capture_output=True
+        )
         tokens.write_text(f'{ADMIN},admin,1,"system:masters"\n{READER},soadns,2,"readers"\n')
         command, env = command_of("kube-apiserver")
         command += [
@@ -159,24 +162,22 @@ class ApiServer:
     def create_namespace(self, name: str) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-    def grant(self, rules: list[dict[str, Any]]) -> None:
-        """Give the reader these rules in the whole cluster."""
-        rbac = "rbac.authorization.k8s.io/v1"
-        self.apply(
-            {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "soadns"}, "rules": rules}
-        )
-        self.apply(
-            {
-                "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": "soadns"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "soadns"},
-                "subjects": [{"kind": "User", "name": "soadns", "apiGroup": "rbac.authorization.k8s.io"}],
-            }
-        )  # fmt: skip
+    def grant(self, rules: list[dict[str, Any]], *, namespace: str = "") -> None:
+        """Give the reader these rules, and no others, in one namespace or in the whole cluster."""
+        group, kind = "rbac.authorization.k8s.io", "Role" if namespace else "ClusterRole"
+        shared: dict[str, Any] = {"apiVersion": f"{group}/v1", "metadata": {"name": "soadns"}}
+        if namespace:
+            shared["metadata"]["namespace"] = namespace
+        reference = {"apiGroup": group, "kind": kind, "name": "soadns"}
+        subjects = [{"kind": "User", "name": "soadns", "apiGroup": group}]
+        self.apply(shared | {"kind": kind, "rules": rules})
+        self.apply(shared | {"kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects})
 
 
 PLURALS = {
     "Service": "services", "EndpointSlice": "endpointslices", "Namespace": "namespaces", "Node": "nodes",
     "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
+    "Role": "roles", "RoleBinding": "rolebindings",
 }  # fmt: skip
 
 
