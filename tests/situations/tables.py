@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.situations.catalogue import SITUATIONS, Situation
+from tests.situations.catalogue import Situation
 from tests.situations.masses import MASSES, Mass
+from tests.situations.rows import THEMES
 
 
 def one_name() -> str:
-    """Situations of one name."""
+    """Situations of one name, a table for each theme."""
     head = ("name", "what happens", "excess", "changes", "remarks")
-    return _table(head, (_row(row) for row in SITUATIONS))
+    return "\n".join(
+        f"### {title}\n\n{_table(head, (_row(row) for row in rows))}" for title, rows in THEMES.items()
+    )
 
 
 def many_names() -> str:

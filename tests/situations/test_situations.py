@@ -12,8 +12,9 @@ from functools import cache
 import pytest
 
 from tests.situations.callers import Suffering, observe
-from tests.situations.catalogue import SITUATIONS, Situation
+from tests.situations.catalogue import Situation
 from tests.situations.landscape import EPOCH, REGISTRY
+from tests.situations.rows import SITUATIONS
 from tests.situations.world import KUBE, READING, RECONNECT, World
 
 TOLERANCE = 3.0
