@@ -193,13 +193,16 @@ def _candidate(
 
 def _own_outside(store: Store, service: Service, known: Known) -> int:
     """Hosts of the old world that are exposed for the Service, or run its application."""
-    exposed = store.services.exposures.of(service.ref)
+    exposures = store.services.exposures
     return len(
         {
             live.provider.host
             for live in known.live.values()
             if live.usable
-            and ((live.provider.host, live.provider.port) in exposed or _runs(live.provider, service))
+            and (
+                service.ref in exposures.at((live.provider.host, live.provider.port))
+                or _runs(live.provider, service)
+            )
         }
     )
 

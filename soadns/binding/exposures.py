@@ -1,12 +1,13 @@
 """Where Services can be reached from outside their cluster: the index of evidence 3.
 
 External and load-balancer IPs with the Service's ports, and the addresses of its cluster's Nodes with its node
-ports. Pure; a change of one Service or Node touches the Services concerned and says which host:ports changed.
+ports. Pure. The two halves of a node port are joined when somebody asks, so that a Node costs its addresses and a
+Service its ports, however many there are of the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterator, Set
 
 from soadns.binding.indexes import place
 from soadns.model import Node, ObjectRef, Service
@@ -19,56 +20,71 @@ class Exposures:
 
     def __init__(self) -> None:
         self._at: dict[HostPort, set[ObjectRef]] = {}
+        """External and load-balancer addresses."""
         self._of: dict[ObjectRef, frozenset[HostPort]] = {}
-        self._nodes: dict[ObjectRef, Node] = {}
+        self._on_nodes: dict[tuple[str, int], set[ObjectRef]] = {}
+        """(cluster, node port) → Services."""
+        self._node_ports: dict[ObjectRef, frozenset[int]] = {}
+        self._nodes: dict[ObjectRef, frozenset[str]] = {}
+        """Node → its addresses."""
+        self._node_at: dict[str, set[ObjectRef]] = {}
+        """Address → Nodes (of several clusters, perhaps)."""
 
     def __bool__(self) -> bool:
-        return bool(self._at)
+        return bool(self._at) or bool(self._on_nodes)
 
     def at(self, place_: HostPort) -> Set[ObjectRef]:
         """Services exposed at a host:port."""
-        return self._at.get(place_, frozenset())
+        host, port = place_
+        found: Set[ObjectRef] = self._at.get(place_, frozenset())
+        for node in self._node_at.get(host, ()):
+            found = found | self._on_nodes.get((node.cluster, port), frozenset())
+        return found
 
-    def of(self, ref: ObjectRef) -> frozenset[HostPort]:
+    def of(self, ref: ObjectRef) -> Iterator[HostPort]:
         """Where a Service is exposed."""
-        return self._of.get(ref, frozenset())
+        yield from self._of.get(ref, ())
+        yield from self._with_nodes(ref.cluster, self._node_ports.get(ref, frozenset()))
 
-    def node(self, ref: ObjectRef, node: Node | None, services: Iterable[Service]) -> set[HostPort]:
-        """Take in a Node (None: it is gone); returns the host:ports whose Services changed."""
-        if node is not None:
-            self._nodes[ref] = node
-        else:
-            self._nodes.pop(ref, None)
-        changed: set[HostPort] = set()
-        for service in services:
-            if service.ref.cluster == ref.cluster and any(port.node_port for port in service.ports):
-                changed |= self.service(service.ref, service)
-        return changed
+    def _with_nodes(self, cluster: str, ports: frozenset[int]) -> Iterator[HostPort]:
+        if ports:
+            for node, addresses in self._nodes.items():
+                if node.cluster == cluster:
+                    yield from ((address, port) for address in addresses for port in ports)
+
+    def node(self, ref: ObjectRef, node: Node | None) -> frozenset[str]:
+        """Take in a Node (None: it is gone); returns the addresses that came or went."""
+        before = self._nodes.pop(ref, frozenset())
+        after = frozenset(node.addresses) if node is not None else frozenset()
+        if after:
+            self._nodes[ref] = after
+        for address in before ^ after:
+            place(self._node_at, address, ref, add=address in after)
+        return before ^ after
 
     def service(self, ref: ObjectRef, service: Service | None) -> set[HostPort]:
-        """Take in a Service (None: it is gone); returns the host:ports whose Services changed."""
-        before = self._of.get(ref, frozenset())
-        after = self._places(service) if service is not None else frozenset()
-        for key in before - after:
-            place(self._at, key, ref, add=False)
-        for key in after - before:
-            place(self._at, key, ref, add=True)
+        """Take in a Service (None: it is gone); returns the host:ports where it came or went."""
+        before, before_ports = self._of.pop(ref, frozenset()), self._node_ports.pop(ref, frozenset())
+        after, after_ports = _outside(service), _node_ports(service)
         if after:
             self._of[ref] = after
-        else:
-            self._of.pop(ref, None)
-        return set(before ^ after)
+        if after_ports:
+            self._node_ports[ref] = after_ports
+        for key in before ^ after:
+            place(self._at, key, ref, add=key in after)
+        for port in before_ports ^ after_ports:
+            place(self._on_nodes, (ref.cluster, port), ref, add=port in after_ports)
+        return {*(before ^ after), *self._with_nodes(ref.cluster, before_ports ^ after_ports)}
 
-    def _places(self, service: Service) -> frozenset[HostPort]:
-        outside = (*service.external_ips, *service.load_balancer)
-        keys = {(ip, port.port) for ip in outside for port in service.ports}
-        node_ports = [port.node_port for port in service.ports if port.node_port]
-        if node_ports:
-            keys.update(
-                (ip, port)
-                for node in self._nodes.values()
-                if node.ref.cluster == service.ref.cluster
-                for ip in node.addresses
-                for port in node_ports
-            )
-        return frozenset(keys)
+
+def _outside(service: Service | None) -> frozenset[HostPort]:
+    if service is None:
+        return frozenset()
+    addresses = (*service.external_ips, *service.load_balancer)
+    return frozenset((address, port.port) for address in addresses for port in service.ports)
+
+
+def _node_ports(service: Service | None) -> frozenset[int]:
+    if service is None:
+        return frozenset()
+    return frozenset(port.node_port for port in service.ports if port.node_port)

@@ -25,6 +25,8 @@ class Touched:
     interfaces: set[InterfaceId] = field(default_factory=set)
     """Interfaces that it declares or declared."""
     applications: set[str] = field(default_factory=set)
+    hosts: frozenset[str] = frozenset()
+    """Addresses of Nodes that came or went."""
     places: set[HostPort] = field(default_factory=set)
     """host:ports at which other Services are exposed now."""
 
@@ -58,7 +60,7 @@ class ServiceIndex:
 
     def node(self, ref: ObjectRef, node: Node | None) -> Touched:
         """Replace one Node (None: it is gone)."""
-        return Touched(places=self.exposures.node(ref, node, self.by_ref.values()))
+        return Touched(hosts=self.exposures.node(ref, node))
 
     def _place(self, service: Service, touched: Touched, *, add: bool) -> None:
         ref = service.ref

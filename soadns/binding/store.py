@@ -233,7 +233,8 @@ class Store:
         self.dirty |= touched.interfaces
         for application in touched.applications:
             self.dirty.update(self.by_application.get(application, ()))
-        for key in touched.places:
+        at_nodes = {(ip, port) for ip in touched.hosts for port in self._ports_at.get(ip, ())}
+        for key in touched.places | at_nodes:
             if (site := self.sites.get(key)) is not None:
                 self.dirty.update(live.provider.interface for live in site.live)
 
