@@ -26,6 +26,7 @@ from soadns.binding.estate import Estate
 from soadns.config import Config, ConfigError, load, parse_address, shrinkage
 from soadns.control import Control
 from soadns.logs import log
+from soadns.model import InterfaceId
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
@@ -242,7 +243,7 @@ class Reload(Operations):
             raise Refused(f"{error}\nthe old configuration stays in force") from None
         old = self._control.config
         removed = shrinkage(old, fresh)
-        names = _names_concerned(self._control, old, fresh)
+        names = _names_concerned(self._control, fresh)
         if removed and not accept_removals and self._too_many(len(names)):
             counts["refused"] += 1
             text = "; ".join(removed)
@@ -269,24 +270,23 @@ class Reload(Operations):
         return names >= guard.minimum and names > guard.share * total
 
 
-def _names_concerned(control: Control, old: Config, fresh: Config) -> set[tuple[str, object]]:
+def _names_concerned(control: Control, fresh: Config) -> set[tuple[str, InterfaceId]]:
     """(zone, interface) of the names that stand on what the new configuration drops."""
     kept = {zone.name: zone for zone in composition.zone_settings(fresh)}
     sources = composition.source_ids(fresh)
-    found: set[tuple[str, object]] = set()
+    found: set[tuple[str, InterfaceId]] = set()
     for name, zone in control.estate.zones.items():
         after = kept.get(name)
         for interface in zone.outcomes:
-            stands_on = set(zone.sources.get(interface, ()))
-            winner = zone.states[interface].winner if interface in zone.states else None
-            namespaces = after.store.namespaces if after is not None else frozenset()
+            state = zone.states.get(interface)
+            winner = state.winner if state is not None else None
+            service = zone.store.services.by_ref.get(winner) if winner is not None else None
             if (
                 after is None
-                or stands_on - (sources & after.sources)
-                or (winner is not None and namespaces and winner.namespace not in namespaces)
+                or set(zone.sources.get(interface, ())) - (sources & after.sources)
+                or (service is not None and not composition.sees(fresh, after, service))
             ):
                 found.add((name, interface))
-    del old
     return found
 
 

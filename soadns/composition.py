@@ -19,6 +19,7 @@ from soadns.binding.store import Network, StoreSettings
 from soadns.binding.zone import ZoneSettings
 from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
 from soadns.kubeapi import KubeApi
+from soadns.model import Service
 from soadns.schema import Problem
 from soadns.sources import Source
 from soadns.sources.kube import KubeSettings, KubeSource
@@ -96,6 +97,19 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
         ttl=zone.ttl,
         provider_ttl=zone.provider_ttl,
     )
+
+
+def sees(config: Config, zone: ZoneSettings, service: Service) -> bool:
+    """Whether a Service is in sight of a zone: its cluster's namespaces and selector, and the zone's own."""
+    namespaces, labels = zone.store.namespaces, set(zone.store.selector)
+    if namespaces and service.ref.namespace not in namespaces:
+        return False
+    for cluster in config.kubernetes:
+        if cluster.name == service.ref.cluster:
+            labels |= set(_selector(cluster.selector))
+            if cluster.namespaces and service.ref.namespace not in cluster.namespaces:
+                return False
+    return labels <= set(service.labels)
 
 
 def _selector(text: str) -> list[tuple[str, str]]:

@@ -403,9 +403,10 @@ def _references(config: Config) -> Iterator[Problem]:
                     f"{name!r} is no zookeeper or static entry",
                     _list(config.registry_names),
                 )
-        for name in (zone.cluster, *zone.clusters):
+        named = [("cluster", zone.cluster), *(("clusters", name) for name in zone.clusters)]
+        for key, name in named:
             if name and name not in config.cluster_names:
-                yield Problem(f"{path}.cluster", f"{name!r} is no cluster", _list(config.cluster_names))
+                yield Problem(f"{path}.{key}", f"{name!r} is no cluster", _list(config.cluster_names))
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -422,19 +423,31 @@ def shrinkage(old: Config, new: Config) -> list[str]:
         twin = next((z for z in new.zookeeper if z.name == before.name), None)
         if twin is not None:
             lost += [f"root {r.path} of {before.name}" for r in before.roots if r not in twin.roots]
+    for cluster in old.kubernetes:
+        twin_cluster = next((k for k in new.kubernetes if k.name == cluster.name), None)
+        if twin_cluster is not None:
+            lost += _unseen(f"cluster {cluster.name}", cluster, twin_cluster)
     zones = {zone.name: zone for zone in new.zones}
     for zone in old.zones:
         twin_zone = zones.get(zone.name)
         if twin_zone is None:
             lost.append(f"zone {zone.name}")
-            continue
-        if twin_zone.namespaces and set(zone.namespaces) != set(twin_zone.namespaces):
-            gone = sorted(set(zone.namespaces) - set(twin_zone.namespaces)) or ["all others"]
-            if not zone.namespaces or set(zone.namespaces) - set(twin_zone.namespaces):
-                lost.append(f"namespaces {', '.join(gone)} of zone {zone.name}")
-        if twin_zone.selector != zone.selector and twin_zone.selector:
-            lost.append(f"Services without {twin_zone.selector} in zone {zone.name}")
+        else:
+            lost += _unseen(f"zone {zone.name}", zone, twin_zone)
     return lost
+
+
+def _unseen(
+    what: str, old: ZoneConfig | KubernetesConfig, new: ZoneConfig | KubernetesConfig
+) -> Iterator[str]:
+    """Services that fall out of sight by narrower namespaces or another selector."""
+    before, after = set(old.namespaces), set(new.namespaces)
+    if after and not before:
+        yield f"namespaces all others of {what}"
+    elif after and before - after:
+        yield f"namespaces {', '.join(sorted(before - after))} of {what}"
+    if new.selector and new.selector != old.selector:
+        yield f"Services without {new.selector} in {what}"
 
 
 def effective(config: Config) -> dict[str, object]:

@@ -1,0 +1,112 @@
+"""The configuration: everything wrong is reported at once, by path, with the nearest key and an example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from soadns.composition import source_ids, zone_settings
+from soadns.config import ConfigError, effective, load, parse, shrinkage
+
+ZK = "zookeeper: [{hosts: zk1:2181}]"
+
+WRONG = """
+zookeper: [{hosts: 'zk1:2181'}]                 | zookeper: unknown key; did you mean zookeeper?
+zookeeper: [{host: 'zk1:2181'}]                 | zookeeper[0].host: unknown key; did you mean hosts?
+zookeeper: [{host: 'zk1:2181'}]                 | zookeeper[0].hosts: is required (for example zk1:2181,zk2:2181/chroot)
+zookeeper: [{hosts: 2181}]                      | zookeeper[0].hosts: expected text, got a number (for example zk1:2181,zk2:2181/chroot)
+zookeeper: [{hosts: '/chroot'}]                 | zookeeper[0].hosts: no host (for example zk1:2181,zk2:2181/chroot)
+zookeeper: {hosts: 'zk1:2181'}                  | zookeeper: expected a list, got a mapping
+zookeeper: [{hosts: a}, {hosts: b}]             | zookeeper[1].name: 'main' is used twice
+zookeeper: [{hosts: a, roots: [{path: dubbo}]}] | zookeeper[0].roots[0].path: must begin with / (for example /dubbo)
+zookeeper: [{hosts: a, roots: [{dialect: hsf}]}] | zookeeper[0].roots[0].dialect: 'hsf' is not one of dubbo, sofa
+zookeeper: [{hosts: a, networks: [10/33]}]      | zookeeper[0].networks: '10/33' is no network (for example 10.0.0.0/8)
+zookeeper: [{hosts: a, auth: {credentialsEnv: NO_SUCH_VARIABLE}}] | zookeeper[0].auth.credentialsEnv: NO_SUCH_VARIABLE is not in the environment
+kubernetes: [{nodes: sometimes}]                | kubernetes[0].nodes: 'sometimes' is not one of auto, always, never
+static: [{}]                                    | static[0].paths: is required (for example /etc/soadns/static)
+zones: []                                       | zones: at least one zone is needed (for example zones: [{name: rpc.cluster.local}])
+zones: [{name: 'a..b'}]                         | zones[0].name: 'a..b' is no zone name (for example rpc.cluster.local)
+zones: [{name: rpc.a, registries: [main]}]      | zones[0].registries: 'main' is no zookeeper or static entry (for example (there is none))
+zones: [{name: rpc.a, clusters: [east]}]        | zones[0].clusters: 'east' is no cluster (for example (there is none))
+zones: [{name: rpc.a, ttl: -1}]                 | zones[0].ttl: -1 is not between 0 and 86400 (for example 30)
+nameserver: {listen: ['localhost:53']}          | nameserver.listen: 'localhost:53' is no address:port (for example 0.0.0.0:1053)
+nameserver: {udpSize: big}                      | nameserver.udpSize: expected a whole number, got text
+binding: {linger: ten minutes}                  | binding.linger: 'ten minutes' is no duration (for example 10m, 5s, 500ms)
+binding: {boardShare: 2}                        | binding.boardShare: 2 is not between 0 and 1
+http: {listen: '127.0.0.1:80', probes: '127.0.0.1:80'} | http.probes: 127.0.0.1:80 is http.listen already
+log: {level: loud}                              | log.level: 'loud' is not one of debug, info, warning, error
+- just a list                                   | expected a mapping of keys, got a list
+a: [                                            | line 2: did not find expected node content
+"""  # noqa: E501 - one row, one line
+
+
+@pytest.mark.parametrize("row", WRONG.strip().splitlines())
+def test_what_can_not_work_is_named_by_path(row: str) -> None:
+    text, expected = (cell.strip() for cell in row.split(" | "))
+    with pytest.raises(ConfigError) as caught:
+        parse(text, where="soadns.yaml")
+    assert any(str(problem).startswith(expected) for problem in caught.value.problems), str(caught.value)
+
+
+def test_all_errors_are_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("zookeeper: [{host: a}, {hosts: 1}]\nbinding: {linger: x}\nnonsense: 1\n", where="soadns.yaml")
+    assert [problem.path for problem in caught.value.problems] == [
+        "nonsense", "zookeeper[0].host", "zookeeper[0].hosts", "zookeeper[1].hosts", "binding.linger",
+    ]  # fmt: skip
+    assert str(caught.value).startswith("soadns.yaml: 5 problem(s)\n")
+
+
+def test_a_configuration_without_any_source_can_not_work() -> None:
+    with pytest.raises(ConfigError, match="no source: set zookeeper, kubernetes or static"):
+        parse("", where="soadns.yaml")
+
+
+def test_a_file_that_can_not_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can not be read: No such file or directory"):
+        load(tmp_path / "soadns.yaml")
+
+
+def test_defaults_make_one_zone_over_everything() -> None:
+    config = parse("zookeeper: [{hosts: a}]\nkubernetes: [{}]\nstatic: [{paths: /x}]\n", where="soadns.yaml")
+    [zone] = zone_settings(config)
+    assert zone.name == "rpc.cluster.local"
+    assert (zone.ttl, zone.provider_ttl, zone.rules.linger) == (30, 5, 600.0)
+    assert zone.sources == source_ids(config) == {"zookeeper/main/dubbo", "kube/home", "static/static"}
+
+
+def test_one_registry_may_feed_several_zones() -> None:
+    zones = "zones: [{name: a.example}, {name: b.example, registries: [main], unmapped: nxdomain}]"
+    first, second = zone_settings(parse(f"{ZK}\n{zones}", where="soadns.yaml"))
+    assert first.sources == second.sources
+    assert (first.rules.unmapped, second.rules.unmapped) == ("providers", "nxdomain")
+
+
+def test_the_effective_configuration_can_be_read_again() -> None:
+    from soadns.yamlfile import dump
+
+    config = parse(f"{ZK}\nbinding: {{linger: 1h30m}}\nguard: {{releaseAfter: 2d}}", where="soadns.yaml")
+    assert parse(dump(effective(config)), where="again") == config
+
+
+LESS = """
+zookeeper: [{hosts: a}, {hosts: b, name: gray}]  | zookeeper: [{hosts: a}]                    | ensemble gray
+zookeeper: [{hosts: a, roots: [{path: /x}, {path: /y}]}] | zookeeper: [{hosts: a, roots: [{path: /x}]}] | root /y of main
+zookeeper: [{hosts: a}]                          | kubernetes: [{}]                           | ensemble main
+zones: [{name: a.example}, {name: b.example}]    | zones: [{name: a.example}]                 | zone b.example
+zones: [{name: a.example}]                       | zones: [{name: a.example, namespaces: [x]}] | namespaces all others of zone a.example
+zones: [{name: a.example, namespaces: [x, y]}]   | zones: [{name: a.example, namespaces: [x]}] | namespaces y of zone a.example
+zones: [{name: a.example}]                       | zones: [{name: a.example, selector: a=b}]  | Services without a=b in zone a.example
+kubernetes: [{}]                                 | kubernetes: [{namespaces: [x]}]            | namespaces all others of cluster home
+kubernetes: [{}]                                 | kubernetes: [{selector: a=b}]              | Services without a=b in cluster home
+zones: [{name: a.example}]                       | zones: [{name: a.example}]                 |
+"""  # noqa: E501 - one row, one line
+
+
+@pytest.mark.parametrize("row", LESS.strip().splitlines())
+def test_what_a_new_configuration_takes_away(row: str) -> None:
+    before, after, expected = (cell.strip() for cell in row.split(" |"))
+    base = "" if "kubernetes" in row else "kubernetes: [{}]\n"
+    old, new = (parse(base + text, where="soadns.yaml") for text in (before, after))
+    assert shrinkage(old, new) == ([expected] if expected else [])

@@ -1,0 +1,225 @@
+"""The documentation is held to what the program does: commands, keys, verbs, paths, metrics, samples, links."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soadns import cli, views
+from soadns.binding.estate import Estate
+from soadns.composition import zone_settings
+from soadns.config import HttpConfig, parse, reference_page
+from soadns.figures import Figures, WorkerFigures, WorkerState
+from soadns.sources.kube import KubeSettings, rbac
+from soadns.sources.static import StaticSettings, StaticSource
+from soadns.web.api import Site
+from soadns.web.metrics import Exporter
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Fenced blocks whose info string is this."""
+    return re.findall(
+        rf"^```{re.escape(language)}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S
+    )
+
+
+# --------------------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_named_exists(page: Path) -> None:
+    makefile = text_of("Makefile")
+    named = re.findall(r"(?:^|`)make ([a-z][a-z-]+)", page.read_text(encoding="utf-8"), re.M)
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
+
+
+def test_the_ci_does_what_the_readme_says() -> None:
+    assert "make test" in blocks(ROOT / "README.md", "sh")[0]
+    assert re.search(r"^exec make test\b", text_of(".ci/run"), re.M)
+
+
+# --------------------------------------------------------------------------- configuration
+
+
+def samples() -> list[tuple[str, str]]:
+    found = [("README.md", block) for block in blocks(ROOT / "README.md", "yaml")]
+    return found + [
+        ("configuration.md", block) for block in blocks(ROOT / "docs/configuration.md", "yaml config")
+    ]
+
+
+@pytest.mark.parametrize(("page", "sample"), samples(), ids=[page for page, _ in samples()])
+def test_sample_configurations_are_accepted(page: str, sample: str) -> None:
+    config = parse(sample, where=page)
+    assert zone_settings(config)
+
+
+def test_the_page_documents_every_key() -> None:
+    assert text_of("docs/configuration.md").endswith(reference_page())
+
+
+def test_the_errors_that_the_page_shows_are_real() -> None:
+    text = "zookeeper: [{host: zk1}]\nnameserver: {listen: ['localhost:53']}\n"
+    with pytest.raises(Exception, match="problem") as caught:
+        parse(text, where="soadns.yaml")
+    shown = blocks(ROOT / "docs/configuration.md", "")[0]
+    for line in shown.strip().splitlines():
+        assert line in str(caught.value)
+
+
+# --------------------------------------------------------------------------- command line
+
+
+def verbs() -> dict[str, argparse.ArgumentParser]:
+    parser = cli._parser()
+    [action] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+def test_every_verb_and_its_options_are_documented() -> None:
+    page = text_of("docs/cli.md")
+    common = {"-h", "--help", "--config", "-o", "--output", "--url", "--token-file"}
+    for verb, parser in verbs().items():
+        [row] = [line for line in page.splitlines() if re.match(rf"\| `{verb}\b", line)]
+        for action in parser._actions:
+            for option in action.option_strings:
+                assert option in common or f"`{option}`" in row, f"{verb} {option}"
+
+
+def test_every_verb_shows_examples_that_it_understands() -> None:
+    for verb, parser in verbs().items():
+        lines = re.findall(r"^  (soadns .*?)(?:  .*)?$", parser.format_help(), re.M)
+        assert lines, verb
+        for line in lines:
+            options = cli._parser().parse_args(line.split()[1:])
+            assert options.verb is parser.get_default("verb")
+
+
+def test_the_exit_codes_are_those_of_the_page() -> None:
+    page = text_of("docs/cli.md")
+    for code in (cli.OK, cli.NO, cli.USAGE, cli.UNREACHABLE):
+        assert re.search(rf"^\| {code} \|", page, re.M)
+
+
+# --------------------------------------------------------------------------- HTTP
+
+
+class DemoProcess:
+    """A running process over the example files, as far as the API and the metrics look at one."""
+
+    def __init__(self) -> None:
+        config = parse("static: [{name: demo, paths: [examples]}]", where="test")
+        self.estate = Estate(zone_settings(config))
+        source = StaticSource(StaticSettings("demo", (str(ROOT / "examples" / "dubbo-demo"),)))
+        self.estate.fold(source.poll(), 1_800_000_000.0)
+        self.estate.work(1_800_000_000.0)
+        self.figures = Figures()
+        self.ready = True
+        self.serials = {"rpc.cluster.local": 1}
+
+    def now(self) -> float:
+        return 1_800_000_000.0
+
+    def workers(self) -> list[WorkerState]:
+        return [WorkerState(1, 1, False, 1, 0, WorkerFigures())]
+
+    async def texts(self, source: str, interface: str) -> list[str]:
+        return []
+
+    def release(self, source: str) -> int:
+        return 0
+
+    def reload(self, *, accept_removals: bool) -> Any:
+        raise NotImplementedError
+
+
+def keys_in(data: object) -> set[str]:
+    """Every key of a tree, but those that are names themselves (zones of a guard, scopes, reasons)."""
+    if isinstance(data, dict):
+        free = {"guard", "troubledScopes", "rejected"}
+        inner = [
+            keys_in(value) for key, value in data.items() if not (key in free and isinstance(value, dict))
+        ]
+        return set(data).union(*inner)
+    if isinstance(data, list):
+        return set().union(*map(keys_in, data))
+    return set()
+
+
+def test_every_key_of_the_api_is_documented() -> None:
+    process = DemoProcess()
+    page = text_of("docs/http.md")
+    known = set(re.findall(r"`(\w+)`", page))
+    answers: list[object] = [views.interfaces(process.estate), views.sources(process.estate, process.now())]
+    names = [row["interface"] for row in views.interfaces(process.estate)["items"]] + ["com.x.Unknown"]
+    answers += [views.explain(process.estate, name, process.now()) for name in names]
+    assert keys_in(answers) - known == set()
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    process = DemoProcess()
+    page = text_of("docs/http.md")
+    app = Site(process, process, HttpConfig()).application(probes_only=False)
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource is not None else ""
+        if route.method != "HEAD" and path != "/":
+            assert f"`{route.method} {path}`" in page
+
+
+def test_every_metric_is_documented_and_exists() -> None:
+    text = Exporter(DemoProcess()).text().decode()
+    exported = set()
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M):
+        exported.add(name)
+        assert kind in ("counter", "gauge", "histogram")
+    documented = set(re.findall(r"`(soadns_\w+)`", text_of("docs/metrics.md")))
+    assert documented == exported
+    for flag in ("bound", *views.FLAGS):
+        assert f"`{flag}`" in text_of("docs/metrics.md")
+
+
+# --------------------------------------------------------------------------- files and deployment
+
+
+def test_the_sample_of_static_files_is_understood(tmp_path: Path) -> None:
+    [sample] = blocks(ROOT / "docs/static.md", "yaml static")
+    (tmp_path / "providers.yaml").write_text(sample)
+    source = StaticSource(StaticSettings("files", (str(tmp_path),)))
+    kinds = [type(event).__name__ for event in source.poll()]
+    assert kinds == ["Upsert", "Upsert", "Synced", "Synced"]
+
+
+def test_the_deployed_rbac_is_what_check_prints() -> None:
+    assert rbac(KubeSettings("home")) in text_of("deploy/kubernetes/rbac.yaml")
+
+
+def test_architecture_names_modules_that_exist() -> None:
+    page = text_of("docs/architecture.md")
+    for name in re.findall(
+        r"`((?:binding|sources|nameserver|web)\.[a-z_.]+)`", page.replace("`binding.md`", "")
+    ):
+        path = ROOT / "soadns" / Path(*name.split("."))
+        assert path.with_suffix(".py").exists(), name
