@@ -127,8 +127,8 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     if present is None:
         return replace(
             state,
-            deleted_at=state.deleted_at if state.deleted_at is not None else now,
-            lost_at=state.lost_at if state.lost_at is not None else now,
+            deleted_at=_since(state.deleted_at, now, holds=True),
+            lost_at=_since(state.lost_at, now, holds=True),
         )
     standing = standings[present.ref]
     service, tally = present.service, present.tally
@@ -139,7 +139,6 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     empty = vanished and tally.addresses == 0
     unready = vanished and tally.ready == 0
     no = not vanished and not standing.yes and tally.registered > 0 and tally.against > 0
-    since = _since(now)
     return replace(
         state,
         deleted_at=None,
@@ -147,10 +146,10 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
         ports=served_ports(standing, evidence) or state.ports,
         strength=state.strength if standing.strength == NO_STRENGTH else standing.strength,
         was_registered=state.was_registered or registered,
-        lost_at=since(state.lost_at, vanished),
-        empty_at=since(state.empty_at, empty),
-        unready_at=since(state.unready_at, unready),
-        no_at=since(state.no_at, no),
+        lost_at=_since(state.lost_at, now, holds=vanished),
+        empty_at=_since(state.empty_at, now, holds=empty),
+        unready_at=_since(state.unready_at, now, holds=unready),
+        no_at=_since(state.no_at, now, holds=no),
     )
 
 
@@ -162,13 +161,11 @@ def _awaited(state: State, evidence: Evidence, rules: Rules) -> ObjectRef | None
     return state.winner if waits else None
 
 
-def _since(now: float):  # type: ignore[no-untyped-def]
-    def keep(before: float | None, holds: bool) -> float | None:
-        if not holds:
-            return None
-        return now if before is None else before
-
-    return keep
+def _since(before: float | None, now: float, *, holds: bool) -> float | None:
+    """Since when a condition holds, given since when it held before."""
+    if not holds:
+        return None
+    return now if before is None else before
 
 
 def _move(
@@ -180,9 +177,9 @@ def _move(
     own = standings.get(state.winner) if state.winner is not None else None
     if own is not None and own.obstacle in ("off", "external-name"):
         return _won(state, evidence, best, "off") if best else _left(state, evidence, "off")
-    if _loss_is_due(state, evidence, rules):
+    if _loss_is_due(state, evidence, rules) and best is not None:
         # Before all others: who takes over only now is to give the name back.
-        return _to_best(state, evidence, rules, best, "loss")
+        return _won(state, evidence, best, "loss")
     if best is not None and best.strength < state.strength and _is_served(best):
         return _won(state, evidence, best, "stronger")
     returned = _returned(state, standings)
@@ -194,6 +191,8 @@ def _move(
         return _won(state, evidence, split, "split")
     if evidence.stolen:
         return _to_best(state, evidence, rules, best, "stolen")
+    if _loss_is_due(state, evidence, rules):
+        return _to_best(state, evidence, rules, best, "loss")
     return None
 
 
