@@ -20,6 +20,7 @@ _IN = b"\0\x01"
 _OPT_HEAD = b"\0\0\x29"
 _H = Struct("!H")
 _HHH = Struct("!HHH")
+_OPT = Struct("!HBBHH")
 MIN_UDP = 512
 MAX_TCP = 65_535
 MAX_RECORDS, MAX_OPTIONS = 16, 64
@@ -70,41 +71,55 @@ class Responder:
         edns = counts == _COUNTS_EDNS
         if (edns or counts == _COUNTS_PLAIN) and not packet[2] & 0xFA:
             end = packet.find(b"\0", 12) + 1
+            stop = end + 4
             kind = packet[end : end + 2]
             answer = self.table.answers.get(packet[12:end].lower() + kind)
-            if answer is not None and packet[end + 2 : end + 4] == _IN:
-                body = answer if isinstance(answer, bytes) else answer[0]
-                size = len(body) - 6 + end + 4
+            if answer is not None and packet[end + 2 : stop] == _IN:
+                turns = None
+                if isinstance(answer, list):
+                    turns, answer = answer, answer[0]
+                size = len(answer) + stop - 6
+                hits = self.hits
                 if not edns:
-                    if len(packet) == end + 4 and size <= (MAX_TCP if tcp else MIN_UDP):
-                        self.hits[kind] = self.hits.get(kind, 0) + 1
-                        if isinstance(answer, list):
-                            _turn(answer)
+                    if len(packet) == stop and (size <= MIN_UDP or (tcp and size <= MAX_TCP)):
+                        try:
+                            hits[kind] += 1
+                        except KeyError:
+                            hits[kind] = 1
+                        if turns is not None:
+                            _turn(turns)
                         return b"".join(
                             (
                                 packet[:2],
                                 b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
-                                body[:6],
-                                packet[12 : end + 4],
-                                body[6:],
+                                answer[:6],
+                                packet[12:stop],
+                                answer[6:],
                             )
                         )
-                elif len(packet) == end + 15 and packet[end + 4 : end + 7] == _OPT_HEAD:
-                    opt = packet[end + 7 : end + 15]
-                    limit = MAX_TCP if tcp else min(max(opt[0] << 8 | opt[1], MIN_UDP), self.udp_size)
-                    if not opt[3] and not opt[6] and not opt[7] and size + 11 <= limit:
-                        self.hits[kind] = self.hits.get(kind, 0) + 1
-                        if isinstance(answer, list):
-                            _turn(answer)
-                        extra = _H.pack((body[4] << 8 | body[5]) + 1)
+                elif len(packet) == stop + 11 and packet[stop : stop + 3] == _OPT_HEAD:
+                    sender, _, version, _, options = _OPT.unpack_from(packet, stop + 3)
+                    # What fits 512 fits everybody; the limit matters for what does not.
+                    size += 11
+                    if (
+                        not version
+                        and not options
+                        and (size <= MIN_UDP or size <= (MAX_TCP if tcp else min(sender, self.udp_size)))
+                    ):
+                        try:
+                            hits[kind] += 1
+                        except KeyError:
+                            hits[kind] = 1
+                        if turns is not None:
+                            _turn(turns)
                         return b"".join(
                             (
                                 packet[:2],
                                 b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
-                                body[:4],
-                                extra,
-                                packet[12 : end + 4],
-                                body[6:],
+                                answer[:4],
+                                _H.pack((answer[4] << 8 | answer[5]) + 1),
+                                packet[12:stop],
+                                answer[6:],
                                 self._opt,
                             )
                         )
