@@ -59,6 +59,8 @@ class StaticSource:
         self._clock = clock
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._held: dict[str, dict[Key, Observation]] = {}
+        self._rejected: dict[str, tuple[Key, ...]] = {}
+        """By file: what of it could not be understood."""
         self._broken: set[str] = set()
         self._missing: set[str] = set()
         self._synced = False
@@ -116,7 +118,13 @@ class StaticSource:
             return [Trouble(self.source, f"{error} (the last good state stays)", scope=name)]
         self._broken.discard(name)
         held = self._held.get(name, {})
-        events: list[Event] = [Delete(self.source, key) for key in held if key not in fresh]
+        # What can not be understood any more keeps its last good value, as an API server's object does.
+        bad = {event.key: held.get(event.key) for event in rejected}
+        fresh |= {key: value for key, value in bad.items() if value is not None and key not in fresh}
+        known = dict.fromkeys((*held, *self._rejected.get(name, ())))
+        self._rejected[name] = tuple(bad)
+        gone = (key for key in known if key not in fresh and key not in bad)
+        events: list[Event] = [Delete(self.source, key) for key in gone]
         events += [Upsert(self.source, key, value) for key, value in fresh.items() if held.get(key) != value]
         events += rejected
         self._held[name] = fresh
@@ -126,16 +134,17 @@ class StaticSource:
     def _drop(self, name: str) -> list[Event]:
         del self._seen[name]
         self._broken.discard(name)
-        events: list[Event] = [Delete(self.source, key) for key in self._held.pop(name, {})]
+        known = (*self._held.pop(name, {}), *self._rejected.pop(name, ()))
+        events: list[Event] = [Delete(self.source, key) for key in dict.fromkeys(known)]
         return [*events, Synced(self.source, scope=name)]
 
     # ------------------------------------------------------------------ one file
 
-    def _read(self, name: str, path: Path) -> tuple[dict[Key, Observation], list[Event]]:
+    def _read(self, name: str, path: Path) -> tuple[dict[Key, Observation], list[Rejected]]:
         if path.stat().st_size > MAX_FILE:
             raise BrokenFileError(f"{name}: larger than {MAX_FILE >> 20} MiB")
         values: dict[Key, Observation] = {}
-        rejected: list[Event] = []
+        rejected: list[Rejected] = []
         for document in yamlfile.load_all(path.read_bytes(), where=name):
             for item in _flatten(document):
                 kind = item.get("kind")
@@ -153,7 +162,7 @@ class StaticSource:
         kind: str,
         document: dict[str, object],
         values: dict[Key, Observation],
-        rejected: list[Event],
+        rejected: list[Rejected],
     ) -> None:
         item = kubeobjects.from_object(kind, document, cluster=self.settings.cluster)
         key = (name, *item.key)
@@ -168,7 +177,7 @@ class StaticSource:
         name: str,
         document: dict[str, object],
         values: dict[Key, Observation],
-        rejected: list[Event],
+        rejected: list[Rejected],
     ) -> None:
         spec = document.get("spec")
         if not isinstance(spec, dict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from soadns.binding.observations import MAX_PAUSES, MAX_REJECTED, Observations
@@ -21,6 +23,7 @@ from soadns.model import (
     Trouble,
     Upsert,
 )
+from soadns.sources.static import StaticSettings, StaticSource
 
 ZK, KUBE = "zookeeper/main/dubbo", "kube/home"
 REF = ObjectRef("home", "shop", "user")
@@ -209,3 +212,39 @@ def test_a_re_created_service_has_no_last_good_value() -> None:
     observations.fold([Upsert(KUBE, key, GOOD), Upsert(KUBE, key, again)], 1.0)
     (found,) = observations.source(KUBE).values.values()
     assert found == Service(REF, "2")
+
+
+# ------------------------------------------------------------------------------ files
+
+SERVICE_FILE = """
+apiVersion: v1
+kind: Service
+metadata: {name: user, namespace: shop}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 20880}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pay, namespace: shop}
+spec: {clusterIP: 10.96.0.2, ports: [{port: 20880}]}
+"""
+
+
+def test_an_object_of_a_file_that_can_no_longer_be_understood_keeps_its_last_good_value(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "services.yaml"
+    source = StaticSource(StaticSettings("demo", (str(file),)))
+    observations = Observations()
+
+    def names() -> list[str]:
+        observations.fold(source.poll(), 1.0)
+        return sorted(v.ref.name for v in observations.source(source.source).values.values())
+
+    file.write_text(SERVICE_FILE)
+    assert names() == ["pay", "user"]
+    file.write_text(SERVICE_FILE.replace("{clusterIP: 10.96.0.1, ports: [{port: 20880}]}", "broken"))
+    assert names() == ["pay", "user"]
+    assert len(observations.source(source.source).rejected) == 1
+    file.write_text(SERVICE_FILE.partition("---")[2])
+    assert names() == ["pay"]
+    assert observations.source(source.source).rejected == {}
