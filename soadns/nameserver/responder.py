@@ -23,7 +23,7 @@ _HHH = Struct("!HHH")
 _OPT = Struct("!HBBHH")
 MIN_UDP = 512
 MAX_TCP = 65_535
-MAX_RECORDS, MAX_OPTIONS = 16, 64
+MAX_RECORDS, MAX_OPTIONS = 16, 32
 """Records behind a question, and options of its OPT: far above any client's, so that a packet's cost is bounded."""
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""

@@ -68,7 +68,7 @@ UNUSUAL = [
     ("an OPT as an answer",      "0000 0001 0001 0000 0000",      QUESTION + OPT + "0000", "FORMERR qr"),
     ("17 records",               "0000 0001 0000 0000 0011",      QUESTION + RECORD * 17, "FORMERR qr"),
     ("16 records",               "0000 0001 0004 0004 0008",      QUESTION + RECORD * 16, "REFUSED qr"),
-    ("65 options",               "0000 0001 0000 0000 0001",      QUESTION + OPT + "0104" + OPTION * 65, "FORMERR qr"),
+    ("33 options",               "0000 0001 0000 0000 0001",      QUESTION + OPT + "0084" + OPTION * 33, "FORMERR qr"),
     ("opcode 9, no question",    "4900 0000 0000 0000 0000",      "",                              "NOTIMP qr rd"),
     ("trailing octets",          "0000 0001 0000 0000 0000",      QUESTION + "dead",               "REFUSED qr"),
     ("an rcode in the question", "000f 0001 0000 0000 0000",      QUESTION,                        "REFUSED qr"),
