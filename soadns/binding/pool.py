@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 
@@ -65,11 +66,16 @@ def spots(providers: Iterable[Provider]) -> frozenset[Spot]:
 
 def is_address(host: str) -> bool:
     """Whether a provider's host is an IP literal."""
+    return _packed(host) is not None
+
+
+@lru_cache(maxsize=65_536)
+def _packed(host: str) -> bytes | None:
+    """The octets of an IP literal; None for anything else. Names with thousands of providers ask at every change."""
     try:
-        ip_address(host)
+        return ip_address(host).packed
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def observe(
@@ -134,7 +140,7 @@ def fit(addresses: Iterable[str], owner_octets: int) -> tuple[str, ...]:
 def _stable(addresses: Sequence[str], limit: int) -> list[str]:
     if len(addresses) > limit:
         addresses = sorted(addresses, key=_weight)[: max(1, limit)]
-    return sorted(addresses, key=lambda a: ip_address(a).packed)
+    return sorted(addresses, key=lambda a: _packed(a) or b"")
 
 
 def _weight(address: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -65,16 +66,10 @@ class Callers:
         return self._steady
 
     def _look(self, world: World) -> None:
-        now, answer = world.now, world.answer(self.interface)
-        for phase, held in enumerate(self.held):
-            life = POSITIVE if held else NEGATIVE
-            if self._steady and self.again[phase] <= self._before:
-                # While nothing happened it resolved in time, to the answer that it has.
-                self.again[phase] += life * (math.floor((self._before - self.again[phase]) / life) + 1)
-            if self.again[phase] <= now:
-                self.held[phase] = answer
-                self.again[phase] = now + (POSITIVE if answer else NEGATIVE)
-        known = {addresses: self.held.count(addresses) for addresses in set(self.held)}
+        answer = world.answer(self.interface)
+        if not (self._steady and answer == self._answer):
+            self._resolve(world.now, answer)
+        known = {answer: PHASES} if self._steady else Counter(self.held)
         direct = world.failing_direct(self.interface)
         costs = (
             callers * max(0.0, world.failing(addresses, self.interface) - direct)
@@ -84,9 +79,19 @@ class Callers:
         who = world.who(self.interface)
         self.changes += who != self._who
         if answer != self._answer:
-            self.answers.append(now)
+            self.answers.append(world.now)
         self._who, self._answer, self._version = who, answer, world.version
-        self._steady = set(known) == {answer}
+
+    def _resolve(self, now: float, answer: tuple[str, ...]) -> None:
+        for phase, held in enumerate(self.held):
+            life = POSITIVE if held else NEGATIVE
+            if self._steady and self.again[phase] <= self._before:
+                # While nothing happened it resolved in time, to the answer that it has.
+                self.again[phase] += life * (math.floor((self._before - self.again[phase]) / life) + 1)
+            if self.again[phase] <= now:
+                self.held[phase] = answer
+                self.again[phase] = now + (POSITIVE if answer else NEGATIVE)
+        self._steady = all(held == answer for held in self.held)
 
 
 def observe(
