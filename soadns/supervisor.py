@@ -24,7 +24,7 @@ from functools import partial
 from soadns.livez import Livez
 
 AGAIN_STATUS = 75
-"""Exit status (EX_TEMPFAIL) of a process that wants to be started again, which is no failure."""
+"""Exit status (EX_TEMPFAIL) of a process that wants to be started again: no failure, if it has run a while."""
 PROBE_S = 0.5
 TURN_S = 0.1
 BACKOFF_S = (0.0, 0.2, 1.0, 3.0, 5.0)
@@ -230,7 +230,7 @@ class Supervisor:
             child.process = None
             if self._stop_at is not None:
                 continue
-            if process.returncode == AGAIN_STATUS:
+            if process.returncode == AGAIN_STATUS and now - child.started > 1.0:
                 child.again_at = now
             else:
                 self._back_off(child, now)

@@ -31,7 +31,7 @@ class Follower:
     def take(self, message: bytes) -> bytes | None:
         """Take one frame; returns the frame to send back, if any.
 
-        Raises FrameError for a damaged one; ``give_up`` is then what to send.
+        Raises FrameError for a damaged one, or when one before it is missing; ``give_up`` is then to be called.
         """
         self._heard = True
         frame = frames.decode(message)
@@ -58,13 +58,19 @@ class Follower:
         missing = not self.loaded or self._lost or self._loading is not None
         return self.give_up() if silent and missing else None
 
+    @staticmethod
+    def _expect(frame: frames.Frame, generation: int, number: int) -> None:
+        if (frame.generation, frame.number) != (generation, number):
+            raise frames.FrameError(
+                f"frame {frame.number} of generation {frame.generation} came instead of {number} of {generation}"
+            )
+
     def _take_chunk(self, frame: frames.Frame) -> bytes | None:
         fresh = self._loading
         if fresh is None:
             # The rest of a table whose beginning went to an earlier process, or was damaged.
             return None
-        if (frame.generation, frame.number) != (fresh.generation, self._next):
-            return self.give_up()
+        self._expect(frame, fresh.generation, self._next)
         if frame.kind == frames.CHUNK:
             fresh.apply(frames.content(frame.body), frame.generation)
             self._next += 1
@@ -80,13 +86,13 @@ class Follower:
             # What was missed is in the full table that is asked for.
             return None
         if self._loading is not None:
-            # Changes follow a full table; its end was lost.
-            return self.give_up()
+            raise frames.FrameError(
+                f"a change came before the end of the full table {self._loading.generation}"
+            )
         generation = self.table.generation
         if frame.generation <= generation:
             return None
-        if frame.generation != generation + 1 or frame.number != len(self._parts):
-            return self.give_up()
+        self._expect(frame, generation + 1, len(self._parts))
         self._parts.append(frames.content(frame.body))
         if frame.kind == frames.PART:
             return None

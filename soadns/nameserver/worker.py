@@ -134,13 +134,14 @@ class Worker:
             try:
                 reply = self.follower.take(message)
             except frames.FrameError as error:
-                log("bad-frame", level="warning", error=error)
+                log("frame-lost", level="warning", error=error)
                 reply = self.follower.give_up()
             if reply is not None:
                 self._send(reply)
             if self.table.answers is not self._collected:
                 # A table lives long: keep it out of the collector's way, and so off the packet path.
                 self._collected = self.table.answers
+                gc.collect()
                 gc.freeze()
             if self.follower.loaded and not self._ready.is_set():
                 self._ready.set()
@@ -154,7 +155,8 @@ def _limits() -> TcpLimits:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        limits = replace(limits, connections=soft - SPARE_DESCRIPTORS)
+        connections = max(1, soft - SPARE_DESCRIPTORS)
+        limits = replace(limits, connections=connections, per_source=max(1, connections // 4))
     return limits
 
 

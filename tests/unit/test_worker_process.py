@@ -240,7 +240,9 @@ async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop)
     assert await workshop.addresses() == ["10.96.0.10"]
 
 
-async def test_a_missed_generation_is_noticed_and_made_up_for(workshop: Workshop) -> None:
+async def test_a_missed_generation_is_logged_and_made_up_for(
+    workshop: Workshop, capfd: pytest.CaptureFixture[str]
+) -> None:
     workshop.feed()
     workshop.start()
     await workshop.until("10.96.0.10")
@@ -249,6 +251,7 @@ async def test_a_missed_generation_is_noticed_and_made_up_for(workshop: Workshop
     workshop.publisher.feeds = feeds
     workshop.publisher.publish(workshop.zone.apply({"other.Name": Records()}, serial=9))
     await workshop.until("10.96.0.11")
+    assert "level=warning event=frame-lost" in capfd.readouterr().err
 
 
 async def test_a_damaged_frame_is_logged_and_made_up_for(
@@ -263,7 +266,7 @@ async def test_a_damaged_frame_is_logged_and_made_up_for(
     )
     workshop.ours.send(b"no frame at all, but long enough for one")
     await workshop.until("10.96.0.11")
-    assert "level=warning event=bad-frame" in capfd.readouterr().err
+    assert "level=warning event=frame-lost" in capfd.readouterr().err
 
 
 async def test_a_load_that_its_control_process_did_not_end_is_asked_for_again(workshop: Workshop) -> None:
