@@ -1,0 +1,226 @@
+"""The Kubernetes source and what API servers do to it: pages, bookmarks, 410, 429, 5xx, silence, rotated tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from soadns.kubeapi import KubeApi
+from soadns.model import Delete, Event, Rejected, Service, Synced, Trouble, Upsert
+from soadns.sources import kube
+from soadns.sources.kube import KubeSettings, KubeSource
+from tests.unit.scripted_api import Reply, Request, ScriptedApi, bookmark, failure, page, service, watch
+
+EMPTY = page("1")
+FOREVER = Reply(lines=(), hold=60.0)
+
+
+def said(events: list[Event]) -> list[str]:
+    """Events as an operator would note them."""
+    lines = []
+    for event in events:
+        match event:
+            case Upsert(value=Service() as value):
+                lines.append(f"+ {value.ref.name}")
+            case Delete():
+                lines.append(f"- {event.key[-1]}")
+            case Synced():
+                lines.append(f"synced {event.scope}".strip())
+            case Trouble():
+                lines.append(
+                    f"trouble {event.scope}: {event.reason}" if event.scope else f"trouble {event.reason}"
+                )
+            case Rejected():
+                lines.append(f"rejected {event.key[-1]}: {event.reason}")
+            case _:
+                lines.append(type(event).__name__)
+    return lines
+
+
+class Run:
+    """One source against one script, until ``done`` says so."""
+
+    def __init__(
+        self, services: Callable[[Request], Iterator[Reply] | Reply], *, nodes: str = "never"
+    ) -> None:
+        self.events: list[Event] = []
+        self._services = services
+        self._nodes = nodes
+        self.others: Reply | None = None
+        self.api: ScriptedApi
+        self.moments: list[float] = []
+
+    def _script(self, request: Request) -> Reply:
+        if request.path.endswith("/services"):
+            self.moments.append(time.monotonic())
+            reply = self._services(request)
+            return reply if isinstance(reply, Reply) else next(reply)
+        if request.path.endswith("/nodes"):
+            return failure(403, "nodes is forbidden")
+        return FOREVER if request.watch else EMPTY
+
+    async def until(self, done: Callable[[list[str]], bool], folder: Path, **user: str) -> list[str]:
+        async with ScriptedApi(self._script) as self.api:
+            kubeconfig = self.api.kubeconfig(folder, **user)
+            settings = KubeSettings("home", nodes=self._nodes)
+            source = KubeSource(settings, KubeApi(kubeconfig=kubeconfig), uniform=lambda low, high: high)
+            task = asyncio.create_task(source.run(self.events.extend))
+            try:
+                async with asyncio.timeout(10):
+                    while not done(said(self.events)):
+                        assert not task.done(), task.result()
+                        await asyncio.sleep(0.01)
+            except TimeoutError:
+                pytest.fail(f"after 10 s only: {said(self.events)}")
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return said(self.events)
+
+
+def in_turn(*replies: Reply) -> Callable[[Request], Reply]:
+    """These replies one after the other, then a watch that stays silent."""
+    left = iter(replies)
+    return lambda _request: next(left, FOREVER)
+
+
+async def test_a_list_comes_in_pages_and_a_watch_goes_on_from_its_version(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(
+            page("7", service("a", "1"), more="token-1"),
+            page("7", service("b", "2")),
+            watch(("ADDED", service("c", "8")), ("DELETED", service("a", "9"))),
+        )
+    )
+    lines = await run.until(lambda lines: "- a" in lines, tmp_path)
+    assert lines == ["+ a", "+ b", "synced", "+ c", "- a"]
+    first, second, third, *_ = [r for r in run.api.requests if r.path.endswith("/services")]
+    assert (first.query["limit"], second.query["continue"]) == ("500", "token-1")
+    assert (third.watch, third.query["resourceVersion"], third.query["allowWatchBookmarks"]) == (
+        True,
+        "7",
+        "true",
+    )
+
+
+async def test_a_bookmark_is_where_the_next_watch_begins(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(page("7", service("a", "1")), watch(bookmark("40")), watch(("ADDED", service("b", "41"))))
+    )
+    await run.until(lambda lines: "+ b" in lines, tmp_path)
+    watches = [
+        r.query["resourceVersion"] for r in run.api.requests if r.path.endswith("/services") and r.watch
+    ]
+    assert watches[:2] == ["7", "40"]
+
+
+@pytest.mark.parametrize(
+    "gone", [failure(410, "too old"), watch(("ERROR", {"code": 410, "message": "too old"}))]
+)
+async def test_410_lists_again_and_compares_without_falling_out_of_sync(gone: Reply, tmp_path: Path) -> None:
+    listed_again = page("90", service("b", "2"), service("c", "80"))
+    run = Run(in_turn(page("7", service("a", "1"), service("b", "2")), gone, listed_again))
+    lines = await run.until(lambda lines: "- a" in lines, tmp_path)
+    assert lines == ["+ a", "+ b", "synced", "+ c", "- a"]  # b is as it was: no event
+
+
+async def test_a_list_that_breaks_off_deletes_nothing(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(
+            page("7", service("a", "1"), service("b", "2")),
+            failure(410, "too old"),
+            page("90", service("b", "2"), more="token"),
+            failure(500, "etcd is away"),
+            page("91", service("a", "1"), service("b", "2")),
+        )
+    )
+    lines = await run.until(lambda lines: lines.count("synced") == 2, tmp_path)
+    assert not [line for line in lines if line.startswith("-")]
+    assert "trouble services: HTTP 500: etcd is away" in lines
+
+
+async def test_429_waits_as_long_as_the_server_asks(tmp_path: Path) -> None:
+    run = Run(in_turn(failure(429, "too many requests", Retry_After="1"), page("7", service("a", "1"))))
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path)
+    assert lines[0] == "trouble services: HTTP 429: too many requests"
+    assert run.moments[1] - run.moments[0] >= 1.0
+
+
+async def test_errors_are_retried_with_growing_pauses(tmp_path: Path) -> None:
+    run = Run(in_turn(*[failure(503, "not yet")] * 4, page("7", service("a", "1"))))
+    await run.until(lambda lines: "synced" in lines, tmp_path)
+    pauses = [after - before for before, after in zip(run.moments, run.moments[1:], strict=False)]
+    assert pauses[0] >= 0.1
+    assert pauses[3] >= 0.8
+
+
+async def test_forbidden_is_trouble_and_no_proof(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(page("7", service("a", "1")), failure(403, 'services is forbidden: User "x" cannot watch'))
+    )
+    lines = await run.until(lambda lines: len(lines) == 3, tmp_path)
+    assert lines == [
+        "+ a",
+        "synced",
+        'trouble services: forbidden: services is forbidden: User "x" cannot watch',
+    ]
+
+
+async def test_nodes_that_may_not_be_read_are_done_without(tmp_path: Path) -> None:
+    run = Run(in_turn(page("7", service("a", "1"))), nodes="auto")
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path)
+    assert (
+        "trouble Node: nodes: forbidden: nodes is forbidden (evidence by nodePort is not available)" in lines
+    )
+
+
+async def test_a_silent_watch_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "IDLE_S", 0.2)
+    silent = Reply(lines=(), hold=30.0)
+    run = Run(in_turn(page("7", service("a", "1")), silent, watch(("ADDED", service("b", "8")), hold=30.0)))
+    lines = await run.until(lambda lines: "+ b" in lines, tmp_path)
+    assert "trouble services: no answer in time" in lines
+
+
+async def test_a_bad_object_is_rejected_alone(tmp_path: Path) -> None:
+    bad = service("bad", "2") | {"spec": {"clusterIPs": ["10.96.0.300"], "ports": []}}
+    odd = service("odd", "3") | {"spec": "text"}
+    run = Run(in_turn(page("7", service("a", "1"), bad, odd), watch(("MODIFIED", service("bad", "8")))))
+    lines = await run.until(lambda lines: "+ bad" in lines, tmp_path)
+    assert lines == ["+ a", "rejected bad: bad-address", "rejected odd: bad-object", "synced", "+ bad"]
+
+
+async def test_a_line_that_is_no_event_costs_the_watch_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(
+            page("7", service("a", "1")), Reply(lines=(b"<html>\n",)), watch(("ADDED", service("b", "8")))
+        )
+    )
+    lines = await run.until(lambda lines: "+ b" in lines, tmp_path)
+    assert "- a" not in lines
+    assert any(line.startswith("trouble no watch event of Service") for line in lines)
+
+
+async def test_a_rotated_token_is_read_again_after_a_401(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+
+    def services(request: Request) -> Reply:
+        if request.headers.get("authorization") != "Bearer new":
+            token.write_text("new")
+            return failure(401, "Unauthorized")
+        return FOREVER if request.watch else page("7", service("a", "1"))
+
+    run = Run(services)
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path, tokenFile=str(token))
+    assert lines[0] == "trouble services: the API server refused the credentials"
+
+
+async def test_no_token_is_ever_part_of_a_trouble(tmp_path: Path) -> None:
+    run = Run(in_turn(failure(401, "Unauthorized"), page("7")))
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path, token="s3cr3t")
+    assert not any("s3cr3t" in line for line in lines)
