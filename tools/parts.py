@@ -109,7 +109,7 @@ PARTS = (
     Part(
         "kube-apiserver", KUBERNETES, golang.recipe(APISERVER, APISERVER_SAYS), _apiserver,
         lambda folder: [str(folder / "kube-apiserver")],
-        how="building from source", expected="5 to 10 minutes on two cores", room=5,
+        how="building from source", expected="5 to 10 minutes on two cores", room=6,
     ),
 )  # fmt: skip
 
