@@ -20,6 +20,8 @@ from soadns.logs import Log
 PAUSE_S = 5.0
 CHILD_S = 60.0
 """A child that takes longer is killed; the snapshot before it stays."""
+FAULT = 255
+"""Exit status of a child that failed by a fault of ours; others are errno."""
 FORK_SHARE = 0.01
 """Of the loop's time that forking may take: a large process is saved less often."""
 
@@ -32,6 +34,8 @@ class Saver:
         self._control = control
         self._identities = identities
         self._log = log
+        self._child = 0
+        """The process that is writing now, or 0."""
 
     def restore(self) -> dict[str, int]:
         """Put the last snapshot back, if there is a usable one; returns the serial of every zone."""
@@ -56,13 +60,17 @@ class Saver:
             await control.changed.wait()
             control.changed.clear()
             began = time.monotonic()
-            pid = self._fork()
+            self._child = self._fork()
             pause = time.monotonic() - began
-            await self._reap(pid)
+            if not await self._reap(self._child):
+                control.changed.set()  # what was not saved is to be saved the next time
             await asyncio.sleep(max(PAUSE_S, pause / FORK_SHARE))
 
     def save_now(self) -> None:
         """Save in this process, at its end."""
+        if self._child:
+            # It knows less than this process, and must not have the last word.
+            self._kill()
         try:
             self._write()
         except OSError as error:
@@ -82,18 +90,26 @@ class Saver:
         if pid:
             return pid
         # Threads (kazoo's) do not exist here and locks may be held by them: nothing below takes one.
-        status = 1
+        status = FAULT
         try:
             gc.disable()
             signal.set_wakeup_fd(-1)
             self._write()
             status = 0
         except OSError as error:
-            status = min(error.errno or 1, 255)
+            status = min(error.errno or FAULT, FAULT)
         finally:
             os._exit(status)
 
-    async def _reap(self, pid: int) -> None:
+    def _kill(self) -> None:
+        """End the child that is writing; what it began is thrown away."""
+        os.kill(self._child, signal.SIGKILL)
+        os.waitpid(self._child, 0)
+        snapshot.temporary(self.path, self._child).unlink(missing_ok=True)
+        self._child = 0
+
+    async def _reap(self, pid: int) -> bool:
+        """Wait for the child; returns whether the snapshot was written."""
         deadline = time.monotonic() + CHILD_S
         figures = self._control.figures
         while True:
@@ -101,20 +117,27 @@ class Saver:
             if done:
                 break
             if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)  # noqa: ASYNC222 - it was just killed
+                self._kill()
                 self._failed(f"{self.path}: not written within {CHILD_S:g} s")
-                return
+                return False
             await asyncio.sleep(0.05)
+        self._child = 0
         code = os.waitstatus_to_exitcode(status)
         if code:
-            reason = os.strerror(code) if code > 0 else f"signal {-code}"
-            self._failed(f"{self.path}: {reason}")
-            return
+            snapshot.temporary(self.path, pid).unlink(missing_ok=True)
+            self._failed(f"{self.path}: {_reason(code)}")
+            return False
         figures.snapshots += 1
         figures.snapshot_at = self._control.now()
         figures.snapshot_octets = self.path.stat().st_size
+        return True
 
     def _failed(self, reason: str) -> None:
         self._control.figures.snapshot_failures += 1
         self._log("snapshot-failed", level="error", reason=reason, hint="check space and permissions")
+
+
+def _reason(code: int) -> str:
+    if code < 0:
+        return f"the writing process was ended by signal {-code}"
+    return "internal error" if code == FAULT else os.strerror(code)

@@ -9,6 +9,7 @@ the file is replaced atomically. A corrupt, older or foreign file is reported an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -254,12 +255,22 @@ def decode(data: bytes) -> Snapshot:
 
 def write(path: Path, data: bytes) -> None:
     """Replace the file atomically and durably. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    unfinished = temporary(path, os.getpid())
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def temporary(path: Path, pid: int) -> Path:
+    """Where a process writes the file before it takes its place."""
+    return path.with_name(f"{path.name}.{pid}.tmp")
 
 
 def read(path: Path, *, report: Callable[[str], None]) -> Snapshot | None:

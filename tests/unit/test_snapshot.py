@@ -192,6 +192,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_write_that_fails_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "snapshot").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        snapshot.write(tmp_path / "snapshot", b"new")
+    assert os.listdir(tmp_path) == ["snapshot"]
+
+
 def test_a_damaged_body_never_crashes_the_decoder() -> None:
     data = file_of(told())
     for position in range(0, len(data), 97):

@@ -1,0 +1,135 @@
+"""Snapshots of a running control process: written beside its work, by a child that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from soadns import saver as saver_module
+from soadns import snapshot
+from soadns.binding.estate import Estate
+from soadns.config import Config
+from soadns.control import Control
+from soadns.model import InterfaceId, Provider, Synced, Upsert
+from soadns.nameserver.feed import Publisher
+from soadns.saver import Saver
+from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
+
+ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
+
+
+class Log(list[str]):
+    """Keeps the lines of a log."""
+
+    def __call__(self, event: str, *, level: str = "info", **fields: object) -> None:
+        self.append(" ".join([event, *(f"{name}={value}" for name, value in fields.items())]))
+
+
+def started(path: Path, log: Log, **identities: str) -> Saver:
+    """A control process without sources, at noon, that restores what there is."""
+    estate = Estate([zone_settings({})])
+    control = Control(Config(), estate, Publisher(), [], log=log, clock=lambda: NOON)
+    return Saver(control, path, dict(identities), log=log)
+
+
+def hear(saver: Saver, name: str) -> None:
+    """A provider appears; both sources are in sync."""
+    provider = Provider(ZK, InterfaceId(name), "dubbo", "10.9.0.1", 20880)
+    control = saver._control
+    control.estate.fold([Upsert(ZK, (name, "providers", "1"), provider), Synced(ZK), Synced(KUBE)], NOON)
+    control.estate.work(NOON)
+    control.changed.set()
+
+
+def names(saver: Saver) -> list[str]:
+    return sorted(i.name for i in saver._control.estate.zones[ZONE].states)
+
+
+async def until(condition: object) -> None:
+    for _ in range(500):
+        if condition():  # type: ignore[operator]
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within 5 s")
+
+
+async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Path) -> None:
+    path, log = tmp_path / "snapshot", Log()
+    saver = started(path, log)
+    hear(saver, "User")
+    running = asyncio.create_task(saver.run())
+    await until(lambda: saver._control.figures.snapshots == 1)
+    running.cancel()
+    again = started(path, log)
+    assert again.restore() == {ZONE: 0}
+    assert names(again) == ["User"]
+    assert os.listdir(tmp_path) == ["snapshot"]
+
+
+async def test_a_failed_write_is_reported_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "PAUSE_S", 0.01)
+    folder, log = tmp_path / "state", Log()
+    saver = started(folder / "snapshot", log)
+    hear(saver, "User")
+    running = asyncio.create_task(saver.run())
+    await until(lambda: saver._control.figures.snapshot_failures)
+    assert log[-1].startswith(f"snapshot-failed reason={folder}/snapshot: No such file or directory")
+    folder.mkdir()
+    await until(lambda: saver._control.figures.snapshots)
+    running.cancel()
+
+
+async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is still writing at the end must not replace what is saved then."""
+    path, log = tmp_path / "snapshot", Log()
+    saver = started(path, log)
+    hear(saver, "Old")
+    write = snapshot.write
+    end = os.getpid()
+
+    def slow(target: Path, data: bytes) -> None:
+        if os.getpid() != end:
+            target.with_name(f"{target.name}.{os.getpid()}.tmp").touch()
+            os.read(gate, 1)
+        write(target, data)
+
+    gate, opener = os.pipe()
+    monkeypatch.setattr(snapshot, "write", slow)
+    running = asyncio.create_task(saver.run())
+    await until(lambda: os.listdir(tmp_path))
+    running.cancel()
+    hear(saver, "New")
+    saver.save_now()
+    os.write(opener, b"x")
+    os.close(opener)
+    os.close(gate)
+    again = started(path, log)
+    again.restore()
+    assert names(again) == ["New", "Old"]
+    assert os.listdir(tmp_path) == ["snapshot"]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - there is nobody to wait for
+
+
+async def test_another_clusters_snapshot_is_refused_and_said(tmp_path: Path) -> None:
+    path, log = tmp_path / "snapshot", Log()
+    saver = started(path, log, **{KUBE: "uid-1", ZK: "zk1"})
+    hear(saver, "User")
+    saver.save_now()
+    again = started(path, log, **{KUBE: "uid-2", ZK: "zk1"})
+    again.restore()
+    assert f"snapshot-refused reason=source {KUBE}: saved from uid-1, now uid-2; ignored" in log
+    assert names(again) == ["User"]
+
+
+async def test_an_unusable_file_is_said_and_set_aside(tmp_path: Path) -> None:
+    path, log = tmp_path / "snapshot", Log()
+    path.write_bytes(b"nonsense")
+    assert started(path, log).restore() == {}
+    assert "does not begin with a snapshot header" in log[0]
+    assert os.listdir(tmp_path) == ["snapshot.unusable"]
