@@ -1,0 +1,182 @@
+"""The text of ``explain`` and ``list`` over the example files, and the lines of the log, as people read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from soadns import logs, render, views
+from soadns.binding.estate import Estate
+from soadns.composition import zone_settings
+from soadns.config import parse
+from soadns.model import Trouble
+from soadns.sources.static import StaticSettings, StaticSource
+
+NOW = 1_800_000_000.0
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo"
+
+
+@pytest.fixture
+def estate() -> Estate:
+    found = Estate(zone_settings(parse("static: [{name: demo, paths: [examples]}]", where="test")))
+    found.fold(StaticSource(StaticSettings("demo", (str(EXAMPLES),))).poll(), NOW)
+    found.work(NOW)
+    return found
+
+
+def explained(estate: Estate, name: str) -> str:
+    return "\n".join(render.explanation(views.explain(estate, name, NOW))) + "\n"
+
+
+HALF_BOARDED = """\
+com.alipay.stock.StockService in rpc.cluster.local: answered with its providers' own addresses (no Service runs it)
+  names     com.alipay.stock.StockService.rpc.cluster.local
+  answer    10.244.1.61, 192.168.7.61, 192.168.7.62, 192.168.7.63 (TTL 5)
+  ports     dubbo 20880
+  evidence  registry
+  since     2027-01-15T08:00:00.000Z (first seen)
+  flags     half-boarded
+  candidates
+    home/stock/stock: boarding, 1 of its own against 3 hosts of the old world
+      10.96.1.60; 1 of 1 registered addresses provide it; 1 of 1 endpoints ready
+      evidence: endpoint (provider address is an endpoint)
+    old world: winner, 3 host(s) at addresses that are no Service's endpoint
+  providers (4)
+    dubbo://10.244.1.61:20880   stock  home/stock/stock  used
+    dubbo://192.168.7.61:20880  stock  old world         used
+    dubbo://192.168.7.62:20880  stock  old world         used
+    dubbo://192.168.7.63:20880  stock  old world         used
+  sources
+    static/demo: in sync
+  history
+    2027-01-15T08:00:00.000Z  nothing -> providers  first seen static/demo
+"""
+
+CONFLICT = """\
+com.alipay.order.OrderService in rpc.cluster.local: home/trade/order
+  names       com.alipay.order.OrderService.rpc.cluster.local
+  answer      10.96.1.40 (TTL 30)
+  Istio host  order.trade.svc.cluster.local
+  clusters    outbound|20880||order.trade.svc.cluster.local
+  evidence    endpoint (provider address is an endpoint)
+  since       2027-01-15T08:00:00.000Z (choice)
+  flags       conflict
+  candidates
+    home/trade/order: winner
+      10.96.1.40; 2 of 2 registered addresses provide it; 2 of 2 endpoints ready
+      evidence: endpoint (provider address is an endpoint)
+    home/trade/order-gray: conflict
+      10.96.1.41; 2 of 2 registered addresses provide it; 2 of 2 endpoints ready
+      evidence: endpoint (provider address is an endpoint)
+"""
+
+UNKNOWN = """\
+com.alipay.user.UserServise: unknown
+nearest known:
+  com.alipay.user.UserService
+it would exist with:
+  or a Service with the annotation soadns.io/interfaces: com.alipay.user.UserServise
+"""
+
+
+def test_explain_of_a_half_boarded_interface(estate: Estate) -> None:
+    assert explained(estate, "com.alipay.stock.StockService") == HALF_BOARDED
+
+
+def test_explain_of_a_conflict_begins_with_who_won(estate: Estate) -> None:
+    assert explained(estate, "com.alipay.order.OrderService.rpc.cluster.local.").startswith(CONFLICT)
+
+
+def test_explain_of_an_unknown_name_says_what_would_have_to_exist(estate: Estate) -> None:
+    text = explained(estate, "com.alipay.user.UserServise")
+    assert text.startswith(UNKNOWN.partition("it would")[0])
+    assert "a Service with the annotation soadns.io/interfaces: com.alipay.user.UserServise" in text
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "blue/com.alipay.trade.TradeService:2.0.0",
+        "com.alipay.trade.TradeService--g-blue--v-2-0-0",
+        "COM.ALIPAY.trade.tradeservice--G-blue--v-2-0-0.RPC.cluster.local.",
+    ],
+)
+def test_a_variant_is_found_by_every_spelling_of_it(estate: Estate, spelling: str) -> None:
+    [zone] = views.explain(estate, spelling, NOW)["zones"]
+    assert zone["interface"] == "blue/com.alipay.trade.TradeService:2.0.0"
+    assert zone["variants"] == ["com.alipay.trade.TradeService"]
+
+
+def test_lists_are_paged_without_a_gap(estate: Estate) -> None:
+    whole = [row["interface"] for row in views.interfaces(estate)["items"]]
+    paged, after = [], ""
+    while True:
+        page = views.interfaces(estate, limit=3, after=after)
+        assert len(page["items"]) <= 3
+        paged += [row["interface"] for row in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert paged == whole == sorted(whole)
+    assert len(whole) == 10
+
+
+def test_a_list_says_state_answer_and_service(estate: Estate) -> None:
+    lines = render.interface_list(views.interfaces(estate, match="stock")["items"])
+    assert [line.split() for line in lines] == [
+        ["INTERFACE", "ANSWER", "SERVICE", "STATE", "ZONE"],
+        ["com.alipay.stock.StockService", "10.244.1.61,192.168.7.61,192.168.7.62,...", "(4)", "-", "providers",
+         "half-boarded", "rpc.cluster.local"],
+    ]  # fmt: skip
+
+
+def test_a_source_in_trouble_says_so_and_its_names_are_stale(estate: Estate) -> None:
+    estate.fold([Trouble("static/demo", "the disk is gone")], NOW + 1)
+    [line] = render.source_list(views.sources(estate, NOW + 2)["sources"])
+    assert line == "static/demo: stale, 37 observations, the disk is gone"
+    assert "stale" in views.explain(estate, "com.alipay.user.UserService", NOW + 2)["zones"][0]["flags"]
+
+
+# --------------------------------------------------------------------------- the log
+
+
+def logged(format_: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
+    try:
+        logs.configure("info", format_)
+        logs.log(
+            "transition",
+            interface="com.x.User",
+            before="nothing",
+            after="home/shop/user 10.96.0.1",
+            source=None,
+        )
+        logs.log("quiet", level="debug")
+        logs.log("odd", level="error", text='say "hi"\nthere', empty="", number=1.5)
+    finally:
+        root.setLevel(level)
+    return stream.getvalue()
+
+
+def test_the_log_is_key_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = logged("keyvalue", monkeypatch).splitlines()
+    assert first.partition(" ")[2] == (
+        'level=info event=transition interface=com.x.User before=nothing after="home/shop/user 10.96.0.1"'
+    )
+    assert second.partition(" ")[2] == 'level=error event=odd text="say \\"hi\\"\\nthere" empty="" number=1.5'
+
+
+def test_the_log_is_json_where_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (json.loads(line) for line in logged("json", monkeypatch).splitlines())
+    assert first["event"] == "transition"
+    assert first["after"] == "home/shop/user 10.96.0.1"
+    assert "source" not in first
+    assert (second["level"], second["text"]) == ("error", 'say "hi"\nthere')
