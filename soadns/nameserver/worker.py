@@ -26,7 +26,7 @@ from soadns.nameserver.responder import Identity, Responder
 from soadns.nameserver.server import TcpLimits, TcpServer, UdpServer
 from soadns.nameserver.table import Table
 
-REPORT_S = 1.0
+REPORT_S = 0.5
 DRAIN_S = 1.0
 """How long TCP clients may take to close their side at the end."""
 SPARE_DESCRIPTORS = 64

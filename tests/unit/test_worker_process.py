@@ -236,7 +236,7 @@ async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop)
     with contextlib.suppress(BlockingIOError):
         while True:
             workshop.theirs.send(b"x" * 4096)
-    await asyncio.sleep(1.1)  # a report is due
+    await asyncio.sleep(0.6)  # a report is due
     assert await workshop.addresses() == ["10.96.0.10"]
 
 
@@ -311,7 +311,7 @@ async def test_sigterm_ends_connections_by_fin_and_leaves_the_queue_to_the_succe
 
 async def test_in_lameduck_a_worker_answers_on(workshop: Workshop) -> None:
     workshop.feed()
-    workshop.start("--lameduck", "0.5")
+    workshop.start("--lameduck", "0.3")
     await workshop.until("10.96.0.10")
     assert workshop.process is not None
     workshop.process.send_signal(signal.SIGTERM)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import dns.message
-import pytest
 
 from soadns.model import Records
 from soadns.nameserver.responder import Responder
@@ -121,7 +120,7 @@ async def test_a_message_without_octets_ends_the_connection_behind_the_answers()
 
 
 QUICK = TcpLimits(idle_s=0.4, busy_idle_s=0.12, message_s=0.2, connections=10, per_source=10)
-LIFETIMES = [
+LIFETIMES: list[tuple[str, list[bytes | float], float, float]] = [
     # what the client does                          closed after seconds (between)
     ("asks, and then nothing", [framed(NAME)], 0.4, 0.8),
     ("connects, and then nothing", [], 0.2, 0.4),
@@ -132,25 +131,31 @@ LIFETIMES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("steps", "least", "most"), [row[1:] for row in LIFETIMES], ids=[r[0] for r in LIFETIMES]
-)
-async def test_a_connection_ends_by_fin_when_a_client(
-    steps: list[bytes | float], least: float, most: float
-) -> None:
-    loop = asyncio.get_running_loop()
-    async with serving(QUICK) as (server, connect), connect() as (reader, writer):
-        begun = loop.time()
-        for step in steps:
-            if isinstance(step, bytes):
-                writer.write(step)
-            else:
-                await asyncio.sleep(step)
-        await reader.read()  # until FIN; RST would raise
-        assert least <= loop.time() - begun <= most
-        writer.close()
-        await asyncio.sleep(0.05)
-        assert not server.connections
+async def test_a_connection_ends_by_fin_in_time() -> None:
+    """All clients at once, each with a server of its own."""
+
+    async def lifetime(steps: list[bytes | float]) -> float:
+        loop = asyncio.get_running_loop()
+        async with serving(QUICK) as (server, connect), connect() as (reader, writer):
+            begun = loop.time()
+            for step in steps:
+                if isinstance(step, bytes):
+                    writer.write(step)
+                else:
+                    await asyncio.sleep(step)
+            await reader.read()  # until FIN; RST would raise
+            lasted = loop.time() - begun
+            writer.close()
+            await soon(lambda: not server.connections)
+            return lasted
+
+    found = await asyncio.gather(*(lifetime(steps) for _, steps, _, _ in LIFETIMES))
+    wrong = [
+        (what, lasted)
+        for (what, _, least, most), lasted in zip(LIFETIMES, found, strict=True)
+        if not least <= lasted <= most
+    ]
+    assert not wrong
 
 
 async def test_idle_time_shrinks_for_everybody_when_most_connections_are_in_use() -> None:
