@@ -78,6 +78,8 @@ class Store:
         self._out_since: dict[str, float] = {}
         """Sources that are out of sync, and since when."""
         self._quiet: set[str] = set()
+        self._told: set[SiteKey] = set()
+        """Sites of which a registry spoke in this batch."""
         self._timers: list[tuple[float, str, SiteKey]] = []
 
     # ------------------------------------------------------------------ folding changes
@@ -146,7 +148,7 @@ class Store:
                 site.ready = self._ready(key)
                 self._ports_at.setdefault(key[0], set()).add(key[1])
             site.live.add(live)
-            site.source = provider.registry
+            self._told_by(key, site, provider.registry)
         else:
             registrations = (live.provider, *live.older, provider)
             live.provider = newest(registrations)
@@ -172,10 +174,16 @@ class Store:
             count(known.applications, provider.application, -1)
             if provider.application not in known.applications:
                 place(self.by_application, provider.application, provider.interface, add=False)
-        site = self.sites[self.site_key(provider)]
+        key = self.site_key(provider)
+        site = self.sites[key]
         site.live.discard(live)
-        site.source = provider.registry
+        self._told_by(key, site, provider.registry)
         self._forget_if_empty(provider.interface)
+
+    def _told_by(self, key: SiteKey, site: Site, registry: str) -> None:
+        """Note which registry spoke last of a site; of several in one instant, by name."""
+        site.source = max(site.source, registry) if key in self._told else registry
+        self._told.add(key)
 
     def _forget_if_empty(self, interface: InterfaceId) -> None:
         known = self.interfaces.get(interface)
@@ -311,6 +319,7 @@ class Store:
             self._publish_site(key, site)
         self._touched_sites.clear()
         self._quiet.clear()
+        self._told.clear()
 
     def _publish_site(self, key: SiteKey, site: Site) -> None:
         """Tell Services and interfaces what the site provides now."""

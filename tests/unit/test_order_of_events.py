@@ -38,7 +38,7 @@ from soadns.model import (
 )
 from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
 
-REGISTRY, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
+REGISTRY, SECOND, KUBE = SOURCES["zookeeper"], SOURCES["second"], SOURCES["kube"]
 INTERFACES = [InterfaceId("A"), InterfaceId("a"), InterfaceId("B"), InterfaceId("B", version="1")]
 HOSTS = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.9.0.1"]
 REFS = [
@@ -57,7 +57,13 @@ def provider(interface: InterfaceId, host: str, application: str) -> st.SearchSt
     base = Provider(REGISTRY, interface, "dubbo", host, 20880, application)
     values = st.sampled_from([base, base, replace(base, timestamp=7), replace(base, enabled=False), None])
     key = (interface.name, "providers", f"{interface}|{host}|{application}")
-    return values.map(lambda value: (REGISTRY, key, value))
+    edit = values.map(lambda value: (REGISTRY, key, value))
+    return st.one_of(edit, edit, edit.map(_in_second_registry))
+
+
+def _in_second_registry(edit: Edit) -> Edit:
+    _, key, value = edit
+    return SECOND, key, replace(value, registry=SECOND) if isinstance(value, Provider) else None
 
 
 def service(ref: ObjectRef) -> st.SearchStrategy[Edit]:
@@ -135,12 +141,12 @@ class Replica:
     """One soadns that hears of the edits."""
 
     def __init__(self) -> None:
-        self.settings = zone_settings({})
+        self.settings = zone_settings({"with": "second"})
         self.estate = Estate([self.settings])
         self.now = NOON
         self.published: dict[str, Records | None] = {}
         self.world: dict[tuple[str, Key], Observation] = {}
-        self.fold([Synced(REGISTRY), Synced(KUBE)])
+        self.fold([Synced(REGISTRY), Synced(SECOND), Synced(KUBE)])
 
     @property
     def zone(self) -> Zone:
@@ -179,7 +185,7 @@ class Replica:
         self.estate = Estate([self.settings])
         snapshot.restore(self.estate, snapshot.decode(data), self.now, identities={})
         self.work()
-        for name in (KUBE, REGISTRY):
+        for name in (KUBE, REGISTRY, SECOND):
             events: list[object] = [
                 Upsert(s, key, value) for (s, key), value in self.world.items() if s == name
             ]
@@ -264,7 +270,7 @@ def test_a_store_kept_up_to_date_equals_one_built_from_what_is_there_now(instant
     replica.wait_until(replica.now + 100.0)
     fresh = Store(StoreSettings())
     changes = [Change(source, key, None, value) for (source, key), value in replica.world.items()]
-    fresh.apply(changes, replica.now, first=frozenset({REGISTRY, KUBE}))
+    fresh.apply(changes, replica.now, first=frozenset({REGISTRY, SECOND, KUBE}))
     store = replica.zone.store
     lost = {key[0] for key, site in store.sites.items() if site.kept}
     assert _indexes(store, without=lost) == _indexes(fresh, without=lost)
