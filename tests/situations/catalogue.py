@@ -12,11 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tests.situations.world import World
+from tests.situations.world import READING, RECONNECT, World
 
 Setup = Callable[[World], None]
 START = 60.0
 """When callers begin to call: everything has come up by then."""
+TOLERANCE = 3.0
+"""Seconds of excess by which the model's own ticks and phases may differ from the table."""
+PAUSE = 40.0
+AWAY = PAUSE + max(RECONNECT.values()) + READING
+"""How long a restart keeps soadns from seeing what happens."""
+LATE = 3.0
+"""Seconds by which a second replica hears of things later."""
 
 
 @dataclass(frozen=True)
