@@ -3,8 +3,8 @@
 Standard library only, small enough to be PID 1 in a pod. Listening sockets and the channels between
 control and workers belong to it, so that a replaced worker takes over the same sockets with what is queued
 in them, and a replaced control process finds the workers where they were. It asks each worker a DNS
-question every second on a private socket; ``/livez`` tells what came back. It knows nothing of sources or
-zones, and holds no answer.
+question twice a second on a private socket; ``/livez`` tells what came back. It knows nothing of sources or
+zones, and holds no answer: a worker that is started while the control process hangs waits for its successor.
 """
 
 from __future__ import annotations
