@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 Data = dict[str, Any]
+MOST_TROUBLES = 5
+"""Directories or files in trouble that a source's lines name."""
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
@@ -51,6 +53,7 @@ def source_list(rows: Iterable[Data]) -> list[str]:
         if row["rejected"]:
             line += ", rejected " + " ".join(f"{reason}={n}" for reason, n in row["rejected"].items())
         lines.append(line)
+        lines += [f"  {trouble}" for trouble in list(row["troubledScopes"].values())[:MOST_TROUBLES]]
         for zone, guard in row["guard"].items():
             if guard["held"]:
                 lines.append(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import quote_plus
 
 from soadns import naming
 from soadns.binding.answers import is_conflict
@@ -19,6 +20,7 @@ from soadns.binding.bind import step
 from soadns.binding.choice import Standing
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
+from soadns.binding.observations import SourceState
 from soadns.binding.sites import Live
 from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Unbound
@@ -108,7 +110,8 @@ def flags(found: Found) -> list[str]:
     if outcome is not None and is_conflict(outcome.reasons):
         said.append("conflict")
     sources = [zone.observations.source(s) for s in zone.sources.get(interface, ())]
-    if any(not source.in_sync for source in sources) or (state is not None and state.vanishing):
+    unheard = any(not source.in_sync or _unreadable(source, interface) for source in sources)
+    if unheard or (state is not None and state.vanishing):
         said.append("stale")
     if interface in zone.guard.held:
         said.append("held")
@@ -116,6 +119,13 @@ def flags(found: Found) -> list[str]:
     if outcome is not None and known is not None and known.outside and known.rosters:
         said.append("half-boarded")
     return said
+
+
+def _unreadable(source: SourceState, interface: InterfaceId) -> str:
+    """What of this interface a source can not read now; ``''`` when it can."""
+    # The scope is the znode's name, which a Dubbo registry form-encodes (``Outer%24Inner``).
+    scopes = source.troubled_scopes
+    return scopes.get(interface.name, "") or scopes.get(quote_plus(interface.name), "") if scopes else ""
 
 
 def summary(found: Found) -> Data:
@@ -263,7 +273,7 @@ def _explain(found: Found, now: float) -> Data:
     split = zone.owners.split(interface.name)
     data["variants"] = sorted(str(i) for i in zone.outcomes if i.name == interface.name and i != interface)
     data["split"] = [str(ref) if ref else "old world" for ref in split] if len(split) > 1 else []
-    data["sources"] = [_source(zone, name, now) for name in zone.sources.get(interface, ())]
+    data["sources"] = [_source(zone, name, interface, now) for name in zone.sources.get(interface, ())]
     data["rejected"] = [
         {"where": r.where, "reason": r.reason, "detail": r.detail}
         for r in zone.observations.rejected_in(interface.name)
@@ -362,14 +372,15 @@ def _provider(zone: Zone, live: Live) -> Data:
     }
 
 
-def _source(zone: Zone, name: str, now: float) -> Data:
+def _source(zone: Zone, name: str, interface: InterfaceId, now: float) -> Data:
     state = zone.observations.source(name)
     since = state.paused_at
+    unreadable = _unreadable(state, interface)
     return {
         "source": name,
-        "state": "in sync" if state.in_sync else "stale",
+        "state": "in sync" if state.in_sync and not unreadable else "stale",
         "staleFor": round(now - since, 1) if since else None,
-        "trouble": state.trouble or None,
+        "trouble": state.trouble or unreadable or None,
     }
 
 

@@ -275,12 +275,15 @@ async def probe(settings: KubeSettings, api: KubeApi) -> list[tuple[str, str]]:
             found.append(
                 (f"list and watch {resource.plural}{where}" + (" (optional)" if optional else ""), text)
             )
-    identity = await _may(api, "get", _NAMESPACES, "", name="kube-system")
-    found.append(("get namespace kube-system (optional)", "" if identity else _NO_IDENTITY))
+    # The request's namespace is the one it asks for, so that a Role in kube-system permits it, too.
+    identity = await _may(api, "get", _NAMESPACES, "kube-system", name="kube-system")
+    found.append(("get namespace kube-system", "" if identity else _NO_IDENTITY))
     return found
 
 
 _NAMESPACES = Resource("Namespace", "namespaces", namespaced=False)
+_MAY_IDENTIFY = '- {apiGroups: [""], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}'
+"""Its UID tells clusters apart, so that no snapshot of another one is believed."""
 _NO_IDENTITY = "may not get it: a snapshot of another cluster could not be told from this one's"
 
 
@@ -313,9 +316,9 @@ def rbac(settings: KubeSettings) -> str:
         lines += ["- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}"]
         if not namespace and settings.nodes != "never":
             lines += ['- {apiGroups: [""], resources: [nodes], verbs: [get, list, watch]}']
-        if not namespace:
-            # Its UID tells clusters apart, so that no snapshot of another one is believed.
-            lines += [
-                '- {apiGroups: [""], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}'
-            ]
+        if namespace in ("", "kube-system"):
+            lines.append(_MAY_IDENTIFY)
+    if settings.namespaces and "kube-system" not in settings.namespaces:
+        lines += ["---", "apiVersion: rbac.authorization.k8s.io/v1", "kind: Role"]
+        lines += ["metadata:", "  name: soadns", "  namespace: kube-system", "rules:", _MAY_IDENTIFY]
     return "\n".join(line for line in lines if line) + "\n"
