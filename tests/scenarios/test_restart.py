@@ -106,5 +106,5 @@ def test_the_snapshot_of_another_cluster_is_refused(stage: Stage) -> None:
         assert soadns.logged("snapshot-refused", "kube/home")
         soadns.answers(USER, pod.host)  # that cluster has no such Service: never the first one's ClusterIP
     finally:
-        other.process.stop(within=90.0)
-        etcd.process.stop()
+        other.kill()
+        etcd.process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -13,7 +14,9 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 from tests.scenarios.stage.process import Process, command_of, eventually, free_port
 
 TICK_MS = 500
-"""Sessions may be as short as two ticks: a killed process's session ends within a second or two."""
+"""Sessions may be as short as two ticks."""
+SESSION_S = 3.0
+"""Of application processes: they outlive a restart of the server, by little."""
 
 _started = itertools.count(1_767_225_600_000)
 
@@ -54,8 +57,9 @@ class ZooKeeper:
         self.process.stop()
 
     def client(self, chroot: str = "", *, timeout: float = 10.0) -> KazooClient:
-        """A connected client; the caller stops it."""
-        client = KazooClient(hosts=f"{self.hosts}{chroot}", timeout=timeout)
+        """A connected client; the caller stops it. It is soon back when the server is."""
+        retry = {"max_tries": -1, "delay": 0.1, "max_delay": 0.3}
+        client = KazooClient(hosts=f"{self.hosts}{chroot}", timeout=timeout, connection_retry=retry)
         client.start(timeout=15.0)
         return client
 
@@ -89,7 +93,7 @@ class Registration:
         self.port = port
         self.application = application
         self._hosts = zookeeper.hosts
-        self._client = zookeeper.client(chroot, timeout=TICK_MS * 2 / 1000)
+        self._client = zookeeper.client(chroot, timeout=SESSION_S)
         self._nodes: dict[str, list[str]] = {}
 
     def registers(
@@ -113,6 +117,12 @@ class Registration:
         except NodeExistsError:
             return
         self._nodes.setdefault(interface, []).append(f"{folder}/{leaf}")
+
+    def registers_again(self) -> None:
+        """Create what is missing of its leaves, under the same names, as frameworks do after a lost session."""
+        for path in itertools.chain.from_iterable(self._nodes.values()):
+            with suppress(NodeExistsError):
+                self._client.retry(self._client.create, path, ephemeral=True)
 
     def unregisters(self, *interfaces: str) -> None:
         """Remove its leaves of some interfaces (all when none is named), as a clean shutdown does."""

@@ -1,0 +1,75 @@
+"""Servers that neither die nor answer. A frozen ZooKeeper expires everybody when it wakes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.scenarios.stage.kubernetes import ApiServer
+from tests.scenarios.stage.process import Process, eventually
+from tests.scenarios.stage.soadns import Callers
+from tests.scenarios.stage.stage import Stage
+from tests.scenarios.stage.zookeeper import SESSION_S, ZooKeeper
+
+NAMES = [f"com.alipay.mass.Service{i:02d}" for i in range(25)]
+
+
+@contextmanager
+def frozen(process: Process) -> Iterator[None]:
+    process.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.signal(signal.SIGCONT)
+
+
+def test_a_zookeeper_that_wakes_and_expires_every_session(stage: Stage, zookeeper_server: ZooKeeper) -> None:
+    """The storm that empties registries: all at once every provider is gone, and none of them is."""
+    soadns = stage.soadns()
+    user = stage.service("user")
+    pods = [stage.pod(user) for _ in range(2)]
+    for pod in pods:
+        pod.registers(*NAMES)
+    machines = [stage.machine() for _ in range(2)]
+    for machine in machines:
+        machine.registers("com.alipay.legacy.OldService")
+    soadns.answers(NAMES[-1], user.cluster_ip)
+    soadns.answers("com.alipay.legacy.OldService", *(machine.host for machine in machines))
+
+    with Callers(soadns, NAMES[0]) as callers, Callers(soadns, "com.alipay.legacy.OldService") as old_callers:
+        with frozen(zookeeper_server.process):
+            assert eventually(lambda: soadns.logged("source-trouble", "connection lost"), within=10)
+            time.sleep(SESSION_S + 1.0)
+            soadns.answers(NAMES[-1], user.cluster_ip)
+        assert eventually(lambda: soadns.explain(NAMES[0])["providerCount"] == 0, within=20)
+        for pod in (*pods, *machines):  # Dubbo registers again, late
+            pod.registers_again()
+        assert eventually(lambda: soadns.explain(NAMES[-1])["providerCount"] == 2, within=20)
+        soadns.answers(NAMES[-1], user.cluster_ip)
+        soadns.answers("com.alipay.legacy.OldService", *(machine.host for machine in machines))
+    assert not callers.unharmed
+    assert not old_callers.unharmed
+    assert not soadns.logged("event=transition", "after=nothing")
+
+
+def test_a_frozen_api_server_holds_nobody_up(stage: Stage, api_server: ApiServer) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    pod = stage.pod(user)
+    pod.registers(NAMES[0])
+    soadns.answers(NAMES[0], user.cluster_ip)
+
+    with frozen(api_server.process):
+        with Callers(soadns, NAMES[0]) as callers:
+            pod.registers(NAMES[1])  # what ZooKeeper says is still heard
+            soadns.answers(NAMES[1], user.cluster_ip)
+            assert soadns.http("/readyz")[0] == 200
+        assert not callers.unharmed
+        assert soadns.stop() == 0
+        soadns.start()  # from the snapshot: the cluster does not say who it is, nor anything else
+        soadns.answers(NAMES[1], user.cluster_ip)
+    account = stage.service("account")
+    stage.pod(account).registers(NAMES[2])
+    soadns.answers(NAMES[2], account.cluster_ip, within=20)
