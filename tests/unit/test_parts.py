@@ -129,6 +129,17 @@ def test_a_part_that_is_not_finished_leaves_nothing(ending: BaseException, tmp_p
     assert names(tmp_path) == []
 
 
+def test_an_error_names_the_part_that_can_not_be_had(tmp_path: Path) -> None:
+    def make(folder: Path) -> str:
+        raise PartError("there are no package lists; once, as root: apt-get update")
+
+    part = Part("dig", "9.18", "dig", make, lambda folder: [str(folder)])
+    with pytest.raises(
+        PartError, match=r"^dig 9\.18: there are no package lists; once, as root: apt-get update$"
+    ):
+        cache.get(part, tmp_path)
+
+
 def test_what_a_killed_run_left_goes_with_the_next_one(tmp_path: Path) -> None:
     (tmp_path / f"{cache.UNFINISHED}x" / "bin").mkdir(parents=True)
     with cache.sole(tmp_path):

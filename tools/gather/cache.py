@@ -94,7 +94,10 @@ def _make(part: Part, folder: Path) -> None:
     try:
         fresh.chmod(0o755)
         with announced(f"{part.name} {part.pinned}: {part.how}", part.expected):
-            version = part.make(fresh)
+            try:
+                version = part.make(fresh)
+            except PartError as error:
+                raise PartError(f"{part.name} {part.pinned}: {error}") from None
         (fresh / VERSION).write_text(f"{version}\n", encoding="utf-8")
         (fresh / SUMS).write_text(sums(fresh), encoding="utf-8")
         fresh.rename(folder)
