@@ -91,7 +91,7 @@ def recreate_120_gray(w: World) -> None:
 
 
 @situation(
-    "Recreate, 30 s until the first registration, then one interface every 8 s and B last; a gray Service",
+    "Recreate, 30 s without a ready pod; the new ones register one interface every 8 s, B last; a gray Service has B",
     30.0,
     2,
     restart=134,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 
 from soadns import snapshot
-from soadns.binding.answers import Clusters
+from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.zone import ZoneSettings
