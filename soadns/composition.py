@@ -10,8 +10,8 @@ import os
 from ipaddress import ip_network
 from pathlib import Path
 
-from soadns.binding.answers import Clusters
 from soadns.binding.bind import Rules
+from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
 from soadns.binding.sites import SiteTimes

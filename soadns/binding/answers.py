@@ -7,30 +7,13 @@ Service end with the grace, and at once when another Service holds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from soadns.binding.bind import Rules, State
 from soadns.binding.choice import Standing
+from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
 from soadns.binding.pool import answer_set, fit, observe, spots
 from soadns.binding.store import Store
 from soadns.model import Binding, ObjectRef, Outcome, Reason, Service, Unbound
-
-
-@dataclass(frozen=True, slots=True)
-class Clusters:
-    """How the zone's clusters are reached."""
-
-    home: str = ""
-    domains: Mapping[str, str] = field(default_factory=dict)
-    """Cluster name → cluster domain, ``cluster.local`` when absent."""
-    flat: frozenset[str] = frozenset()
-    """Remote clusters whose pod addresses are reachable from the home cluster."""
-
-    def host(self, ref: ObjectRef) -> str:
-        """The Istio host of a Service."""
-        return f"{ref.name}.{ref.namespace}.svc.{self.domains.get(ref.cluster, 'cluster.local')}"
 
 
 def outcome(
@@ -114,8 +97,8 @@ def _remote(
     store: Store, service: Service, clusters: Clusters, owner_octets: int
 ) -> tuple[str, tuple[str, ...]]:
     """A remote cluster's Service: never by its own ClusterIP, which means something else here."""
-    twin = store.services.by_ref.get(service.ref._replace(cluster=clusters.home))
-    if twin is not None and twin.cluster_ips:
+    twin = clusters.twin(store.services, service.ref)
+    if twin is not None:
         return "remote", twin.cluster_ips
     outside = (*service.load_balancer, *service.external_ips)
     if outside:

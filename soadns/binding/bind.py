@@ -136,7 +136,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
         state = replace(state, uid=service.uid, since=now, cause="recreated", deleted_at=None, lost_at=None)
     registered = tally.registered > 0 or any(row > DECLARED for row in present.rows)
     vanished = not registered and (state.was_registered or not present.declared)
-    empty = vanished and tally.addresses == 0
+    empty = (vanished and tally.addresses == 0) or not present.reachable
     unready = vanished and tally.ready == 0
     no = not vanished and not standing.yes and tally.registered > 0 and tally.against > 0
     return replace(
@@ -146,7 +146,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
         ports=served_ports(standing, evidence) or state.ports,
         strength=state.strength if standing.strength == NO_STRENGTH else standing.strength,
         was_registered=state.was_registered or registered,
-        lost_at=_since(state.lost_at, now, holds=vanished),
+        lost_at=_since(state.lost_at, now, holds=vanished or not present.reachable),
         empty_at=_since(state.empty_at, now, holds=empty),
         unready_at=_since(state.unready_at, now, holds=unready),
         no_at=_since(state.no_at, now, holds=no),

@@ -136,6 +136,10 @@ def _obstacle(
         return "external-name", f"an ExternalName Service has no address of ours ({service.external_name})"
     if service.terminating:
         return "terminating", "the Service is being deleted"
+    if not candidate.reachable:
+        return "unreachable", (
+            "it is in a remote cluster, without a Service of its name here, an address outside, or flat networks"
+        )
     if level == NO_STRENGTH:
         if candidate.declared:
             return "conflict", "declared, but the evidence for the name lives in another namespace"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from soadns.binding.clusters import Clusters
 from soadns.binding.known import Known
 from soadns.binding.pool import is_address
 from soadns.binding.rosters import Tally
@@ -43,6 +44,8 @@ class Candidate:
     """Traffic mode for this interface: ``mesh``, ``registry``, ``off`` or ``''`` (nothing said)."""
     claimed: bool
     """Whether a claim gives the name to the Service's namespace."""
+    reachable: bool = True
+    """Whether anything of it can be answered where the zone is answered."""
     outside: int = 0
     """Hosts of the old world that are its own by evidence 3 or 4; counted where it has no other."""
 
@@ -100,6 +103,7 @@ def collect(
     winner: ObjectRef | None,
     held: Sequence[str],
     claims: Sequence[Claim],
+    clusters: Clusters,
     outages: tuple[tuple[float, float], ...],
     other_services: Iterable[ObjectRef] = (),
 ) -> Evidence:
@@ -114,7 +118,7 @@ def collect(
         if ref is not None and ref in store.services.by_ref:
             rows.setdefault(ref, set())
     candidates = tuple(
-        _candidate(store, interface, ref, tuple(sorted(found)), known, claims)
+        _candidate(store, interface, ref, tuple(sorted(found)), known, claims, clusters)
         for ref, found in sorted(rows.items())
     )
     present = next((c for c in candidates if c.ref == winner), None)
@@ -172,6 +176,7 @@ def _candidate(
     rows: tuple[int, ...],
     known: Known | None,
     claims: Sequence[Claim],
+    clusters: Clusters,
 ) -> Candidate:
     service = store.services.by_ref[ref]
     roster = store.rosters.get(ref)
@@ -185,6 +190,7 @@ def _candidate(
         had_ready=roster is not None and roster.had_ready,
         mode=traffic_mode(service, interface),
         claimed=any(c.namespace == ref.namespace and fnmatchcase(interface.name, c.prefix) for c in claims),
+        reachable=clusters.reachable(store.services, service),
         outside=_own_outside(store, service, known)
         if known is not None and min(rows, default=0) > ENDPOINT
         else 0,

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from soadns import naming
-from soadns.binding.answers import Clusters, outcome
+from soadns.binding.answers import outcome
 from soadns.binding.bind import Rules, State, Step, remove, step
+from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim, Evidence, collect
 from soadns.binding.guard import Guard, GuardSettings
 from soadns.binding.history import History, Transition
@@ -151,7 +152,9 @@ class Zone:
             if ref.cluster == home:
                 for cluster in self.settings.cluster_sources:
                     if cluster != home:
-                        self.store.dirty.update(self._watching.get(ref._replace(cluster=cluster), ()))
+                        remote = ref._replace(cluster=cluster)
+                        self.store.dirty.update(self._watching.get(remote, ()))
+                        self.store.dirty.update(self.store.interfaces_of(remote))
         self.store.touched_services.clear()
         while (at := self._next_name_clock()) is not None and at <= now:
             _, interface = heapq.heappop(self._clocks)
@@ -187,6 +190,7 @@ class Zone:
             winner=state.winner,
             held=state.addresses,
             claims=self.settings.claims,
+            clusters=self.settings.clusters,
             outages=self._outages(self.sources.get(interface, ())),
             other_services=(state.previous,) if state.previous is not None else (),
         )

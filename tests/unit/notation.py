@@ -14,8 +14,8 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from soadns import naming, snapshot
-from soadns.binding.answers import Clusters
 from soadns.binding.bind import Rules
+from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
