@@ -12,10 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kazoo.client import KazooClient, KazooState
-from kazoo.exceptions import AuthFailedError, KazooException, NoAuthError, NoNodeError
+from kazoo.exceptions import (
+    AuthFailedError,
+    ConnectionClosedError,
+    ConnectionLoss,
+    KazooException,
+    NoAuthError,
+    NoNodeError,
+    SessionExpiredError,
+)
 from kazoo.protocol.states import KeeperState
 
 __all__ = [
+    "CONNECTION_ERRORS",
     "AuthFailedError",
     "KazooException",
     "KazooState",
@@ -31,6 +40,9 @@ __all__ = [
     "identity",
     "probe",
 ]
+
+CONNECTION_ERRORS = (ConnectionLoss, ConnectionClosedError, SessionExpiredError)
+"""What a request ends with because of the connection, not because of what was asked."""
 
 BACKOFF_S = (0.1, 5.0)
 """First and longest delay between attempts to connect; kazoo's own default grows to an hour."""

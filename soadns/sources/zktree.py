@@ -25,6 +25,7 @@ class Tree:
     listed: bool = False
     trouble: str = ""
     troubled: dict[str, str] = field(default_factory=dict)
+    """Child with a directory that can not be read → what was said of it."""
     pairs: dict[str, int] = field(default_factory=dict)
     """Digest of a leaf with more than one observation → how many."""
 
@@ -48,10 +49,14 @@ class Directory:
     """Digests of the leaves it listed last (names of children, for a root)."""
     reading: bool = False
     queued: bool = False
+    waiting: bool = False
+    """To be tried again after a while."""
     again: bool = False
     """Changed while it was being read."""
     fresh: bool = False
     """Read since the connection came back."""
+    trouble: str = ""
+    """Why it could not be read when it was last tried."""
     gone: bool = False
     """No longer a child of its root."""
     not_before: float = 0.0

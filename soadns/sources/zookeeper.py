@@ -5,8 +5,9 @@ taken on the event loop. Watches are one-shot and armed by the very read that th
 missed in between; on a lost connection kazoo drops them all, and everything is read again and compared.
 
 Rules of proof (design: a name never vanishes because a source is in trouble): a root that is missing or
-forbidden is trouble; a directory that is missing below a root that was listed is empty; a forbidden directory
-keeps what it held. Only what a finished read does not list any more is deleted.
+forbidden is trouble; a directory that is missing while its root stands is empty; a forbidden directory keeps
+what it held, and its interface stays in trouble until all its directories can be read. Only what a finished
+read does not list any more is deleted.
 
 Keys are ``(child of the root, category, digest of the leaf)``: the texts of znodes are not kept. Work per
 event is proportional to the directory that changed; memory to the number of leaves.
@@ -26,6 +27,7 @@ from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
 from soadns.sources import Emit, dubbo, sofa, zkclient
 from soadns.sources.providerurl import FormatError, masked, without_secrets
 from soadns.sources.zkclient import (
+    CONNECTION_ERRORS,
     AuthFailedError,
     KazooException,
     KazooState,
@@ -49,6 +51,11 @@ at most, while a usual directory is read at once."""
 EMIT_BATCH = 2_000
 REREAD_PER_S = 20_000
 """Directories per second of jitter before everything is read again after an outage."""
+
+
+def digest_of(leaf: str) -> str:
+    """What stands for a leaf's name in keys."""
+    return blake2b(leaf.encode(), digest_size=8).hexdigest()
 
 
 class ZooKeeperSource:
@@ -179,7 +186,7 @@ class ZooKeeperSource:
         self._queue.clear()
         self._in_flight = 0
         for directory in self._by_path.values():
-            directory.reading = directory.queued = directory.again = False
+            directory.reading = directory.queued = directory.again = directory.waiting = False
         if reason:
             self._trouble_all(reason)
 
@@ -241,14 +248,19 @@ class ZooKeeperSource:
             self._flush()
 
     def _later(self, seconds: float, directory: Directory) -> None:
+        """Ask again after a while; one such wait per directory."""
+
         def again(epoch: int) -> None:
             if epoch == self._epoch:
+                directory.waiting = False
                 self._ask(directory)
                 self._fill()
                 self._flush()
 
         assert self._loop is not None
-        self._loop.call_later(seconds, again, self._epoch)
+        if not directory.waiting:
+            directory.waiting = True
+            self._loop.call_later(seconds, again, self._epoch)
 
     def _fill(self) -> None:
         """Start reads up to the window."""
@@ -267,7 +279,7 @@ class ZooKeeperSource:
             except (KazooException, ValueError) as error:
                 self._in_flight -= 1
                 directory.reading = False
-                self._scope_trouble(directory, f"can not be read: {error}")
+                self._unreadable(directory, f"can not be read: {type(error).__name__}")
                 continue
             result.rawlink(self._finished(self._epoch, directory))
 
@@ -297,6 +309,8 @@ class ZooKeeperSource:
         now = self._loop.time()
         self._adapt(now - directory.began)
         error = done.exception
+        if directory.gone:
+            return  # its interface left the root while it was being read; if it came back, another reads it
         if error is None:
             names = done.value
             directory.not_before = now + len(names) * PACE_PER_LEAF_S if len(names) > 100 else 0.0
@@ -305,13 +319,15 @@ class ZooKeeperSource:
             else:
                 self._list_root(directory.tree, names)
         elif isinstance(error, NoNodeError):
-            self._missing(directory)
-        elif isinstance(error, (NoAuthError, AuthFailedError)):
-            self._forbidden(directory)
-        else:
-            # The connection's own trouble is told by its state; anything else is tried again.
-            self._later(1.0, directory)
+            self._look(directory)
             return
+        elif isinstance(error, CONNECTION_ERRORS):
+            self._later(1.0, directory)  # the connection's own trouble is told by its state
+            return
+        elif isinstance(error, (NoAuthError, AuthFailedError)):
+            self._unreadable(directory, "no permission to read it (zookeeper[].auth)")
+        else:
+            self._unreadable(directory, f"can not be read: {type(error).__name__}")
         if directory.again:
             directory.again = False
             self._ask(directory)
@@ -323,6 +339,10 @@ class ZooKeeperSource:
         if not directory.fresh and not directory.gone:
             directory.fresh = True
             tree.unread -= 1
+        child = directory.child
+        if child in tree.troubled and all(d.fresh and not d.trouble for d in tree.children[child]):
+            del tree.troubled[child]
+            self._events.append(Synced(tree.source, child))
         if tree.unread == 0 and tree.listed and not tree.complete:
             tree.complete = True
             tree.trouble = ""
@@ -370,16 +390,14 @@ class ZooKeeperSource:
             self._events.append(Synced(tree.source, child))
 
     def _list_leaves(self, directory: Directory, names: list[str]) -> None:
-        tree, child = directory.tree, directory.child
-        digests = {blake2b(name.encode(), digest_size=8).hexdigest(): name for name in names}
+        digests = {digest_of(name): name for name in names}
         held = directory.leaves
         # Additions first: a provider that registers anew under another name never counts as gone.
         for digest in digests.keys() - held:
             self._add_leaf(directory, digest, digests[digest])
         self._delete(directory, held - digests.keys())
         directory.leaves = set(digests)
-        if tree.troubled and tree.troubled.pop(child, None) is not None:
-            self._events.append(Synced(tree.source, child))
+        directory.trouble = ""
         self._freshen(directory)
 
     def _add_leaf(self, directory: Directory, digest: str, leaf: str) -> None:
@@ -404,40 +422,59 @@ class ZooKeeperSource:
             for index in range(1, tree.pairs.pop(digest, 1) if tree.pairs else 1):
                 self._events.append(Delete(tree.source, (*key, str(index))))
 
-    def _missing(self, directory: Directory) -> None:
-        """NoNode: empty below a listed root, trouble on the root. Either way its creation is watched."""
+    def _look(self, directory: Directory) -> None:
+        """NoNode: have its creation watched, and see whether its root still stands.
+
+        Answers come in the order of the questions, so a root that is there now was there when the directory was
+        not. The directory counts as being read until both are known.
+        """
+        directory.reading = True
+        tree = directory.tree
+        looks = [self._client.exists_async(directory.path, watch=self._watched)]
+        if directory.category:
+            looks.append(self._client.exists_async(tree.root.path))
         epoch = self._epoch
-        result = self._client.exists_async(directory.path, watch=self._watched)
-        result.rawlink(lambda done: self._hand_over(self._looked, epoch, directory, done))
-        if not directory.category:
-            tree = directory.tree
+        looks[-1].rawlink(lambda _: self._hand_over(self._looked, epoch, directory, looks))
+
+    def _looked(self, epoch: int, directory: Directory, looks: list[Any]) -> None:
+        if epoch != self._epoch or directory.gone:
+            return
+        directory.reading = False
+        tree = directory.tree
+        if any(look.exception is not None for look in looks):
+            self._later(1.0, directory)
+        elif looks[0].value is not None or directory.again:
+            directory.again = False
+            self._ask(directory)  # it came into being between the read and the watch
+        elif not directory.category:
             tree.complete = False
             self._say_trouble(tree, f"{tree.root.path} does not exist on {self._where} (zookeeper[].roots)")
-            return
-        self._delete(directory, directory.leaves)
-        directory.leaves = set()
-        self._freshen(directory)
-
-    def _looked(self, epoch: int, directory: Directory, done: Any) -> None:
-        """It came into being between the read and the watch, or the look failed."""
-        if epoch == self._epoch and (done.exception is not None or done.value is not None):
-            self._later(0.0 if done.exception is None else RETRY_S, directory)
-
-    def _forbidden(self, directory: Directory) -> None:
-        self._later(RETRY_S, directory)
-        if directory.category:
-            self._scope_trouble(directory, "no permission to read it (zookeeper[].auth)")
-        else:
-            tree = directory.tree
+        elif looks[1].value is None:
+            # All of the registry is gone, which proves nothing. Whatever returns is read again.
+            if directory.fresh:
+                directory.fresh = False
+                tree.unread += 1
             tree.complete = False
-            self._say_trouble(tree, f"no permission to read {tree.root.path} (zookeeper[].auth)")
+            self._ask(tree.top)
+        else:
+            self._delete(directory, directory.leaves)
+            directory.leaves = set()
+            directory.trouble = ""
+            self._freshen(directory)
 
-    def _scope_trouble(self, directory: Directory, reason: str) -> None:
-        tree = directory.tree
-        text = f"{directory.path}: {reason}"
-        if tree.troubled.get(directory.child) != text:
-            tree.troubled[directory.child] = text
-            self._events.append(Trouble(tree.source, text, directory.child))
+    def _unreadable(self, directory: Directory, reason: str) -> None:
+        """Keep what it held; try again later, because nothing tells when an ACL changes."""
+        self._later(RETRY_S, directory)
+        tree, child = directory.tree, directory.child
+        directory.trouble = f"{directory.path}: {reason}"
+        if not directory.category:
+            tree.complete = False
+            self._say_trouble(tree, directory.trouble)
+            return
+        text = next(d.trouble for d in tree.children[child] if d.trouble)
+        if tree.troubled.get(child) != text:
+            tree.troubled[child] = text
+            self._events.append(Trouble(tree.source, text, child))
         self._freshen(directory)
 
     # ------------------------------------------------------------------ for people

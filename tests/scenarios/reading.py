@@ -1,0 +1,125 @@
+"""The real ZooKeeper source beside a real ZooKeeper: what it says is folded as the control process folds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from kazoo.client import KazooClient, _prefix_root
+from kazoo.protocol.serialization import Create
+from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
+
+from soadns.binding.observations import Change, Observations, SourceState
+from soadns.model import Event, Key, Observation, Override, Provider, Synced, Trouble
+from soadns.sources.zkclient import Root, ZooKeeperSettings
+from soadns.sources.zookeeper import ZooKeeperSource
+from tests import captured
+from tests.scenarios.stage.zookeeper import ZooKeeper, close
+
+REG_ONLY = [make_digest_acl("reg", "example", all=True)]
+
+
+class CreateContainer(Create):
+    """The request that Curator makes its containers with; kazoo has none of its own."""
+
+    type = 19
+
+
+def create(client: KazooClient, kind: str, path: str, *, owner: str = "-") -> None:
+    """Create a znode of any kind; ``reg`` owns it alone if it says so."""
+    acl = REG_ONLY if owner == "reg" else OPEN_ACL_UNSAFE
+    if kind == "container":
+        done = client.handler.async_result()
+        client._call(CreateContainer(_prefix_root(client.chroot, path), b"", acl, 4), done)
+        done.get(timeout=10)
+    else:
+        client.create(path, b"", acl=acl, ephemeral=kind == "ephemeral")
+
+
+class Reader:
+    """A source that runs, and everything it has said."""
+
+    def __init__(self, settings: ZooKeeperSettings) -> None:
+        self.source = ZooKeeperSource(settings)
+        self.observations = Observations()
+        self.events: list[Event] = []
+        self.changes: list[Change] = []
+
+    def emit(self, events: Sequence[Event]) -> None:
+        self.events += events
+        self.changes += self.observations.fold(events, time.time())
+
+    def state(self, source: str = "") -> SourceState:
+        """What is known of one root (the only one, if it is)."""
+        return self.observations.source(source or self.source.ids[0])
+
+    def values(self, source: str = "") -> dict[Key, Observation]:
+        return self.state(source).values
+
+    def lines(self, source: str = "", life: captured.Life | None = None) -> list[str]:
+        """Providers, overrides and rejections of one root, as the tables of captured trees write them."""
+        state = self.state(source)
+        known = (value for value in state.values.values() if isinstance(value, Provider | Override))
+        rejected = [
+            captured.rejection(event.key[0], event.where.rpartition("/")[2], event.reason)
+            for event in state.rejected.values()
+        ]
+        return sorted(captured.lines_of(known, life) + rejected)
+
+    def hosts(self, source: str = "") -> set[str]:
+        """Hosts of all providers."""
+        return {value.host for value in self.values(source).values() if isinstance(value, Provider)}
+
+    async def until(self, holds: Callable[[], object], *, within: float = 15.0) -> None:
+        """Wait; the assertion that ends a wait in vain shows what was said last."""
+        deadline = time.monotonic() + within
+        while not holds():
+            assert time.monotonic() < deadline, self.events[-10:]
+            await asyncio.sleep(0.01)
+
+    async def synced(self, *, within: float = 15.0) -> None:
+        """Wait until every root has been read completely."""
+        await self.until(lambda: all(self.state(s).in_sync for s in self.source.ids), within=within)
+
+    def said(self, kind: type[Synced | Trouble], scope: str = "") -> list[Event]:
+        """All Synced or Trouble events of a scope."""
+        return [event for event in self.events if isinstance(event, kind) and event.scope == scope]
+
+    def expire(self, server: ZooKeeper) -> None:
+        """End the session of its client for real: whoever knows id and password of a session may close it."""
+        thief = KazooClient(hosts=server.hosts, client_id=self.source._client.client_id)
+        thief.start(timeout=15.0)
+        close(thief)
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    server: ZooKeeper,
+    chroot: str,
+    *roots: str,
+    dialect: str = "dubbo",
+    auth: tuple[str, str] | None = None,
+    restored: dict[Key, Observation] | None = None,
+    session_timeout: float = 4.0,
+) -> AsyncIterator[Reader]:
+    """A source that reads roots below a chroot until the block ends.
+
+    ``restored``: what a snapshot of an earlier process holds of the first root.
+    """
+    trees = tuple(Root(path, dialect) for path in roots)
+    reader = Reader(
+        ZooKeeperSettings(
+            "main", f"{server.hosts}{chroot}", trees, auth=auth, session_timeout=session_timeout
+        )
+    )
+    if restored:
+        reader.observations.restore(reader.source.ids[0], restored.items(), saved=time.time())
+    task = asyncio.create_task(reader.source.run(reader.emit))
+    try:
+        yield reader
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
