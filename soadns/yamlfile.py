@@ -26,6 +26,8 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_DEPTH = 100
 """Nesting of a document. Manifests reach about 15; beyond this it is an accident or an attack."""
 
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
 MAX_REPEATED = 100_000
 """Nodes of a document that exist only because an alias repeats them. A few nested aliases expand to gigabytes
 when something walks the result (the "billion laughs")."""
@@ -103,6 +105,8 @@ def load_documents(text: str | bytes, *, where: str) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(str(part) for part in (error.problem, error.context) if part)
+        if "nesting depth" in problem:  # newer libyaml counts flow collections itself, before we see them
+            problem = _TOO_DEEP
         raise YamlError(where, mark.line + 1 if mark else 0, problem or "not YAML") from None
     except yaml.reader.ReaderError as error:
         line = decoded.count("\n", 0, error.position) + 1
@@ -153,7 +157,7 @@ class _Reader:
     def _node(self, event: Any, depth: int) -> _Node:
         line = event.start_mark.line + 1
         if depth > MAX_DEPTH:
-            raise _RefusedError(line, f"nested more than {MAX_DEPTH} levels deep")
+            raise _RefusedError(line, _TOO_DEEP)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), line)
         if event.anchor is not None:
