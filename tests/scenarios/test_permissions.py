@@ -47,9 +47,11 @@ def test_an_interface_that_may_not_be_read_keeps_its_name(
         owners = make_digest_acl("owner", "secret", all=True)
         others = make_acl("world", "anyone", create=True, delete=True)  # providers come and go unread
         client.set_acls(f"/dubbo/{USER}/providers", [owners, others])
-        machine.unregisters(USER, ADDRESS)  # a change makes soadns read both again
+        machine.unregisters(USER, ADDRESS)
         soadns.says(ADDRESS, "NXDOMAIN")  # after its linger
-        soadns.keeps_answering(USER, machine.host, seconds=2.0)
+        soadns.stop()
+        soadns.start()  # everything is read again, and this is refused
+        soadns.keeps_answering(USER, machine.host, seconds=4.0)  # longer than the linger
         for verb in (["explain", USER], ["list", "--sources"]):
             assert f"/dubbo/{USER}/providers: no permission to read it" in soadns.cli(*verb)[1]
         assert USER in soadns.cli("list", "--stale")[1]
