@@ -64,9 +64,10 @@ parts: ## Get the real servers into $SOADNS_PARTS (default ~/.cache/soadns)
 	@$(PYTHON) -B tools/parts.py
 
 fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
-	@$(BIN)/python -m tests.fuzz.packets --seconds $(SECONDS_EACH) $(ARGS)
-	@$(BIN)/python -m tests.fuzz.provider_urls --seconds $(SECONDS_EACH) $(ARGS)
-	@$(BIN)/python -m tests.fuzz.annotations --seconds $(SECONDS_EACH) $(ARGS)
+	@for target in $(basename $(notdir $(wildcard tests/fuzz/[a-z]*.py))); do \
+	  echo "fuzz: $$target for $(SECONDS_EACH) seconds"; \
+	  $(BIN)/python -m tests.fuzz.$$target --seconds $(SECONDS_EACH) $(ARGS) || exit 1; \
+	done
 
 bench-change: $(VENV)/.installed-dev parts ## From znode write to changed answer, on real ZooKeeper
 	@$(BIN)/python -m tests.bench.change $(ARGS)
