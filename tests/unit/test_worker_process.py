@@ -189,7 +189,7 @@ async def test_a_worker_reads_no_packet_before_it_is_loaded(workshop: Workshop) 
     workshop.start()
     with workshop.client() as client:
         ask_udp(client)
-        assert await asyncio.to_thread(received, client, 0.4) is None
+        assert await asyncio.to_thread(received, client, 0.25) is None
         workshop.feed()
         reply = await asyncio.to_thread(received, client)
         assert reply is not None, "the question waited in the socket"
@@ -273,7 +273,7 @@ async def test_a_load_that_its_control_process_did_not_end_is_asked_for_again(wo
     whole = workshop.publisher.full()
     workshop.ours.send(whole[0])
     workshop.start()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.15)
     workshop.feed(complete=False)
     await workshop.until("10.96.0.10")
 
