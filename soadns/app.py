@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from soadns import __version__, composition, logs
@@ -34,6 +35,8 @@ from soadns.supervisor import AGAIN_STATUS, ListenError, SupervisorSettings, sup
 from soadns.web.api import Site, listen
 from soadns.web.operations import Operations, Refused, Reloaded
 
+COLLECT = (50_000, 20, 50)
+"""Thresholds of the control process's cyclic collector; with Python's own a first sync takes a quarter longer."""
 IDENTITY_S = 3.0
 """How long to wait at start for clusters to say who they are."""
 
@@ -129,6 +132,8 @@ def control_main(arguments: list[str]) -> int:
 
 
 async def _control(options: argparse.Namespace, config: Config) -> int:
+    # Observations come by the hundred thousand and hardly ever form cycles: look for those less often.
+    gc.set_threshold(*COLLECT)
     estate = Estate(composition.zone_settings(config))
     publisher = Publisher()
     publisher.table.generation = time.time_ns() // 1_000_000  # above any predecessor's
@@ -154,6 +159,8 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
         asyncio.create_task(saver.run()),
         asyncio.create_task(_heartbeat(options.heartbeat)),
     ]
+    for task in tasks:
+        task.add_done_callback(partial(_ended, stopping))
     status = await stopping
     for task in tasks:
         task.cancel()
@@ -164,6 +171,14 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     for runner in runners:
         await runner.cleanup()
     return status
+
+
+def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
+    """A task that must run for ever has ended: that is a fault of ours, so a successor takes over."""
+    if not stopping.done():
+        error = None if task.cancelled() else task.exception()
+        log("task-ended", level="error", error=f"{type(error).__name__}: {error}")
+        stopping.set_result(FAULT_STATUS)
 
 
 async def _identities(config: Config, control: Control) -> dict[str, str]:

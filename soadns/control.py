@@ -8,6 +8,7 @@ heartbeats, HTTP and feeds get their share during a first sync; its work is prop
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -204,8 +205,10 @@ class Control:
                 self.publisher.publish(self.zones[name].set_state(READY))
                 bound = sum(1 for records in zone.outcomes.values() if hasattr(records, "addresses"))
                 self._log("zone-ready", zone=name, names=len(zone.outcomes), answered=bound)
-        if len(self._announced) == len(self.zones):
+        if len(self._announced) == len(self.zones) and not self.publisher.complete:
             self.publisher.set_complete()
+            # What the first sync brought lives long: the collector need not walk it again and again.
+            gc.freeze()
 
     def _applied(self, generation: int) -> None:
         now = self._clock()
