@@ -35,6 +35,8 @@ from soadns.supervisor import AGAIN_STATUS, ListenError, SupervisorSettings, sup
 from soadns.web.api import Site, listen
 from soadns.web.operations import Operations, Refused, Reloaded
 
+FAULT_STATUS = 70
+"""Exit status of a control process that can not go on by itself."""
 COLLECT = (50_000, 20, 50)
 """Thresholds of the control process's cyclic collector; with Python's own a first sync takes a quarter longer."""
 IDENTITY_S = 3.0

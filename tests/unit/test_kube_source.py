@@ -179,10 +179,16 @@ async def test_nodes_that_may_not_be_read_are_done_without(tmp_path: Path) -> No
 
 
 async def test_a_silent_watch_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kube, "IDLE_S", 0.2)
-    silent = Reply(lines=(), hold=30.0)
-    run = Run(in_turn(page("7", service("a", "1")), silent, watch(("ADDED", service("b", "8")), hold=30.0)))
-    lines = await run.until(lambda lines: "+ b" in lines, tmp_path)
+    monkeypatch.setattr(kube, "IDLE_S", 0.3)
+    first = in_turn(page("7", service("a", "1")), Reply(lines=(), hold=30.0))
+    asked = 0
+
+    def services(request: Request) -> Reply:
+        nonlocal asked
+        asked += 1
+        return first(request) if asked <= 2 else watch(("ADDED", service("b", "8")))
+
+    lines = await Run(services).until(lambda lines: "+ b" in lines, tmp_path)
     assert "trouble services: no answer in time" in lines
 
 
