@@ -151,9 +151,11 @@ class ApiServer:
             ) from None
         return answer if raw else json.loads(answer)
 
-    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
+    def apply(self, document: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         """Server-side apply, as kubectl does it."""
-        path = f"{_collection(document)}/{document['metadata']['name']}?fieldManager=test&force=true"
+        path = f"{_collection(document)}/{document['metadata']['name']}"
+        path += f"/{subresource}" if subresource else ""
+        path += "?fieldManager=test&force=true"
         return dict(self.request("PATCH", path, document, kind="application/apply-patch+yaml"))
 
     def delete(self, document: dict[str, Any]) -> None:
