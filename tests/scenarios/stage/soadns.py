@@ -53,7 +53,7 @@ class Soadns:
         return self
 
     def wait_ready(self) -> None:
-        self.process.wait_until(lambda: self.http("/readyz")[0] == 200, within=30.0)
+        self.process.wait_until(lambda: self.http("/readyz")[0] == 200, within=60.0)
 
     def stop(self) -> int:
         return self.process.stop()
