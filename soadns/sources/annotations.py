@@ -48,8 +48,8 @@ def parse(annotations: Mapping[str, str]) -> Parsed:
         return _NOTHING
     problems: list[str] = []
     for key in sorted(mine.keys() - set(KNOWN)):
-        near = get_close_matches(key, KNOWN, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(KNOWN)}"
+        near = get_close_matches(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in KNOWN], n=1)
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else f"; known are {', '.join(KNOWN)}"
         problems.append(f"{key}: unknown annotation{hint}")
     application: str | None = ""
     declaration: Declaration | None = Declaration()
@@ -85,15 +85,13 @@ def parse_application(text: str) -> str:
 def parse_interfaces(text: str) -> Declaration:
     """A comma list of ``[group/]interface[:version]``, or ``*``. Raises ValueError."""
     entries = _entries(text)
-    interfaces: list[InterfaceId] = []
+    interfaces: dict[InterfaceId, None] = {}
     everything = False
     for entry in entries:
         if entry == "*":
             everything = True
             continue
-        interface = parse_interface(entry)
-        if interface not in interfaces:
-            interfaces.append(interface)
+        interfaces[parse_interface(entry)] = None
     return Declaration(tuple(interfaces), everything)
 
 
@@ -103,12 +101,15 @@ def parse_interface(text: str) -> InterfaceId:
     group, _, name = rest.rpartition("/")
     if "/" in group or ":" in version:
         raise _Malformed(f"{text[:80]!r}: expected [group/]interface[:version]")
+    if not name:
+        raise _Malformed(f"{text[:80]!r}: the interface is missing")
     problem = naming.problem(InterfaceId(name), "")
-    if problem is not None or not name:
-        reason = problem[1] if problem is not None else "the interface is missing"
-        raise _Malformed(f"{text[:80]!r}: {reason}")
-    if any(c.isspace() for c in text):
-        raise _Malformed(f"{text[:80]!r} contains a space; separate interfaces by commas")
+    if problem is not None:
+        raise _Malformed(f"{text[:80]!r}: {problem[1][:200]}")
+    if not text.isprintable() or any(c.isspace() for c in text):
+        raise _Malformed(
+            f"{text[:80]!r} contains a space or what can not be printed; commas separate interfaces"
+        )
     return InterfaceId(name, group, "" if version == "0.0.0" else version)
 
 

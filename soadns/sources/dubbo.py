@@ -107,7 +107,7 @@ class _Offer(NamedTuple):
 def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provider, ...]:
     query, token, started = url.query, "", ""
     offer: _Offer | None
-    if url.encoded:
+    if url.encoded and "default." not in query:
         _, query = providerurl.take(query, "pid")
         started, query = providerurl.take(query, "timestamp")
         token, query = providerurl.take(query, "token")
@@ -130,7 +130,7 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
         offer.enabled,
         offer.dynamic,
         offer.tls,
-        offer.token or _is_token(token),
+        offer.token or _is_token(providerurl.decode(token)),
         offer.settings,
         offer.timestamp or providerurl.milliseconds(started),
     )

@@ -130,9 +130,10 @@ def split(leaf: str, *, fragments: bool) -> ProviderUrl:
 
 
 def take(query: str, key: str) -> tuple[str, str]:
-    """The first value of a key that is not the first one of an encoded query, and the query without it."""
-    before, mark, after = query.partition(f"%26{key}%3D")
-    if not mark:
+    """The value of a key that occurs once and not first in an encoded query, and the query without it."""
+    item = f"%26{key}%3D"
+    before, mark, after = query.partition(item)
+    if not mark or item in after:
         return "", query
     value, mark, rest = after.partition("%26")
     return value, before + mark + rest
