@@ -14,8 +14,9 @@ from soadns.binding.bind import Rules
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
+from soadns.binding.networks import Network
 from soadns.binding.sites import SiteTimes
-from soadns.binding.store import Network, StoreSettings
+from soadns.binding.store import StoreSettings
 from soadns.binding.zone import ZoneSettings
 from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
 from soadns.kubeapi import KubeApi

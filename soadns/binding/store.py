@@ -11,10 +11,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from soadns.binding.indexes import count, place
 from soadns.binding.known import Known, identity_of, switched_off, without
+from soadns.binding.networks import Network, within
 from soadns.binding.observations import Change
 from soadns.binding.rosters import Roster, merge_slices
 from soadns.binding.services import ServiceIndex, Touched
@@ -29,7 +29,6 @@ from soadns.model import (
     Service,
 )
 
-Network = IPv4Network | IPv6Network
 SiteKey = tuple[str, int]
 
 
@@ -208,7 +207,7 @@ class Store:
                 disabled = self._is_disabled(live.provider)
                 if disabled != live.disabled:
                     live.disabled = disabled
-                    self._touched_sites.setdefault(self.site_key(live.provider), True)
+                    self._touched_sites[self.site_key(live.provider)] = True
             self.dirty.add(interface)
 
     def _is_disabled(self, provider: Provider) -> bool:
@@ -268,6 +267,7 @@ class Store:
 
     def _settle_rosters(self, now: float) -> None:
         """Bring rosters up to date with Services and slices, and sites with their endpoints."""
+        left: set[str] = set()
         for ref in self._touched_rosters:
             service = self.services.by_ref.get(ref)
             addresses = {}
@@ -285,9 +285,8 @@ class Store:
                 place(self.by_address, ip, ref, add=ip in addresses)
                 if ip in self.by_address:
                     self.departed.pop(ip, None)
-                elif service is not None:
-                    self.departed[ip] = now
-                    heapq.heappush(self._timers, (now + self.settings.departed, "departed", (ip, 0)))
+                if service is not None and ip not in addresses:
+                    left.add(ip)
                 for port in self._ports_at.get(ip, ()):
                     self._touched_sites.setdefault((ip, port), False)
                 self._tell(ref, roster, ip)
@@ -300,6 +299,9 @@ class Store:
             self.touched_services.add(ref)
             self.dirty.update(roster.providing)
         self._touched_rosters.clear()
+        for ip in left - self.by_address.keys():
+            self.departed[ip] = now
+            heapq.heappush(self._timers, (now + self.settings.departed, "departed", (ip, 0)))
 
     def _settle_sites(self, now: float) -> None:
         for key, touched in self._touched_sites.items():
@@ -471,13 +473,7 @@ class Store:
 
     def _meaningful(self, owner: str, host: str) -> bool:
         networks = self.settings.networks.get(owner)
-        if not networks:
-            return True
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
-        return any(address.version == n.version and address in n for n in networks)
+        return not networks or within(host, networks)
 
     def _ready(self, key: SiteKey) -> bool:
         for ref in self.by_address.get(key[0], ()):
