@@ -24,16 +24,15 @@ from pathlib import Path
 
 from soadns import __version__, composition, logs
 from soadns.binding.estate import Estate
-from soadns.config import Config, ConfigError, load, parse_address, shrinkage
+from soadns.config import Config, ConfigError, load, parse_address
 from soadns.control import Control
 from soadns.logs import log
-from soadns.model import InterfaceId
 from soadns.nameserver.feed import Feed, Publisher
+from soadns.reload import Reload
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
-from soadns.supervisor import AGAIN_STATUS, ListenError, SupervisorSettings, supervise
+from soadns.supervisor import ListenError, SupervisorSettings, supervise
 from soadns.web.api import Site, listen
-from soadns.web.operations import Operations, Refused, Reloaded
 
 FAULT_STATUS = 70
 """Exit status of a control process that can not go on by itself."""
@@ -221,102 +220,6 @@ def _signals(options: argparse.Namespace, stopping: asyncio.Future[int], reload:
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reload.by_signal)
     loop.add_reader(options.lifeline, orphaned)
-
-
-class Reload(Operations):
-    """What operators may change in a running soadns."""
-
-    def __init__(self, path: str, control: Control, stopping: asyncio.Future[int]) -> None:
-        self._path = path
-        self._control = control
-        self._stopping = stopping
-
-    def release(self, source: str) -> int:
-        """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
-        known = sorted(self._control.estate.observations.sources)
-        if source not in known:
-            raise Refused(f"no source {source}; known are {', '.join(known)}")
-        return self._control.release(source)
-
-    def by_signal(self) -> None:
-        """SIGHUP."""
-        with contextlib.suppress(Refused):
-            self.reload(accept_removals=False)
-
-    def reload(self, *, accept_removals: bool) -> Reloaded:
-        """Read the configuration again. Raises Refused; the old one then stays in force."""
-        counts = self._control.figures.reloads
-        try:
-            fresh = load(self._path)
-            composition.sources(fresh)
-        except ConfigError as error:
-            counts["bad"] += 1
-            log(
-                "reload-refused",
-                level="error",
-                where=error.where,
-                problems="; ".join(map(str, error.problems)),
-            )
-            raise Refused(f"{error}\nthe old configuration stays in force") from None
-        old = self._control.config
-        removed = shrinkage(old, fresh)
-        names = _names_concerned(self._control, fresh)
-        if removed and not accept_removals and self._too_many(len(names)):
-            counts["refused"] += 1
-            text = "; ".join(removed)
-            log("reload-refused", level="error", where=self._path, removes=text, names=len(names))
-            raise Refused(
-                f"{self._path} would remove {text}, and with it {len(names)} names. The old configuration stays "
-                "in force. If that is meant: soadns reload --accept-removals"
-            )
-        counts["done"] += 1
-        restart = _needs_restart(old, fresh)
-        log("reloading", where=self._path, removes="; ".join(removed) or None, needs_restart=restart or None)
-        if not self._stopping.done():
-            # The answer to the request goes out first.
-            asyncio.get_running_loop().call_later(0.2, self._end)
-        return Reloaded(tuple(removed), len(names), restart)
-
-    def _end(self) -> None:
-        if not self._stopping.done():
-            self._stopping.set_result(AGAIN_STATUS)  # its successor reads the configuration again
-
-    def _too_many(self, names: int) -> bool:
-        guard = self._control.config.guard
-        total = sum(len(zone.outcomes) for zone in self._control.estate.zones.values())
-        return names >= guard.minimum and names > guard.share * total
-
-
-def _names_concerned(control: Control, fresh: Config) -> set[tuple[str, InterfaceId]]:
-    """(zone, interface) of the names that stand on what the new configuration drops."""
-    kept = {zone.name: zone for zone in composition.zone_settings(fresh)}
-    sources = composition.source_ids(fresh)
-    found: set[tuple[str, InterfaceId]] = set()
-    for name, zone in control.estate.zones.items():
-        after = kept.get(name)
-        for interface in zone.outcomes:
-            state = zone.states.get(interface)
-            winner = state.winner if state is not None else None
-            service = zone.store.services.by_ref.get(winner) if winner is not None else None
-            if (
-                after is None
-                or set(zone.sources.get(interface, ())) - (sources & after.sources)
-                or (service is not None and not composition.sees(fresh, after, service))
-            ):
-                found.add((name, interface))
-    return found
-
-
-def _needs_restart(old: Config, fresh: Config) -> str:
-    """Settings of the supervisor that differ: they hold from the next start of the whole process."""
-    changed = []
-    if old.nameserver != fresh.nameserver:
-        changed.append("nameserver")
-    if old.http.livez != fresh.http.livez:
-        changed.append("http.livez")
-    if old.state.directory != fresh.state.directory:
-        changed.append("state.directory")
-    return ", ".join(changed)
 
 
 __all__ = ["ListenError", "control_main", "serve"]

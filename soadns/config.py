@@ -2,7 +2,7 @@
 
 One YAML file becomes one frozen ``Config``; everything wrong with it is reported at once, by path. Secrets
 stand in files or the environment, never in this file's values. Conversion into the settings of sources,
-zones and processes is ``soadns.app``'s.
+zones and processes is ``soadns.composition``'s.
 """
 
 from __future__ import annotations
@@ -411,43 +411,6 @@ def _references(config: Config) -> Iterator[Problem]:
 
 def _list(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "(there is none)"
-
-
-def shrinkage(old: Config, new: Config) -> list[str]:
-    """What a new configuration would take away: sources, zones, and what zones see. One phrase each."""
-    lost = []
-    for section, word in (("zookeeper", "ensemble"), ("kubernetes", "cluster"), ("static", "static source")):
-        after = {item.name for item in getattr(new, section)}
-        lost += [f"{word} {i.name}" for i in getattr(old, section) if i.name not in after]
-    for before in old.zookeeper:
-        twin = next((z for z in new.zookeeper if z.name == before.name), None)
-        if twin is not None:
-            lost += [f"root {r.path} of {before.name}" for r in before.roots if r not in twin.roots]
-    for cluster in old.kubernetes:
-        twin_cluster = next((k for k in new.kubernetes if k.name == cluster.name), None)
-        if twin_cluster is not None:
-            lost += _unseen(f"cluster {cluster.name}", cluster, twin_cluster)
-    zones = {zone.name: zone for zone in new.zones}
-    for zone in old.zones:
-        twin_zone = zones.get(zone.name)
-        if twin_zone is None:
-            lost.append(f"zone {zone.name}")
-        else:
-            lost += _unseen(f"zone {zone.name}", zone, twin_zone)
-    return lost
-
-
-def _unseen(
-    what: str, old: ZoneConfig | KubernetesConfig, new: ZoneConfig | KubernetesConfig
-) -> Iterator[str]:
-    """Services that fall out of sight by narrower namespaces or another selector."""
-    before, after = set(old.namespaces), set(new.namespaces)
-    if after and not before:
-        yield f"namespaces all others of {what}"
-    elif after and before - after:
-        yield f"namespaces {', '.join(sorted(before - after))} of {what}"
-    if new.selector and new.selector != old.selector:
-        yield f"Services without {new.selector} in {what}"
 
 
 def effective(config: Config) -> dict[str, object]:

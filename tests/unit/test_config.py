@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from soadns.composition import source_ids, zone_settings
-from soadns.config import ConfigError, effective, load, parse, shrinkage
+from soadns.config import ConfigError, effective, load, parse
+from soadns.reload import shrinkage
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
 

@@ -1,0 +1,155 @@
+"""A new configuration for a running soadns: read, compared with the one in force, refused or taken.
+
+What can not work and what would remove much by a slip is refused, and the old configuration stays in force. Taking
+one means that the control process saves its state and ends; its successor reads the file again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from soadns import composition
+from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, load
+from soadns.control import Control
+from soadns.logs import log
+from soadns.model import InterfaceId
+from soadns.supervisor import AGAIN_STATUS
+from soadns.web.operations import Operations, Refused, Reloaded
+
+
+class Reload(Operations):
+    """What operators may change in a running soadns."""
+
+    def __init__(self, path: str, control: Control, stopping: asyncio.Future[int]) -> None:
+        self._path = path
+        self._control = control
+        self._stopping = stopping
+
+    def release(self, source: str) -> int:
+        """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
+        known = sorted(self._control.estate.observations.sources)
+        if source not in known:
+            raise Refused(f"no source {source}; known are {', '.join(known)}")
+        return self._control.release(source)
+
+    def by_signal(self) -> None:
+        """SIGHUP."""
+        with contextlib.suppress(Refused):
+            self.reload(accept_removals=False)
+
+    def reload(self, *, accept_removals: bool) -> Reloaded:
+        """Read the configuration again. Raises Refused; the old one then stays in force."""
+        counts = self._control.figures.reloads
+        try:
+            fresh = load(self._path)
+            composition.sources(fresh)
+        except ConfigError as error:
+            counts["bad"] += 1
+            log(
+                "reload-refused",
+                level="error",
+                where=error.where,
+                problems="; ".join(map(str, error.problems)),
+            )
+            raise Refused(f"{error}\nthe old configuration stays in force") from None
+        old = self._control.config
+        removed = shrinkage(old, fresh)
+        names = _names_concerned(self._control, fresh)
+        if removed and not accept_removals and self._too_many(len(names)):
+            counts["refused"] += 1
+            text = "; ".join(removed)
+            log("reload-refused", level="error", where=self._path, removes=text, names=len(names))
+            raise Refused(
+                f"{self._path} would remove {text}, and with it {len(names)} names. The old configuration stays "
+                "in force. If that is meant: soadns reload --accept-removals"
+            )
+        counts["done"] += 1
+        restart = _needs_restart(old, fresh)
+        log("reloading", where=self._path, removes="; ".join(removed) or None, needs_restart=restart or None)
+        if not self._stopping.done():
+            # The answer to the request goes out first.
+            asyncio.get_running_loop().call_later(0.2, self._end)
+        return Reloaded(tuple(removed), len(names), restart)
+
+    def _end(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(AGAIN_STATUS)  # its successor reads the configuration again
+
+    def _too_many(self, names: int) -> bool:
+        guard = self._control.config.guard
+        total = sum(len(zone.outcomes) for zone in self._control.estate.zones.values())
+        return names >= guard.minimum and names > guard.share * total
+
+
+# --------------------------------------------------------------------------- what it takes away
+
+
+def shrinkage(old: Config, new: Config) -> list[str]:
+    """What a new configuration would take away: sources, zones, and what zones see. One phrase each."""
+    lost = []
+    for section, word in (("zookeeper", "ensemble"), ("kubernetes", "cluster"), ("static", "static source")):
+        after = {item.name for item in getattr(new, section)}
+        lost += [f"{word} {i.name}" for i in getattr(old, section) if i.name not in after]
+    for before in old.zookeeper:
+        twin = next((z for z in new.zookeeper if z.name == before.name), None)
+        if twin is not None:
+            lost += [f"root {r.path} of {before.name}" for r in before.roots if r not in twin.roots]
+    for cluster in old.kubernetes:
+        twin_cluster = next((k for k in new.kubernetes if k.name == cluster.name), None)
+        if twin_cluster is not None:
+            lost += _unseen(f"cluster {cluster.name}", cluster, twin_cluster)
+    zones = {zone.name: zone for zone in new.zones}
+    for zone in old.zones:
+        twin_zone = zones.get(zone.name)
+        if twin_zone is None:
+            lost.append(f"zone {zone.name}")
+        else:
+            lost += _unseen(f"zone {zone.name}", zone, twin_zone)
+    return lost
+
+
+def _unseen(
+    what: str, old: ZoneConfig | KubernetesConfig, new: ZoneConfig | KubernetesConfig
+) -> Iterator[str]:
+    """Services that fall out of sight by narrower namespaces or another selector."""
+    before, after = set(old.namespaces), set(new.namespaces)
+    if after and not before:
+        yield f"namespaces all others of {what}"
+    elif after and before - after:
+        yield f"namespaces {', '.join(sorted(before - after))} of {what}"
+    if new.selector and new.selector != old.selector:
+        yield f"Services without {new.selector} in {what}"
+
+
+def _names_concerned(control: Control, fresh: Config) -> set[tuple[str, InterfaceId]]:
+    """(zone, interface) of the names that stand on what the new configuration drops."""
+    kept = {zone.name: zone for zone in composition.zone_settings(fresh)}
+    sources = composition.source_ids(fresh)
+    found: set[tuple[str, InterfaceId]] = set()
+    for name, zone in control.estate.zones.items():
+        after = kept.get(name)
+        for interface in zone.outcomes:
+            state = zone.states.get(interface)
+            winner = state.winner if state is not None else None
+            service = zone.store.services.by_ref.get(winner) if winner is not None else None
+            if (
+                after is None
+                or set(zone.sources.get(interface, ())) - (sources & after.sources)
+                or (service is not None and not composition.sees(fresh, after, service))
+            ):
+                found.add((name, interface))
+    return found
+
+
+def _needs_restart(old: Config, fresh: Config) -> str:
+    """Settings of the supervisor that differ: they hold from the next start of the whole process."""
+    changed = []
+    if old.nameserver != fresh.nameserver:
+        changed.append("nameserver")
+    if old.http.livez != fresh.http.livez:
+        changed.append("http.livez")
+    if old.state.directory != fresh.state.directory:
+        changed.append("state.directory")
+    return ", ".join(changed)
