@@ -54,6 +54,8 @@ _NOT_PROVIDERS = frozenset(
 _NO_TOKEN = frozenset({"", "false", "0", "null", "n/a"})
 """Values that Dubbo takes for "no token" (ConfigUtils.isEmpty)."""
 _MAX_UNIFIED = 4
+_NO_SHORTCUT = ("default.", "%3B", "%3b")
+"""Where one of these is in an encoded query, a parameter is not simply what stands between two ampersands."""
 
 
 def interface_of(child: str) -> str | None:
@@ -107,7 +109,7 @@ class _Offer(NamedTuple):
 def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provider, ...]:
     query, token, started = url.query, "", ""
     offer: _Offer | None
-    if url.encoded and "default." not in query:
+    if url.encoded and not any(mark in query for mark in _NO_SHORTCUT):
         _, query = providerurl.take(query, "pid")
         started, query = providerurl.take(query, "timestamp")
         token, query = providerurl.take(query, "token")

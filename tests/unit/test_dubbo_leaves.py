@@ -58,6 +58,9 @@ d.ubbo://10.0.0.1:20880/com.x.A                                      | bad-url
 dubbo://10.0.0.1:20880/com.x.A?group=a\tb                             | bad-text
 # separators, fragments, keys without values
 dubbo://10.0.0.1:20880/com.x.A?group=g;version=1.0                   | com.x.A g 1.0 dubbo://10.0.0.1:20880
+dubbo://10.0.0.1:20880/com.x.A?a=b&token=x;group=g                   | com.x.A g - dubbo://10.0.0.1:20880 token
+dubbo://10.0.0.1:20880/com.x.A?a=b&timestamp=5;group=g               | com.x.A g - dubbo://10.0.0.1:20880
+dubbo://10.0.0.1:20880/com.x.A?a=b&pid=5;group=g                     | com.x.A g - dubbo://10.0.0.1:20880
 dubbo://10.0.0.1:20880/com.x.A?group=g#&version=1.0                  | com.x.A g - dubbo://10.0.0.1:20880
 dubbo://10.0.0.1:20880/com.x.A?group=a=b                             | com.x.A a=b - dubbo://10.0.0.1:20880
 dubbo://10.0.0.1:20880/com.x.A?group=a&group=b                       | com.x.A b - dubbo://10.0.0.1:20880
