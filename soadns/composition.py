@@ -65,7 +65,7 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
     linger = float(binding.linger)
     release = config.guard.release_after
     return ZoneSettings(
-        name=zone.name.removesuffix(".").lower(),
+        name=zone.origin,
         sources=frozenset(sources),
         optional=frozenset(optional),
         immediate=frozenset(f"static/{files.name}" for files in config.static),

@@ -127,6 +127,11 @@ class ZoneConfig:
     )
     claims: tuple[ClaimConfig, ...] = setting("Name prefixes that belong to namespaces.", default=())
 
+    @property
+    def origin(self) -> str:
+        """The name without its case and final dot: what tells zones apart."""
+        return self.name.removesuffix(".").lower()
+
 
 @dataclass(frozen=True, slots=True)
 class RootConfig:
@@ -364,10 +369,10 @@ def checks(config: Config) -> Iterator[Problem]:
     if not config.zones:
         yield Problem("zones", "at least one zone is needed", "zones: [{name: rpc.cluster.local}]")
     for section in ("zones", "zookeeper", "kubernetes", "static"):
-        names = [item.name for item in getattr(config, section)]
-        for index, name in enumerate(names):
-            if name.lower() in [n.lower() for n in names[:index]]:
-                yield Problem(f"{section}[{index}].name", f"{name!r} is used twice")
+        names = [item.name.removesuffix(".").lower() for item in getattr(config, section)]
+        for index, item in enumerate(getattr(config, section)):
+            if names[index] in names[:index]:
+                yield Problem(f"{section}[{index}].name", f"{item.name!r} is used twice")
     yield from _references(config)
     for index, ensemble in enumerate(config.zookeeper):
         if not ensemble.hosts.partition("/")[0].strip():

@@ -72,11 +72,11 @@ class Control:
 
     def begin(self, serials: dict[str, int]) -> None:
         """Publish what is known already (the apexes, and names from the snapshot)."""
-        negative = {zone.name.removesuffix(".").lower(): zone.negative_ttl for zone in self.config.zones}
+        negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
         for name in self.estate.zones:
             nested = tuple(other for other in self.estate.zones if other.endswith(f".{name}"))
-            data = ZoneData(name, negative_ttl=negative.get(name, 5), nested=nested)
+            data = ZoneData(name, negative_ttl=negative_ttl[name], nested=nested)
             self.zones[name] = data
             data.serial = max(serials.get(name, 0), int(self._clock()))
             delta.merge(data.start(_own_addresses(self.config)))

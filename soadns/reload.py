@@ -100,13 +100,16 @@ def shrinkage(old: Config, new: Config) -> list[str]:
         twin_cluster = next((k for k in new.kubernetes if k.name == cluster.name), None)
         if twin_cluster is not None:
             lost += _unseen(f"cluster {cluster.name}", cluster, twin_cluster)
-    zones = {zone.name: zone for zone in new.zones}
-    for zone in old.zones:
-        twin_zone = zones.get(zone.name)
+    fed = {zone.name: zone.sources for zone in composition.zone_settings(new)}
+    zones = {zone.origin: zone for zone in new.zones}
+    for zone, settings in zip(old.zones, composition.zone_settings(old), strict=True):
+        twin_zone = zones.get(zone.origin)
         if twin_zone is None:
             lost.append(f"zone {zone.name}")
-        else:
-            lost += _unseen(f"zone {zone.name}", zone, twin_zone)
+            continue
+        if gone := (settings.sources - fed[zone.origin]) & composition.source_ids(new):
+            lost.append(f"sources {', '.join(sorted(gone))} of zone {zone.name}")
+        lost += _unseen(f"zone {zone.name}", zone, twin_zone)
     return lost
 
 

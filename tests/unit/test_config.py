@@ -101,6 +101,9 @@ zones: [{name: a.example, namespaces: [x, y]}]   | zones: [{name: a.example, nam
 zones: [{name: a.example}]                       | zones: [{name: a.example, selector: a=b}]  | Services without a=b in zone a.example
 kubernetes: [{}]                                 | kubernetes: [{namespaces: [x]}]            | namespaces all others of cluster home
 kubernetes: [{}]                                 | kubernetes: [{selector: a=b}]              | Services without a=b in cluster home
+zookeeper: [{hosts: a}, {hosts: b, name: gray}]  | zookeeper: [{hosts: a}, {hosts: b, name: gray}]; zones: [{name: rpc.cluster.local, registries: [main]}] | sources zookeeper/gray/dubbo of zone rpc.cluster.local
+kubernetes: [{}, {name: east}]                   | kubernetes: [{}, {name: east}]; zones: [{name: rpc.cluster.local, cluster: home}] | sources kube/east of zone rpc.cluster.local
+zones: [{name: a.example}]                       | zones: [{name: A.example.}]                |
 zones: [{name: a.example}]                       | zones: [{name: a.example}]                 |
 """  # noqa: E501 - one row, one line
 
@@ -109,5 +112,5 @@ zones: [{name: a.example}]                       | zones: [{name: a.example}]   
 def test_what_a_new_configuration_takes_away(row: str) -> None:
     before, after, expected = (cell.strip() for cell in row.split(" |"))
     base = "" if "kubernetes" in row else "kubernetes: [{}]\n"
-    old, new = (parse(base + text, where="soadns.yaml") for text in (before, after))
+    old, new = (parse(base + text.replace("; ", "\n"), where="soadns.yaml") for text in (before, after))
     assert shrinkage(old, new) == ([expected] if expected else [])
