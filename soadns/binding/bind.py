@@ -65,13 +65,20 @@ class State:
     seen: Seen = Seen()
     bound: bool = False
     """Whether the name has been answered and not been removed since."""
+    stays: bool = False
+    """Whether the winner would be chosen again, so that its name does not go: a declared one, mostly."""
 
     @property
-    def vanishing(self) -> bool:
-        """Whether the name waits for evidence that is gone (what the guard counts)."""
+    def waiting(self) -> bool:
+        """Whether the name waits for evidence that is gone."""
         if self.winner is None:
             return self.seen.gone_since is not None
         return self.lost_at is not None or self.deleted_at is not None
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether the name is to go unless the evidence returns (what the guard counts)."""
+        return self.waiting and not self.stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,8 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
         return _unmapped(state, evidence, standings, rules)
     removal, at = _clocks(state, evidence, rules)
     own = standings.get(state.winner)
-    if removal and own is not None and not own.obstacle:
-        # It would be chosen again at once: a declared Service that nobody competes with.
-        removal = ""
-    return Step(state, tuple(standings.values()), removal, at)
+    stays = own is not None and not own.obstacle
+    return Step(replace(state, stays=stays), tuple(standings.values()), "" if stays else removal, at)
 
 
 def remove(state: State, now: float) -> State:

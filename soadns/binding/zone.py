@@ -90,7 +90,8 @@ class Zone:
             self.store.sync_changed(source, now, in_sync=in_sync)
             if in_sync:
                 # A loss that was due is not acted upon while the source is out of sync.
-                self.store.dirty.update(self.guard.vanishing.get(source, ()))
+                bound = self.guard.bound.get(source, ())
+                self.store.dirty.update(i for i in bound if self.states[i].waiting)
                 if pauses := self.observations.source(source).pauses:
                     start, end = pauses[-1]
                     self.guard.resume(source, end - start)

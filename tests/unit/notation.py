@@ -449,7 +449,7 @@ def _key(provider: Provider) -> Key:
 
 def _with_options(service: Service, options: dict[str, str]) -> Service:
     texts = {
-        PREFIX + word: options[word].replace("+", " ")
+        PREFIX + word: ",".join(expand(options[word].split(",")))
         for word in ("interfaces", "application", "traffic")
         if word in options
     }
