@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
@@ -61,16 +61,8 @@ def digest_of(leaf: str) -> str:
 class ZooKeeperSource:
     """An ensemble's registries, one source id per root: ``zookeeper/<name><root>``."""
 
-    def __init__(
-        self,
-        settings: ZooKeeperSettings,
-        *,
-        build: Callable[[ZooKeeperSettings], Any] = zkclient.build,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> None:
+    def __init__(self, settings: ZooKeeperSettings) -> None:
         self.settings = settings
-        self._build = build
-        self._uniform = uniform
         self._trees = [
             Tree(f"zookeeper/{settings.name}{root.path}", root, DIALECTS[root.dialect])
             for root in settings.roots
@@ -88,6 +80,7 @@ class ZooKeeperSource:
         self._in_flight = 0
         self._window = float(settings.max_in_flight)
         self._failed = asyncio.Event()
+        self._fault: Exception | None = None
         self.reads = 0
         """Directories read since the start."""
 
@@ -104,12 +97,15 @@ class ZooKeeperSource:
             self._by_path[tree.top.path] = tree.top
         while True:
             self._failed.clear()
-            self._client = self._build(self.settings)
+            self._fault = None
+            self._client = zkclient.build(self.settings)
             self._client.add_listener(self._listener(self._client))
             try:
                 self._trouble_all(f"no connection to {self._where} yet")
                 self._client.start_async()
                 await self._failed.wait()
+                if self._fault is not None:
+                    raise self._fault
             finally:
                 client, self._client = self._client, None
                 self._disconnected("")
@@ -135,11 +131,15 @@ class ZooKeeperSource:
 
     def _take_over(self) -> None:
         self._waking = False
-        for _ in range(len(self._handed)):
-            call, arguments = self._handed.popleft()
-            call(*arguments)
-        self._fill()
-        self._flush()
+        try:
+            for _ in range(len(self._handed)):
+                call, arguments = self._handed.popleft()
+                call(*arguments)
+            self._fill()
+            self._flush()
+        except Exception as fault:  # of ours: who runs the source is told, and starts it again
+            self._fault = fault
+            self._failed.set()
 
     def _flush(self) -> None:
         if self._events:
@@ -169,7 +169,7 @@ class ZooKeeperSource:
                 self._epoch += 1
                 again = any(tree.listed for tree in self._trees)
                 directories = len(self._by_path)
-                delay = self._uniform(0.0, directories / REREAD_PER_S) if again else 0.0
+                delay = random.uniform(0.0, directories / REREAD_PER_S) if again else 0.0  # noqa: S311 - jitter
                 assert self._loop is not None
                 self._loop.call_later(delay, self._begin_pass, self._epoch)
             return
@@ -490,7 +490,3 @@ class ZooKeeperSource:
                     names = await asyncio.to_thread(zkclient.children, self._client, directory.path)
                     found += [f"{directory.path}/{masked(name)}" for name in names]
         return found
-
-    def directories(self) -> Iterator[str]:
-        """Paths that are read."""
-        return iter(self._by_path)
