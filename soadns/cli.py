@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
@@ -39,12 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     options = _parser().parse_args(arguments)
     verb: Callable[[argparse.Namespace], int] = options.verb
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal can not spell
     try:
-        return verb(options)
+        status = verb(options)
+        sys.stdout.flush()
+        return status
     except ConfigError as error:
         return _fail(USAGE, str(error))
     except ClientError as error:
-        return _fail(UNREACHABLE if error.unreachable else NO, str(error))
+        return _fail(UNREACHABLE if error.unreachable else USAGE if error.usage else NO, str(error))
     except BrokenPipeError:
         # The reader (head, less) has seen enough; do not complain again while flushing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 
     lookup = _verb(
         verbs, "lookup", _lookup, "ask DNS for a name, over the wire",
-        "soadns lookup com.alipay.user.UserService\nsoadns lookup blue/com.x.Pay:1.0.0 --type SRV --tcp",
+        "soadns lookup com.alipay.user.UserService\nsoadns lookup blue/com.x.Pay:1.0.0 --tcp\n"
+        "soadns lookup _dubbo._tcp.com.alipay.user.UserService --type SRV",
     )  # fmt: skip
     lookup.add_argument(
         "name", metavar="NAME", help="an interface ([group/]name[:version]) or a whole owner name"
@@ -216,11 +222,11 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         return demo(listen=options.listen, http=options.http, files=options.files, once=options.once)
     except DemoError as error:
-        return _fail(NO, str(error))
+        return _fail(USAGE if error.usage else NO, str(error))
 
 
 def _lookup(options: argparse.Namespace) -> int:
-    from soadns.lookup import TYPES, NoAnswerError, ask
+    from soadns.lookup import TYPES, BadNameError, NoAnswerError, ask
 
     config = _optional_config(options)
     server = parse_address(options.server or config.nameserver.listen[0])
@@ -234,6 +240,8 @@ def _lookup(options: argparse.Namespace) -> int:
     name = _whole_name(options.name, options.zone, config)
     try:
         replies = [ask(server, name, kind, tcp=options.tcp) for kind in kinds]
+    except BadNameError as error:
+        return _fail(USAGE, str(error))
     except NoAnswerError as error:
         return _fail(UNREACHABLE, str(error))
     if options.output == "json":

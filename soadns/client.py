@@ -19,11 +19,12 @@ PAGE = 1_000
 
 
 class ClientError(Exception):
-    """No usable answer. ``unreachable`` tells "nobody runs there" from a refusal."""
+    """No usable answer. ``unreachable`` tells "nobody runs there" from a refusal, ``usage`` that nobody was asked."""
 
-    def __init__(self, message: str, *, unreachable: bool = False) -> None:
+    def __init__(self, message: str, *, unreachable: bool = False, usage: bool = False) -> None:
         super().__init__(message)
         self.unreachable = unreachable
+        self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,11 @@ class Client:
         """The JSON of one GET, also that of a 404 (an unknown name is an answer). Raises ClientError."""
         parameters = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        return self._ask(urllib.request.Request(f"{self.url}{path}{suffix}"))  # noqa: S310 - checked below
+        return self._ask(f"{path}{suffix}", None)
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """The JSON of the answer to one POST. Raises ClientError."""
-        headers = {"Content-Type": "application/json"}
-        data = json.dumps(body).encode()
-        return self._ask(urllib.request.Request(f"{self.url}{path}", data, headers))  # noqa: S310 - below
+        return self._ask(path, json.dumps(body).encode())
 
     def interfaces(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Every row of ``/v1/interfaces``, page by page. Raises ClientError."""
@@ -60,19 +59,22 @@ class Client:
             if not after:
                 return
 
-    def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
-        if request.type not in ("http", "https"):
-            raise ClientError(f"{self.url}: expected http://address:port (--url, SOADNS_URL)")
+    def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
+        if not self.url.startswith(("http://", "https://")) or not _host(self.url):
+            raise ClientError(f"{self.url}: expected http://ADDRESS:PORT (--url, SOADNS_URL)", usage=True)
+        request = urllib.request.Request(f"{self.url}{path}", body)  # noqa: S310 - checked above
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
         if self.token_file:
             request.add_header("Authorization", f"Bearer {self._token()}")
         try:
             with self._open.open(request, timeout=TIMEOUT_S) as response:
                 return self._decode(response.read())
         except urllib.error.HTTPError as error:
-            body = error.read()
-            if error.code == 404 and request.get_method() == "GET" and not _says_no_path(body):
-                return self._decode(body)
-            raise ClientError(self._refusal(error.code, body)) from None
+            said = error.read()
+            if error.code == 404 and request.get_method() == "GET" and not _says_no_path(said):
+                return self._decode(said)
+            raise ClientError(self._refusal(error.code, said)) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(
@@ -85,7 +87,9 @@ class Client:
         try:
             return Path(self.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
-            raise ClientError(f"the token file {self.token_file} can not be read: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            text = f"the token file {self.token_file} can not be read: {reason}"
+            raise ClientError(text, usage=True) from None
 
     def _decode(self, body: bytes) -> dict[str, Any]:
         try:
@@ -104,6 +108,14 @@ class Client:
         if status == 401:
             return f"{self.url} refused: {said}. Give --token-file FILE or SOADNS_TOKEN_FILE"
         return said
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.hostname or "" if parts.port != 0 else ""
+    except ValueError:  # a port or a bracket that is none
+        return ""
 
 
 def _says_no_path(body: bytes) -> bool:

@@ -42,7 +42,11 @@ TOUR = (
 
 
 class DemoError(Exception):
-    """The demo can not run; the message says what to change."""
+    """The demo can not run; the message says what to change. ``usage``: an option that can not work."""
+
+    def __init__(self, message: str, *, usage: bool = False) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 def example_files() -> Path:
@@ -58,7 +62,7 @@ def demo(*, listen: str, http: str, files: Path | None, once: bool) -> int:
     """Run the demo; returns the exit status. Raises DemoError."""
     folder = files if files is not None else example_files()
     if not folder.is_dir():
-        raise DemoError(f"--files {folder}: no such folder")
+        raise DemoError(f"--files {folder}: no such folder", usage=True)
     dns = _free(listen, "--listen")
     _free(http, "--http")
     with tempfile.TemporaryDirectory(prefix="soadns-demo-") as scratch:
@@ -85,12 +89,14 @@ def _configuration(folder: Path, listen: str, http: str) -> dict[str, Any]:
 
 def _free(address: str, option: str) -> tuple[str, int]:
     where = parse_address(address)
-    if where is None:
-        raise DemoError(f"{option} {address}: expected ADDRESS:PORT, e.g. 127.0.0.1:5454")
+    if where is None or not where[1]:
+        raise DemoError(f"{option} {address}: expected ADDRESS:PORT, e.g. 127.0.0.1:5454", usage=True)
     try:
         check_free(*where, setting=option)
     except ListenError as error:
-        other = f"{where[0]}:{where[1] + 101}"
+        host, port = where
+        shown = f"[{host}]" if ":" in host else host
+        other = f"{shown}:{port + 101 if port + 101 < 65_536 else port - 101}"
         raise DemoError(f"{error}\nFor example: make demo ARGS='{option} {other}'") from None
     return where
 

@@ -11,12 +11,18 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
 from dnslib.dns import DNSError
 
 TIMEOUT_S = 2.0
 TRIES = 2
+MAX_LABEL, MAX_NAME = 63, 255
+"""Octets (RFC 1035 2.3.4)."""
 TYPES = ("A", "AAAA", "SRV", "TXT", "SOA", "NS", "ANY")
+
+
+class BadNameError(Exception):
+    """No question can be made of a name; the message says why."""
 
 
 class NoAnswerError(Exception):
@@ -70,7 +76,8 @@ class Reply:
 def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> Reply:
     """Ask one question; a truncated UDP reply is asked again by TCP, as resolvers do.
 
-    ``kind`` is one of ``TYPES``, ``name`` an owner name in presentation form. Raises NoAnswerError.
+    ``kind`` is one of ``TYPES``, ``name`` an owner name in presentation form, other than ASCII asked for as
+    UTF-8. Raises BadNameError and NoAnswerError.
     """
     query = _query(name, kind)
     try:
@@ -98,9 +105,25 @@ def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> 
     )
 
 
+def _labels(name: str) -> DNSLabel:
+    bare = name.removesuffix(".")
+    labels = [label.encode("utf-8", "surrogateescape") for label in bare.split(".")] if bare else []
+    if not all(labels):
+        raise BadNameError(f"{name}: an empty label (two dots in a row, or one at the beginning)")
+    for label in labels:
+        if len(label) > MAX_LABEL:
+            raise BadNameError(
+                f"{name}: a label of {len(label)} octets; at most {MAX_LABEL} can be asked for"
+            )
+    octets = sum(len(label) + 1 for label in labels) + 1
+    if octets > MAX_NAME:
+        raise BadNameError(f"{name}: a name of {octets} octets; at most {MAX_NAME} can be asked for")
+    return DNSLabel(labels)
+
+
 def _query(name: str, kind: str) -> bytes:
     header = DNSHeader(id=random.getrandbits(16), rd=1)
-    query = DNSRecord(header, q=DNSQuestion(name, getattr(QTYPE, kind)))
+    query = DNSRecord(header, q=DNSQuestion(_labels(name), getattr(QTYPE, kind)))
     query.add_ar(EDNS0(udp_len=1232))
     packed: bytes = query.pack()
     return packed

@@ -1,0 +1,59 @@
+"""What the verbs say to arguments that can not work, and how scripts learn of it: one line, and the exit status."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from soadns.cli import main
+
+NOBODY = "http://127.0.0.1:1"
+
+REFUSED = f"""
+lookup a..b                             | 2 | a..b.rpc.cluster.local.: an empty label
+lookup {"a" * 64}.b                     | 2 | a label of 64 octets; at most 63 can be asked for
+lookup {".".join(["abcdefgh"] * 30)}    | 2 | a name of 289 octets; at most 255 can be asked for
+lookup x --type MX                      | 2 | --type MX: known are A, AAAA, SRV, TXT, SOA, NS, ANY
+lookup x --server localhost:53          | 2 | --server localhost:53: expected ADDRESS:PORT
+lookup x --server 127.0.0.1:1 --tcp     | 3 | 127.0.0.1:1 does not answer (Connection refused)
+explain x --url nonsense                | 2 | nonsense: expected http://ADDRESS:PORT (--url, SOADNS_URL)
+list --url ftp://127.0.0.1              | 2 | ftp://127.0.0.1: expected http://ADDRESS:PORT
+list --url http://[::1                  | 2 | http://[::1: expected http://ADDRESS:PORT
+list --url {NOBODY}                     | 3 | no soadns answers at {NOBODY}
+list --url {NOBODY} --token-file /none  | 2 | the token file /none can not be read: No such file or directory
+config --config /none                   | 2 | can not be read: No such file or directory
+serve --config /none                    | 2 | can not be read: No such file or directory
+demo --listen 127.0.0.1:0               | 2 | --listen 127.0.0.1:0: expected ADDRESS:PORT
+demo --http nonsense                    | 2 | --http nonsense: expected ADDRESS:PORT
+demo --files /none                      | 2 | --files /none: no such folder
+"""
+
+
+@pytest.mark.parametrize("row", REFUSED.strip().splitlines())
+def test_arguments_that_can_not_work_are_named(row: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, status, expected = (cell.strip() for cell in row.split(" | "))
+    assert main(arguments.split()) == int(status)
+    printed = capsys.readouterr()
+    assert expected in printed.err
+    assert printed.err.startswith("soadns: ")
+    assert not printed.out
+
+
+def test_a_name_that_the_terminal_can_not_spell_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    octets = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(octets, encoding="ascii"))
+    assert main(["version", "-o", "json"]) == 0
+    print("Ünï")
+    sys.stdout.flush()
+    assert octets.getvalue().endswith(b"\\xdcn\\xef\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as reader:
+        reader.wait()
+        command = [sys.executable, "-m", "soadns", "version"]
+        done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
