@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from kazoo.client import KazooClient, _prefix_root
+from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.serialization import Create
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
@@ -43,9 +46,32 @@ class Reader:
 
     def __init__(self, settings: ZooKeeperSettings) -> None:
         self.source = ZooKeeperSource(settings)
+        self.under_way: Counter[str] = Counter()
+        """Reads of each directory that have no answer yet."""
+        self.most_of_one = 0
+        self.most = 0
         self.observations = Observations()
         self.events: list[Event] = []
         self.changes: list[Change] = []
+
+    def count(self, client: KazooClient) -> None:
+        """Have the reads of a client counted from now on."""
+        ask, lock = client.get_children_async, threading.Lock()
+
+        def counted(path: str, **how: object) -> IAsyncResult:
+            with lock:
+                self.under_way[path] += 1
+                self.most_of_one = max(self.most_of_one, self.under_way[path])
+                self.most = max(self.most, self.under_way.total())
+            result = ask(path, **how)
+            result.rawlink(lambda _: answered(path))
+            return result
+
+        def answered(path: str) -> None:
+            with lock:
+                self.under_way[path] -= 1
+
+        client.get_children_async = counted
 
     def emit(self, events: Sequence[Event]) -> None:
         self.events += events

@@ -269,6 +269,7 @@ async def test_a_large_directory_that_changes_all_the_time_is_not_read_all_the_t
     async with reading(server, chroot, "/dubbo") as reader:
         await reader.synced()
         await reader.until(lambda: len(reader.hosts()) == 3_000)
+        reader.count(reader.source._client)
         before = reader.source.reads
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -280,6 +281,26 @@ async def test_a_large_directory_that_changes_all_the_time_is_not_read_all_the_t
         await reader.until(lambda: "10.99.0.2" in reader.hosts())
         elapsed = loop.time() - began
         assert reader.source.reads - before <= 2 + elapsed / (3_000 * zookeeper.PACE_PER_LEAF_S)
+        assert reader.most_of_one == 1
+
+
+async def test_after_an_outage_directories_are_read_once_each_and_few_at_a_time(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    for number in range(300):
+        registry.ensure_path(f"/dubbo/com.x.S{number}/providers")
+        registry.create(f"/dubbo/com.x.S{number}/configurators")
+    registry.create(f"/dubbo/com.x.S299/providers/{leaf('10.0.0.1', 'com.x.S299')}")
+    async with reading(server, chroot, "/dubbo") as reader:
+        await reader.synced()
+        reader.count(reader.source._client)
+        before = reader.source.reads
+        await asyncio.to_thread(reader.expire, server)
+        await reader.until(lambda: not reader.state().in_sync)
+        await reader.synced()
+        assert reader.source.reads - before == 601
+        assert reader.most_of_one == 1
+        assert 1 < reader.most <= reader.source.settings.max_in_flight
 
 
 async def test_after_any_history_of_a_registry_what_is_known_is_what_is_there(
