@@ -8,15 +8,17 @@ zones and processes is ``soadns.composition``'s.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from soadns import yamlfile
-from soadns.schema import Duration, Problem, convert, plain, reference, setting
+from soadns.schema import Check, Duration, Problem, convert, plain, reference, setting
 
 DEFAULT_PATH = "/etc/soadns/soadns.yaml"
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 class ConfigError(Exception):
@@ -29,14 +31,14 @@ class ConfigError(Exception):
         super().__init__(f"{where}: {len(problems)} problem(s)\n{lines}")
 
 
-def _one_of(*names: str):  # type: ignore[no-untyped-def]
+def _one_of(*names: str) -> Check:
     def check(value: str) -> str | None:
         return None if value in names else f"{value!r} is not one of {', '.join(names)}"
 
     return check
 
 
-def _between(low: float, high: float):  # type: ignore[no-untyped-def]
+def _between(low: float, high: float) -> Check:
     def check(value: float) -> str | None:
         return None if low <= value <= high else f"{value:g} is not between {low:g} and {high:g}"
 
@@ -50,7 +52,16 @@ def _address(value: str) -> str | None:
 
 
 def _addresses(values: tuple[str, ...]) -> str | None:
-    return next((wrong for value in values if (wrong := _address(value))), None)
+    if not values:
+        return _any(values)
+    if wrong := next(filter(None, map(_address, values)), None):
+        return wrong
+    seen = [parse_address(value) for value in values]
+    return next((f"{v!r} is named twice" for i, v in enumerate(values) if seen[i] in seen[:i]), None)
+
+
+def _any(values: tuple[str, ...]) -> str | None:
+    return None if values else "at least one is needed"
 
 
 def _networks(values: tuple[str, ...]) -> str | None:
@@ -64,7 +75,7 @@ def _networks(values: tuple[str, ...]) -> str | None:
 
 def _zone_name(value: str) -> str | None:
     labels = value.removesuffix(".").split(".")
-    if not all(0 < len(label) < 64 for label in labels) or len(value) > 200:
+    if not all(map(_LABEL.fullmatch, labels)) or len(value) > 200:
         return f"{value!r} is no zone name"
     return None
 
@@ -187,7 +198,9 @@ class ZooKeeperConfig:
     tls: TlsConfig = setting("TLS.", factory=TlsConfig)
     read_only: bool = setting("Accept servers in read-only mode.", default=False)
     max_in_flight: int = setting("Most reads under way at once.", default=64, check=_between(1, 1_000))
-    session_timeout: Duration = setting("Session timeout asked for.", default=Duration(10))
+    session_timeout: Duration = setting(
+        "Session timeout asked for.", default=Duration(10), check=_between(1, 600)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +229,9 @@ class KubernetesConfig:
 class StaticConfig:
     """Files and folders of manifests and provider URLs."""
 
-    paths: tuple[str, ...] = setting("Files and folders, re-read on change.", example="/etc/soadns/static")
+    paths: tuple[str, ...] = setting(
+        "Files and folders, re-read on change.", example="/etc/soadns/static", check=_any
+    )
     name: str = setting("Its name here.", default="static")
     cluster: str = setting("Cluster name given to its Services.", default="home")
     required: bool = setting("Whether zones wait for it before they answer.", default=True)
@@ -291,7 +306,7 @@ class StateConfig:
     """What survives a restart."""
 
     directory: str = setting(
-        "Folder of the snapshot; empty: none is kept.", default="", example="/var/lib/soadns"
+        "Folder of the snapshot; empty: none outlives the process.", default="", example="/var/lib/soadns"
     )
 
 
@@ -375,17 +390,7 @@ def checks(config: Config) -> Iterator[Problem]:
                 yield Problem(f"{section}[{index}].name", f"{item.name!r} is used twice")
     yield from _references(config)
     for index, ensemble in enumerate(config.zookeeper):
-        if not ensemble.hosts.partition("/")[0].strip():
-            yield Problem(f"zookeeper[{index}].hosts", "no host", "zk1:2181,zk2:2181/chroot")
-        if not ensemble.roots:
-            yield Problem(f"zookeeper[{index}].roots", "at least one root is needed", "[{path: /dubbo}]")
-        auth = ensemble.auth
-        if auth.credentials_file and auth.credentials_env:
-            yield Problem(f"zookeeper[{index}].auth", "set credentialsFile or credentialsEnv, not both")
-        if auth.credentials_env and auth.credentials_env not in os.environ:
-            yield Problem(
-                f"zookeeper[{index}].auth.credentialsEnv", f"{auth.credentials_env} is not in the environment"
-            )
+        yield from _ensemble(f"zookeeper[{index}]", ensemble)
     listeners = {
         "http.listen": config.http.listen,
         "http.probes": config.http.probes,
@@ -396,6 +401,25 @@ def checks(config: Config) -> Iterator[Problem]:
         if address and not address.endswith(":0") and address in seen:
             yield Problem(name, f"{address} is {seen[address]} already")
         seen[address] = name
+
+
+def _ensemble(where: str, ensemble: ZooKeeperConfig) -> Iterator[Problem]:
+    if not ensemble.hosts.partition("/")[0].strip():
+        yield Problem(f"{where}.hosts", "no host", "zk1:2181,zk2:2181/chroot")
+    if not ensemble.roots:
+        yield Problem(f"{where}.roots", "at least one root is needed", "[{path: /dubbo}]")
+    paths = [root.path for root in ensemble.roots]
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            yield Problem(f"{where}.roots[{index}].path", f"{path!r} is used twice")
+    auth, tls = ensemble.auth, ensemble.tls
+    if auth.credentials_file and auth.credentials_env:
+        yield Problem(f"{where}.auth", "set credentialsFile or credentialsEnv, not both")
+    if auth.credentials_env and auth.credentials_env not in os.environ:
+        yield Problem(f"{where}.auth.credentialsEnv", f"{auth.credentials_env} is not in the environment")
+    if (tls.ca or tls.cert or tls.key) and not tls.enabled:
+        # Credentials would go over the wire in the clear.
+        yield Problem(f"{where}.tls", "files are named, but enabled is false")
 
 
 def _references(config: Config) -> Iterator[Problem]:

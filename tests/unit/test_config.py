@@ -26,6 +26,14 @@ zookeeper: [{hosts: a, networks: [10/33]}]      | zookeeper[0].networks: '10/33'
 zookeeper: [{hosts: a, auth: {credentialsEnv: NO_SUCH_VARIABLE}}] | zookeeper[0].auth.credentialsEnv: NO_SUCH_VARIABLE is not in the environment
 kubernetes: [{nodes: sometimes}]                | kubernetes[0].nodes: 'sometimes' is not one of auto, always, never
 static: [{}]                                    | static[0].paths: is required (for example /etc/soadns/static)
+static: [{paths: []}]                           | static[0].paths: at least one is needed (for example /etc/soadns/static)
+zookeeper: [{hosts: a, roots: [{path: /x}, {path: /x}]}] | zookeeper[0].roots[1].path: '/x' is used twice
+zookeeper: [{hosts: a, tls: {ca: /etc/ca.pem}}] | zookeeper[0].tls: files are named, but enabled is false
+zookeeper: [{hosts: a, sessionTimeout: 0}]      | zookeeper[0].sessionTimeout: 0 is not between 1 and 600
+zones: [{name: rpc.a}, {name: RPC.a.}]          | zones[1].name: 'RPC.a.' is used twice
+zones: [{name: 'rpc a.b'}]                      | zones[0].name: 'rpc a.b' is no zone name (for example rpc.cluster.local)
+nameserver: {listen: []}                        | nameserver.listen: at least one is needed (for example 0.0.0.0:1053)
+nameserver: {listen: ['[::1]:53', '[::1]:53']}  | nameserver.listen: '[::1]:53' is named twice (for example 0.0.0.0:1053)
 zones: []                                       | zones: at least one zone is needed (for example zones: [{name: rpc.cluster.local}])
 zones: [{name: 'a..b'}]                         | zones[0].name: 'a..b' is no zone name (for example rpc.cluster.local)
 zones: [{name: rpc.a, registries: [main]}]      | zones[0].registries: 'main' is no zookeeper or static entry (for example (there is none))
