@@ -6,6 +6,7 @@ them) import it. Names are bytes in wire form, uncompressed, with the root label
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from struct import pack
 
@@ -66,6 +67,7 @@ def rr(owner: bytes, kind: int, ttl: int, rdata: bytes) -> bytes:
     return owner + pack("!HHIH", kind, IN, ttl, len(rdata)) + rdata
 
 
+@lru_cache(maxsize=16_384)
 def address_rdata(address: str) -> tuple[int, bytes]:
     """Type and rdata of an IP address."""
     ip = ip_address(address)
