@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from soadns.binding.definitions import Definitions
 from soadns.binding.indexes import count, place
 from soadns.binding.known import Known, identity_of, switched_off, without
 from soadns.binding.networks import Network, within
@@ -57,6 +58,7 @@ class Store:
         """Interface name → its variants with live providers (overrides are per name)."""
         self.sites: dict[SiteKey, Site] = {}
         self.services = ServiceIndex()
+        self._definitions = Definitions()
         self.rosters: dict[ObjectRef, Roster] = {}
         self.slices: dict[ObjectRef, dict[ObjectRef, EndpointSlice]] = {}
         """Service → its EndpointSlices."""
@@ -94,13 +96,13 @@ class Store:
                 case Provider():
                     self._provider(change, now, quiet=change.source in first)
                 case Service():
-                    self._service(change)
+                    self._service(self._definitions.counting(change))
                 case EndpointSlice():
-                    self._slice(change)
+                    self._slice(self._definitions.counting(change))
                 case Override():
                     self._override(change)
                 case Node():
-                    self._node(change)
+                    self._node(self._definitions.counting(change))
         self._settle_rosters(now)
         self._settle_sites(now)
 
