@@ -31,7 +31,7 @@ from soadns.nameserver.feed import Feed, Publisher
 from soadns.reload import Reload
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
-from soadns.supervisor import ListenError, SupervisorSettings, supervise
+from soadns.supervisor import ListenError, SupervisorSettings, check_free, supervise
 from soadns.web.api import Site, listen
 
 FAULT_STATUS = 70
@@ -61,11 +61,9 @@ def _supervisor_log(line: str) -> None:
 
 
 def _check_http(setting: str, address: str) -> None:
-    from soadns.supervisor import check_free
-
     where = parse_address(address)
-    assert where is not None
-    check_free(*where, setting=setting)
+    assert where is not None, "the configuration was checked"
+    check_free(*where, setting=setting, tcp_only=True)
 
 
 def _supervisor_settings(config: Config, control: tuple[str, ...]) -> SupervisorSettings:
@@ -178,7 +176,8 @@ def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
     """A task that must run for ever has ended: that is a fault of ours, so a successor takes over."""
     if not stopping.done():
         error = None if task.cancelled() else task.exception()
-        log("task-ended", level="error", error=f"{type(error).__name__}: {error}")
+        said = "it returned" if error is None else f"{type(error).__name__}: {error}"
+        log("task-ended", level="error", error=said)
         stopping.set_result(FAULT_STATUS)
 
 

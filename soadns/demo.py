@@ -64,7 +64,7 @@ def demo(*, listen: str, http: str, files: Path | None, once: bool) -> int:
     if not folder.is_dir():
         raise DemoError(f"--files {folder}: no such folder", usage=True)
     dns = _free(listen, "--listen")
-    _free(http, "--http")
+    _free(http, "--http", tcp_only=True)
     with tempfile.TemporaryDirectory(prefix="soadns-demo-") as scratch:
         config = Path(scratch) / "soadns.yaml"
         config.write_text(json.dumps(_configuration(folder, listen, http)), encoding="utf-8")
@@ -87,12 +87,12 @@ def _configuration(folder: Path, listen: str, http: str) -> dict[str, Any]:
     }
 
 
-def _free(address: str, option: str) -> tuple[str, int]:
+def _free(address: str, option: str, *, tcp_only: bool = False) -> tuple[str, int]:
     where = parse_address(address)
     if where is None or not where[1]:
         raise DemoError(f"{option} {address}: expected ADDRESS:PORT, e.g. 127.0.0.1:5454", usage=True)
     try:
-        check_free(*where, setting=option)
+        check_free(*where, setting=option, tcp_only=tcp_only)
     except ListenError as error:
         host, port = where
         shown = f"[{host}]" if ":" in host else host

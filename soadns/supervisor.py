@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -125,7 +125,7 @@ class Supervisor:
             sockets.channels.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         if self.settings.livez is not None:
             host, port = self.settings.livez
-            check_free(host, port, setting="http.livez")
+            check_free(host, port, setting="http.livez", tcp_only=True)
             livez = _listening(host, port, 128, setting="http.livez")
             self._livez = Livez(livez, self._selector, self._report)
         os.set_blocking(self._heartbeat[0], False)
@@ -343,11 +343,11 @@ class Supervisor:
         return alive > 0, "\n".join([f"{alive} of {self.settings.workers} workers answer", *lines, ""])
 
 
-def check_free(host: str, port: int, *, setting: str = "nameserver.listen") -> None:
+def check_free(host: str, port: int, *, setting: str = "nameserver.listen", tcp_only: bool = False) -> None:
     """Raise ListenError when somebody holds the port: SO_REUSEPORT alone would share it silently."""
     if not port:
         return
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) if setting != "http.livez" else (socket.SOCK_STREAM,):
+    for kind in (socket.SOCK_STREAM,) if tcp_only else (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
@@ -407,4 +407,4 @@ def supervise(settings: SupervisorSettings, *, log: Callable[[str], None]) -> in
         supervisor.close()
 
 
-__all__: Sequence[str] = ["ListenError", "Supervisor", "SupervisorSettings", "check_free", "supervise"]
+__all__ = ["ListenError", "Supervisor", "SupervisorSettings", "check_free", "supervise"]

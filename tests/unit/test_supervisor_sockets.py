@@ -54,7 +54,13 @@ def test_another_supervisor_is_told_which_setting_to_change(port: int) -> None:
     ):
         check_free("127.0.0.1", port)
     with pytest.raises(ListenError, match=r"can not listen on TCP .* Set http.livez to"):
-        check_free("127.0.0.1", port, setting="http.livez")
+        check_free("127.0.0.1", port, setting="http.livez", tcp_only=True)
+
+
+def test_who_holds_the_udp_port_does_not_stand_in_the_way_of_http() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        check_free("127.0.0.1", other.getsockname()[1], setting="http.listen", tcp_only=True)
 
 
 def test_an_address_that_is_not_here_is_an_error_too() -> None:
