@@ -188,6 +188,8 @@ class _Reflector:
             )
             page = kubeobjects.decode_page(self._resource.kind, body, cluster=self._owner.settings.name)
             self._owner.report([event for item in page.items for event in self._take(item, fresh)])
+            # What has been said of an object must be taken back one day, even if this list is never read to its end.
+            self._held |= fresh
             more = page.more
             if not more:
                 break

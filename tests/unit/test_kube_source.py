@@ -143,6 +143,18 @@ async def test_a_list_that_breaks_off_deletes_nothing(tmp_path: Path) -> None:
     assert "trouble services: HTTP 500: etcd is away" in lines
 
 
+async def test_what_went_while_a_list_broke_off_is_deleted_by_the_next(tmp_path: Path) -> None:
+    run = Run(
+        in_turn(
+            page("7", service("a", "1"), more="token"),
+            failure(410, "the token is too old"),
+            page("90", service("b", "2")),
+        )
+    )
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path)
+    assert lines == ["+ a", "+ b", "- a", "synced"]
+
+
 async def test_429_waits_as_long_as_the_server_asks(tmp_path: Path) -> None:
     run = Run(in_turn(failure(429, "too many requests", Retry_After="1"), page("7", service("a", "1"))))
     lines = await run.until(lambda lines: "synced" in lines, tmp_path)
