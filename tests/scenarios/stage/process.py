@@ -29,7 +29,9 @@ def parts() -> dict[str, Any]:
 
 def command_of(part: str) -> tuple[list[str], dict[str, str]]:
     """How a part is started: the command's beginning and the environment."""
-    entry = parts()[part]
+    entry = parts().get(part)
+    if entry is None or not Path(entry["command"][0]).exists():
+        raise AssertionError(f"{part} is not among the real servers that are here. Run: make parts")
     return list(entry["command"]), os.environ | entry["env"]
 
 
