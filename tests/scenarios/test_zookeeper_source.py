@@ -183,6 +183,59 @@ async def test_credentials_that_the_server_refuses_are_trouble_without_being_sho
         assert "s3cr3t" not in repr(reader.source.settings)
 
 
+async def test_one_bad_leaf_is_told_without_its_secrets_and_stops_no_other(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    register(registry, "10.0.0.1")
+    for url in (
+        f"dubbo://joe:s3cr3t@10.0.0.2:x/{USER}?application=user&token=s3cr3t",
+        f"dubbo://localhost:20880/{USER}?application=user&token=s3cr3t",
+        f"dubbo://10.0.0.3:20880/{USER}?application=user&token=s3cr3t",
+    ):
+        registry.create(f"{PROVIDERS}/{quote_plus(url)}")
+    async with reading(server, chroot, "/dubbo") as reader:
+        await reader.synced()
+        assert reader.hosts() == {"10.0.0.1", "10.0.0.3"}
+        rejected = reader.state().rejected.values()
+        assert sorted(event.reason for event in rejected) == ["bad-port", "unusable-host"]
+        assert all(event.where.startswith(f"{PROVIDERS}/dubbo%3A%2F%2F") for event in rejected)
+        raw = await reader.source.texts(SOURCE, USER)
+        assert len(raw) == 4
+        assert sum("token%3D***" in path for path in raw) == 3
+        assert "s3cr3t" not in repr((reader.events, raw))
+
+        for path in raw:  # a rejection is withdrawn with its leaf
+            if "localhost" in path:
+                registry.delete(path.replace("***", "s3cr3t"))
+        await reader.until(lambda: len(reader.state().rejected) == 1)
+
+
+async def test_a_root_may_be_the_top_of_its_chroot(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    register(registry, "10.0.0.1")
+    async with reading(server, f"{chroot}/dubbo", "/") as reader:
+        await reader.synced()
+        assert reader.hosts() == {"10.0.0.1"}
+        registry.create(f"{PROVIDERS}/{leaf('10.0.0.2')}")
+        await reader.until(lambda: reader.hosts() == {"10.0.0.1", "10.0.0.2"})
+        vanish(registry, f"/dubbo/{USER}")
+        await reader.until(lambda: not reader.hosts())
+
+
+async def test_roots_of_one_ensemble_are_told_apart_and_their_troubles_too(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    register(registry, "10.0.0.1")
+    async with reading(server, chroot, "/dubbo", "/dubbo-gray") as reader:
+        await reader.until(lambda: reader.state(SOURCE).in_sync)
+        await reader.until(lambda: "does not exist" in reader.state(f"{SOURCE}-gray").trouble)
+        registry.ensure_path(f"/dubbo-gray/{USER}/providers")
+        registry.create(f"/dubbo-gray/{USER}/providers/{leaf('10.0.0.2')}")
+        await reader.until(lambda: reader.hosts(f"{SOURCE}-gray") == {"10.0.0.2"})
+        assert reader.hosts(SOURCE) == {"10.0.0.1"}
+
+
 # ------------------------------------------------------------------------------------------------ connection
 
 

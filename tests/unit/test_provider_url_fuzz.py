@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import islice
+from types import ModuleType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,9 @@ def test_mutants_of_captured_leaves_are_read_or_rejected_with_the_documented_err
 
 
 @given(st.sampled_from([dubbo, sofa]), st.sampled_from(dubbo.CATEGORIES), st.text())
-def test_any_text_is_read_or_rejected_with_the_documented_error(dialect, category, text) -> None:
+def test_any_text_is_read_or_rejected_with_the_documented_error(
+    dialect: ModuleType, category: str, text: str
+) -> None:
     provider_urls.examine(dialect, category, f"dubbo%3A%2F%2F{text}")
     provider_urls.examine(dialect, category, f"dubbo://10.0.0.1:20880/com.x.A?{text}")
 
