@@ -129,10 +129,10 @@ class Site:
         return _json(body, status=200 if found else 404)
 
     async def _explain(self, request: web.Request) -> web.Response:
-        running, name = self._running, request.match_info["name"]
-        body = views.explain(running.estate, name, running.now(), zone=request.query.get("zone", ""))
+        running, name, zone = self._running, request.match_info["name"], request.query.get("zone", "")
+        body = views.explain(running.estate, name, running.now(), zone=zone)
         if "raw" in request.query:
-            for found, data in zip(views.find(running.estate, name), body["zones"], strict=False):
+            for found, data in zip(views.find(running.estate, name, zone=zone), body["zones"], strict=True):
                 sources = found.zone.sources.get(found.interface, ())
                 data["znodes"] = [t for s in sources for t in await running.texts(s, found.interface.name)]
         return _json(body, status=200 if body["known"] else 404)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from soadns import cli, views
-from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.config import HttpConfig, parse, reference_page
-from soadns.figures import Figures, WorkerFigures, WorkerState
 from soadns.sources.kube import KubeSettings, rbac
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.api import Site
 from soadns.web.metrics import Exporter
+from tests.unit.demo_process import DemoProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -125,35 +123,6 @@ def test_the_exit_codes_are_those_of_the_page() -> None:
 
 
 # --------------------------------------------------------------------------- HTTP
-
-
-class DemoProcess:
-    """A running process over the example files, as far as the API and the metrics look at one."""
-
-    def __init__(self) -> None:
-        config = parse("static: [{name: demo, paths: [examples]}]", where="test")
-        self.estate = Estate(zone_settings(config))
-        source = StaticSource(StaticSettings("demo", (str(ROOT / "examples" / "dubbo-demo"),)))
-        self.estate.fold(source.poll(), 1_800_000_000.0)
-        self.estate.work(1_800_000_000.0)
-        self.figures = Figures()
-        self.ready = True
-        self.serials = {"rpc.cluster.local": 1}
-
-    def now(self) -> float:
-        return 1_800_000_000.0
-
-    def workers(self) -> list[WorkerState]:
-        return [WorkerState(1, 1, False, 1, 0, WorkerFigures())]
-
-    async def texts(self, source: str, interface: str) -> list[str]:
-        return []
-
-    def release(self, source: str) -> int:
-        return 0
-
-    def reload(self, *, accept_removals: bool) -> Any:
-        raise NotImplementedError
 
 
 def keys_in(data: object) -> set[str]:
