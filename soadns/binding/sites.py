@@ -137,6 +137,15 @@ class Site:
         clocks = [c for c in (self.stale_until, self.kept_until) if c is not None]
         return min(clocks) if clocks and not paused else None
 
+    def forget_applications(self) -> bool:
+        """Take back what was made of several applications here; returns whether anything was."""
+        if not self.shared and self.stale_until is None:
+            return False
+        self.shared, self.stale_until = frozenset(), None
+        for live in self.live:
+            live.stale = False
+        return True
+
     def resume(self, since: float, now: float, times: SiteTimes) -> float | None:
         """Its registry was out of sync from ``since`` to ``now``: that time does not count.
 

@@ -438,6 +438,9 @@ class Store:
         departed: Iterable[tuple[str, float]],
     ) -> None:
         """Put back what sites and Services remember beyond their observations."""
+        # Who took over or shares an address was decided when it happened, and was saved.
+        decided = [key for key, each in self.sites.items() if each.forget_applications()]
+        self._touched_sites.update(dict.fromkeys(decided, False))
         for saved in sites:
             key = (saved.host, saved.port)
             site = self.sites.get(key)
