@@ -128,6 +128,36 @@ def test_probes_and_metrics(stage: Stage) -> None:
     assert soadns.http("/v1/nothing")[0] == 404
 
 
+def test_probes_are_for_everybody_and_the_estate_for_who_has_the_token(stage: Stage) -> None:
+    token = stage.folder / "token"
+    token.write_text("open-sesame\n")
+    probes = free_port()
+    soadns = stage.soadns_not_started()
+    soadns.write_config(
+        http=soadns.settings["http"] | {"tokenFile": str(token), "probes": f"127.0.0.1:{probes}"}
+    )
+    soadns.start()
+    user = stage.service("user")
+    stage.pod(user).registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+
+    for path in ("/readyz", "/metrics", "/livez"):
+        assert soadns.http(path)[0] == soadns.http(path, port=probes)[0] == 200
+    estate = ("/v1/interfaces", f"/v1/interfaces/{USER}", f"/v1/explain/{USER}", "/v1/sources")
+    changes = (("/v1/release", {"source": "kube/home"}), ("/v1/reload", {}))
+    for path, body in (*((path, None) for path in estate), *changes):
+        assert soadns.http(path, body=body)[0] == 401
+        assert soadns.http(path, body=body, token="open")[0] == 401
+        assert soadns.http(path, body=body, token="open-sesame", port=probes)[0] == 404
+    assert all(soadns.http(path, token="open-sesame")[0] == 200 for path in estate)
+    assert soadns.cli("release", "kube/home")[0] == 0  # it reads the file that the configuration names
+    assert soadns.logged("event=released", "source=kube/home")
+
+    token.write_text("something-else")  # rotated: nothing has to be restarted
+    assert soadns.http("/v1/sources", token="open-sesame")[0] == 401
+    assert soadns.cli("list")[0] == 0
+
+
 def test_a_second_soadns_on_the_same_port_says_which_setting_to_change(stage: Stage) -> None:
     soadns = stage.soadns()
     second = stage.soadns_not_started(nameserver={"listen": [f"127.0.0.1:{soadns.port}"]})

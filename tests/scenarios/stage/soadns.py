@@ -133,10 +133,11 @@ class Soadns:
         """What ``explain`` says of the name in the first zone that knows it."""
         return dict(self.cli_json("explain", name)["zones"][0])
 
-    def http(self, path: str, *, port: int = 0, body: object = None) -> tuple[int, str]:
-        """Status and text of one request."""
+    def http(self, path: str, *, port: int = 0, body: object = None, token: str = "") -> tuple[int, str]:
+        """Status and text of one request; with a body it is a POST."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data, headers)
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
                 return response.status, response.read().decode()
