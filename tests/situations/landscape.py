@@ -180,7 +180,7 @@ class Landscape:
         kw.setdefault("application", service.lower() or name)
         kw.setdefault("ip", self.new_ip())
         return self.start(
-            Process(name=name, service=service, interfaces=tuple(interfaces), started=self.now, **kw)  # type: ignore[arg-type]
+            Process(name=name, service=service, interfaces=tuple(interfaces), started=self.now, **kw)
         )
 
     def pods(self, service: str, count: int, interfaces: Iterable[str], **kw: object) -> list[str]:
@@ -212,7 +212,7 @@ class Landscape:
         for index, name in enumerate(self.of(service)):
             self.at(self.now + index * every, lambda: self.pods(service, 1, interfaces, **kw))
             down = (lambda n=name: self.kill(n, reschedule=True)) if kill else (lambda n=name: self.stop(n))
-            ready = float(kw.get("ready_after", READY_AFTER))  # type: ignore[arg-type]
+            ready = float(kw.get("ready_after", READY_AFTER))
             self.at(self.now + index * every + ready + 1, down)
 
     def recreate(self, service: str, interfaces: Iterable[str], *, gap: float, **kw: object) -> None:
@@ -240,7 +240,7 @@ class Landscape:
             ref=ObjectRef("home", namespace, name.lower()),
             uid=f"uid-{next(self._uids)}",
             created=EPOCH + (self.now if created is None else created),
-            **kw,  # type: ignore[arg-type]
+            **kw,
         )
         self.services[name] = service
         return service

@@ -47,7 +47,7 @@ MASSES: list[Mass] = []
 
 def mass(what: str, excess: float, changes: int, **kw: object) -> Callable[[Setup], Setup]:
     def add(setup: Setup) -> Setup:
-        MASSES.append(Mass(setup.__name__, what, excess, changes, setup, **kw))  # type: ignore[arg-type]
+        MASSES.append(Mass(setup.__name__, what, excess, changes, setup, **kw))
         return setup
 
     return add

@@ -116,7 +116,7 @@ def query(command: str) -> tuple[bytes, bool]:
         else:
             assert switch in ("edns", "tcp"), switch
     if edns or options or ("edns", "") in switches:
-        message.use_edns(**{"edns": 0, "payload": 1232, "options": options, **edns})  # type: ignore[arg-type]
+        message.use_edns(**{"edns": 0, "payload": 1232, "options": options, **edns})
     return message.to_wire(), ("tcp", "") in switches
 
 

@@ -189,7 +189,7 @@ class Notebook:
                 events += [Upsert(source, key, v) for key, v in seen.items() if sent.get(key) != v]
                 self.sent[source] = dict(seen)
         if events:
-            self.estate.fold(events, self.now)  # type: ignore[arg-type]
+            self.estate.fold(events, self.now)
         self.work()
 
     def work(self) -> None:
@@ -477,7 +477,7 @@ def _with_options(service: Service, options: dict[str, str]) -> Service:
         changes["ports"] = (replace(service.ports[0], node_port=int(options["node-port"])),)
     if "external-name" in options:
         changes["type"] = "ExternalName"
-    return replace(service, **changes)  # type: ignore[arg-type]
+    return replace(service, **changes)
 
 
 def zone_settings(options: dict[str, str]) -> ZoneSettings:

@@ -40,7 +40,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counted(store: object, interface: InterfaceId, **rest: object) -> object:
         names.append(interface.name)
-        return collect(store, interface, **rest)  # type: ignore[arg-type]
+        return collect(store, interface, **rest)
 
     monkeypatch.setattr(zone_module, "collect", counted)
     return names

@@ -14,7 +14,7 @@ def names(count: int, prefix: str = "I") -> list[InterfaceId]:
 
 def guard(bound: int, vanishing: int, *sources: str, **settings: float) -> Guard:
     """A guard that knows so many names, the first of them vanishing."""
-    made = Guard(GuardSettings(**settings))  # type: ignore[arg-type]
+    made = Guard(GuardSettings(**settings))
     for index, name in enumerate(names(bound)):
         made.note(name, sources or (ZK,), bound=True, vanishing=index < vanishing)
     return made

@@ -153,7 +153,7 @@ class Replica:
         return self.estate.zones[ZONE]
 
     def fold(self, events: list[object]) -> None:
-        self.estate.fold(events, self.now)  # type: ignore[arg-type]
+        self.estate.fold(events, self.now)
         self.work()
 
     def work(self) -> None:

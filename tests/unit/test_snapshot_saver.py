@@ -17,6 +17,7 @@ from soadns.model import InterfaceId, Provider, Synced, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.saver import Saver
 from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
+from tests.unit.waiting import soon
 
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
 
@@ -48,20 +49,12 @@ def names(saver: Saver) -> list[str]:
     return sorted(i.name for i in saver._control.estate.zones[ZONE].states)
 
 
-async def until(condition: object) -> None:
-    for _ in range(500):
-        if condition():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 5 s")
-
-
 async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Path) -> None:
     path, log = tmp_path / "snapshot", Log()
     saver = started(path, log)
     hear(saver, "User")
     running = asyncio.create_task(saver.run())
-    await until(lambda: saver._control.figures.snapshots == 1)
+    await soon(lambda: saver._control.figures.snapshots == 1)
     running.cancel()
     again = started(path, log)
     assert again.restore() == {ZONE: 0}
@@ -77,10 +70,10 @@ async def test_a_failed_write_is_reported_and_tried_again(
     saver = started(folder / "snapshot", log)
     hear(saver, "User")
     running = asyncio.create_task(saver.run())
-    await until(lambda: saver._control.figures.snapshot_failures)
+    await soon(lambda: saver._control.figures.snapshot_failures)
     assert log[-1].startswith(f"snapshot-failed reason={folder}/snapshot: No such file or directory")
     folder.mkdir()
-    await until(lambda: saver._control.figures.snapshots)
+    await soon(lambda: saver._control.figures.snapshots)
     running.cancel()
 
 
@@ -101,7 +94,7 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
     gate, opener = os.pipe()
     monkeypatch.setattr(snapshot, "write", slow)
     running = asyncio.create_task(saver.run())
-    await until(lambda: os.listdir(tmp_path))
+    await soon(lambda: os.listdir(tmp_path))
     running.cancel()
     hear(saver, "New")
     saver.save_now()

@@ -133,7 +133,7 @@ def test_everything_can_be_taken_back(step: dict[str, Records]) -> None:
     zone = new()
     table = started(zone)
     before = content(table)
-    before = tuple(type(part)(part) for part in before)  # type: ignore[call-arg]
+    before = tuple(type(part)(part) for part in before)
     table.apply(zone.apply(dict(step), serial=0), 3)
     table.apply(zone.apply(dict.fromkeys(step), serial=0), 4)
     assert content(table) == before
