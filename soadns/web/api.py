@@ -1,7 +1,7 @@
 """The HTTP listeners: the only importer of aiohttp's server side.
 
 ``/livez``, ``/readyz`` and ``/metrics`` for probes; everything that shows estate data or changes state needs a
-loopback peer or the bearer token. Shapes of ``/v1`` are documented in ``docs/http.md``.
+loopback connection or the bearer token. Shapes of ``/v1`` are documented in ``docs/http.md``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -56,11 +57,13 @@ class Site:
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/v1/") and not self._may(request):
             log("denied", level="warning", peer=request.remote, path=request.path)
-            text = "needs a loopback connection or the bearer token of http.tokenFile"
+            text = "needs a loopback connection, to an address or localhost, or the bearer token of http.tokenFile"
             return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Bearer"})
         response = await handler(request)
-        if request.method != "GET":
-            log("changed-over-http", peer=request.remote, path=request.path, status=response.status)
+        if request.method == "POST":
+            done = response.status == 200
+            word, level = ("changed-over-http", "info") if done else ("refused-over-http", "warning")
+            log(word, level=level, peer=request.remote, path=request.path, status=response.status)
         return response
 
     def _may(self, request: web.Request) -> bool:
@@ -69,14 +72,16 @@ class Site:
             try:
                 # Read each time: a rotated secret holds at once.
                 token = Path(self._settings.token_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                log("bad-token-file", level="error", path=self._settings.token_file, reason=error.strerror)
+            except (OSError, UnicodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is no text"
+                log("bad-token-file", level="error", path=self._settings.token_file, reason=reason)
                 return False
-            return bool(token) and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
-        # A browser on this host must not be led here by a page of somebody else (DNS rebinding).
+            octets = given.encode("utf-8", "surrogateescape")  # as it came over the wire
+            return bool(token) and hmac.compare_digest(octets, f"Bearer {token}".encode())
         if "Origin" in request.headers and request.method != "GET":
             return False
-        return _is_loopback(request.remote)
+        own = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        return at_home(request.remote or "", str(own[0]) if own else "", request.headers.get("Host", ""))
 
     # ------------------------------------------------------------------ probes
 
@@ -157,21 +162,25 @@ class Site:
 
 @web.middleware
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refusals become 409 with the reason, as JSON."""
+    """Refusals become 409 with the reason; they and aiohttp's own errors are JSON."""
     try:
         return await handler(request)
     except Refused as refused:
         return _json({"error": str(refused)}, status=409)
     except web.HTTPException as error:
+        text = error.text or error.reason
         if error.status == 404:
-            return _json({"error": f"no such path {request.path}; GET / lists them"}, status=404)
-        raise
+            text = f"no such path {request.path}; GET / lists them"
+        response = _json({"error": text}, status=error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read() or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused("the body is no JSON") from None
     if not isinstance(body, dict):
         raise Refused("the body is no JSON object")
@@ -184,11 +193,25 @@ def _json(body: object, *, status: int = 200) -> web.Response:
     )
 
 
-def _is_loopback(peer: str | None) -> bool:
+def at_home(peer: str, own: str, host: str) -> bool:
+    """Whether a request comes from this host and is meant for it. ``host`` is its Host header.
+
+    Both ends are loopback: a sidecar forwards strangers from 127.0.0.6, but to an address of the pod. And no name
+    but ``localhost`` leads here: a page in a browser of this host may have pointed its own at 127.0.0.1.
+    """
     try:
-        return ip_address((peer or "").partition("%")[0]).is_loopback
+        name = urlsplit(f"//{host}").hostname
     except ValueError:
         return False
+    named_well = name is None or name == "localhost" or _address(name) is not None
+    return named_well and all(ip is not None and ip.is_loopback for ip in map(_address, (peer, own)))
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
 
 
 async def listen(site: Site, settings: HttpConfig) -> list[web.AppRunner]:

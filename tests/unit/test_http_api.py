@@ -1,0 +1,150 @@
+"""Who may ask the HTTP API, and what comes back when something is wrong: asked over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from soadns.config import HttpConfig
+from soadns.web.api import Site, at_home
+from tests.unit.test_docs import DemoProcess
+
+
+@contextlib.asynccontextmanager
+async def site(*, token_file: str = "") -> AsyncIterator[int]:
+    """The API on a loopback port."""
+    process = DemoProcess()
+    app = Site(process, process, HttpConfig(token_file=token_file)).application(probes_only=False)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    listener = web.TCPSite(runner, "127.0.0.1", 0)
+    await listener.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def ask(port: int, line: str, *, body: bytes = b"", **headers: str) -> tuple[int, Any]:
+    """Status and decoded JSON of one request."""
+
+    def exchange() -> tuple[int, Any]:
+        method, path = line.split(" ")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            for name, value in headers.items():
+                connection.putheader(name, value.encode("utf-8", "surrogateescape"))
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            reply = connection.getresponse()
+            text = reply.read().decode()
+            return reply.status, json.loads(text) if text.startswith(("{", "[")) else text
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(exchange)
+
+
+AT_HOME = """
+peer        own address  Host                  may ask
+127.0.0.1   127.0.0.1    127.0.0.1:8053        yes
+127.0.0.1   127.0.0.1    localhost:8053        yes
+127.0.0.1   127.0.0.1    LOCALHOST             yes
+127.0.0.1   127.0.0.1    -                     yes
+::1         ::1          [::1]:8053            yes
+10.0.0.9    10.0.0.1     10.0.0.1:8053         no
+127.0.0.6   10.0.0.1     10.0.0.1:8053         no
+10.0.0.9    127.0.0.1    127.0.0.1:8053        no
+127.0.0.1   127.0.0.1    rebound.example:8053  no
+127.0.0.1   127.0.0.1    [::1                  no
+-           127.0.0.1    127.0.0.1             no
+"""
+"""127.0.0.6 is whom a sidecar forwards for; a page's name that suddenly leads here is DNS rebinding."""
+
+
+@pytest.mark.parametrize("row", AT_HOME.strip().splitlines()[1:])
+def test_without_a_token_only_this_host_may_ask_for_this_host(row: str) -> None:
+    peer, own, host, may = row.split()
+    assert at_home(peer.strip("-"), own, host.strip("-")) is (may == "yes")
+
+
+async def test_a_page_of_somebody_else_can_neither_read_nor_change_anything() -> None:
+    async with site() as port:
+        assert (await ask(port, "GET /v1/sources"))[0] == 200
+        assert (await ask(port, "GET /v1/sources", Host="rebound.example"))[0] == 401
+        assert (await ask(port, "POST /v1/release", Origin="http://evil.example"))[0] == 401
+        assert (await ask(port, "GET /readyz", Host="soadns.example"))[0] == 200
+
+
+TOKENS = {"right": 200, "wrong": 401, "": 401, "b\udcffd": 401, "rïght": 401}
+
+
+@pytest.mark.parametrize("given", TOKENS)
+async def test_with_a_token_file_only_its_token_may_ask(tmp_path: Path, given: str) -> None:
+    (tmp_path / "token").write_text("right\n")
+    async with site(token_file=str(tmp_path / "token")) as port:
+        status, _ = await ask(port, "GET /v1/sources", Authorization=f"Bearer {given}")
+    assert status == TOKENS[given]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+async def test_a_token_file_without_a_token_lets_nobody_in(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    async with site(token_file=str(tmp_path / "token")) as port:
+        assert (await ask(port, "GET /v1/sources", Authorization="Bearer "))[0] == 401
+
+
+WRONG = """
+GET /nope                      | 404 | no such path /nope; GET / lists them
+GET /v1/release                | 405 | Method Not Allowed
+DELETE /v1/reload              | 405 | Method Not Allowed
+GET /v1/interfaces?limit=many  | 409 | limit=many: not a number
+GET /v1/interfaces?flag=red    | 409 | flag=red: known are
+"""
+
+
+@pytest.mark.parametrize("row", WRONG.strip().splitlines())
+async def test_what_is_wrong_with_a_request_is_said_as_json(row: str) -> None:
+    line, status, text = (cell.strip() for cell in row.split(" | "))
+    async with site() as port:
+        got, body = await ask(port, line)
+    assert got == int(status)
+    assert text in body["error"]
+
+
+@pytest.mark.parametrize("body", [b"[", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"source": 1}'])
+async def test_a_body_that_can_not_be_understood_is_refused(body: bytes) -> None:
+    async with site() as port:
+        status, answer = await ask(port, "POST /v1/release", body=body)
+    assert status == 409
+    assert answer["error"]
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    async with site() as port:
+        status, answer = await ask(port, "POST /v1/release", body=b" " * 1_100_000)
+    assert status == 413
+    assert "1048576" in answer["error"]
+
+
+async def test_only_changes_are_logged_as_changes(caplog: pytest.LogCaptureFixture) -> None:
+    async with site() as port:
+        with caplog.at_level(logging.INFO):
+            await ask(port, "HEAD /livez")
+            await ask(port, "POST /v1/release", body=b'{"source": 1}')
+            await ask(port, "POST /v1/release", body=b'{"source": "static/demo"}')
+    assert [record.getMessage() for record in caplog.records if "http" in record.getMessage()] == [
+        "refused-over-http",
+        "changed-over-http",
+    ]
