@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from types import ModuleType
+from typing import Any
 
 from soadns.sources.zkclient import Root
+
+
+def digest_of(leaf: str) -> str:
+    """What stands for a leaf's name in keys."""
+    return blake2b(leaf.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +33,8 @@ class Tree:
     trouble: str = ""
     troubled: dict[str, str] = field(default_factory=dict)
     """Child with a directory that can not be read → what was said of it."""
+    looking: list[tuple[Directory, Any]] = field(default_factory=list)
+    """Directories that were missing, and the questions whether they are still."""
     pairs: dict[str, int] = field(default_factory=dict)
     """Digest of a leaf with more than one observation → how many."""
 

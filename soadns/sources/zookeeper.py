@@ -19,7 +19,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from hashlib import blake2b
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +35,7 @@ from soadns.sources.zkclient import (
     NoNodeError,
     ZooKeeperSettings,
 )
-from soadns.sources.zktree import Directory, Tree
+from soadns.sources.zktree import Directory, Tree, digest_of
 
 DIALECTS: dict[str, ModuleType] = {"dubbo": dubbo, "sofa": sofa}
 RETRY_S = 30.0
@@ -51,11 +50,6 @@ at most, while a usual directory is read at once."""
 EMIT_BATCH = 2_000
 REREAD_PER_S = 20_000
 """Directories per second of jitter before everything is read again after an outage."""
-
-
-def digest_of(leaf: str) -> str:
-    """What stands for a leaf's name in keys."""
-    return blake2b(leaf.encode(), digest_size=8).hexdigest()
 
 
 class ZooKeeperSource:
@@ -185,6 +179,8 @@ class ZooKeeperSource:
         self._epoch += 1
         self._queue.clear()
         self._in_flight = 0
+        for tree in self._trees:
+            tree.looking.clear()
         for directory in self._by_path.values():
             directory.reading = directory.queued = directory.again = directory.waiting = False
         if reason:
@@ -425,31 +421,43 @@ class ZooKeeperSource:
     def _look(self, directory: Directory) -> None:
         """NoNode: have its creation watched, and see whether its root still stands.
 
-        Answers come in the order of the questions, so a root that is there now was there when the directory was
-        not. The directory counts as being read until both are known.
+        Answers come in the order of the questions, so a root that is there afterwards was there when the directory
+        was not. One question about the root serves all directories that were missing in one turn; each counts as
+        being read until the answer is there.
         """
+        assert self._loop is not None
         directory.reading = True
         tree = directory.tree
-        looks = [self._client.exists_async(directory.path, watch=self._watched)]
-        if directory.category:
-            looks.append(self._client.exists_async(tree.root.path))
-        epoch = self._epoch
-        looks[-1].rawlink(lambda _: self._hand_over(self._looked, epoch, directory, looks))
+        if not tree.looking:
+            self._loop.call_soon(self._look_at_root, self._epoch, tree)
+        tree.looking.append((directory, self._client.exists_async(directory.path, watch=self._watched)))
 
-    def _looked(self, epoch: int, directory: Directory, looks: list[Any]) -> None:
-        if epoch != self._epoch or directory.gone:
+    def _look_at_root(self, epoch: int, tree: Tree) -> None:
+        if epoch == self._epoch:
+            looking, tree.looking = tree.looking, []
+            root = self._client.exists_async(tree.root.path)
+            root.rawlink(lambda _: self._hand_over(self._looked, epoch, looking, root))
+
+    def _looked(self, epoch: int, looking: list[tuple[Directory, Any]], root: Any) -> None:
+        if epoch == self._epoch:
+            for directory, look in looking:
+                self._judge(directory, look, root)
+
+    def _judge(self, directory: Directory, look: Any, root: Any) -> None:
+        """What a missing directory means."""
+        if directory.gone:
             return
         directory.reading = False
         tree = directory.tree
-        if any(look.exception is not None for look in looks):
+        if look.exception is not None or root.exception is not None:
             self._later(1.0, directory)
-        elif looks[0].value is not None or directory.again:
+        elif look.value is not None or directory.again:
             directory.again = False
             self._ask(directory)  # it came into being between the read and the watch
         elif not directory.category:
             tree.complete = False
             self._say_trouble(tree, f"{tree.root.path} does not exist on {self._where} (zookeeper[].roots)")
-        elif looks[1].value is None:
+        elif root.value is None:
             # All of the registry is gone, which proves nothing. Whatever returns is read again.
             if directory.fresh:
                 directory.fresh = False

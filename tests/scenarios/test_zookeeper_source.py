@@ -14,6 +14,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from soadns.model import Delete, Key, Observation, Provider, Synced, Trouble
 from soadns.sources import dubbo, zookeeper
+from soadns.sources.zktree import digest_of
 from tests.scenarios.reading import REG_ONLY, create, reading
 from tests.scenarios.stage.zookeeper import ZooKeeper, close, dubbo_url
 
@@ -53,7 +54,7 @@ def key_of(host: str) -> tuple[Key, Observation]:
     """Key and value that an earlier process saved of a leaf."""
     name = leaf(host)
     (value,) = dubbo.parse(SOURCE, USER, "providers", name)
-    return (USER, "providers", zookeeper.digest_of(name)), value
+    return (USER, "providers", digest_of(name)), value
 
 
 def register(client: KazooClient, *hosts: str) -> None:
