@@ -75,7 +75,7 @@ class Evidence:
     answerable: bool
     """Whether some of them are addresses, so that the old world can be answered."""
     stolen: frozenset[str]
-    """Of the winner's last ClusterIPs, those another Service of its cluster holds now."""
+    """Of the last ClusterIPs of a winner that is gone, those another Service of its cluster holds now."""
     providers: tuple[Provider, ...]
     """Usable providers; only filled in when there is no winner or it sends traffic to the registry."""
     ports: tuple[tuple[str, int], ...]
@@ -134,17 +134,16 @@ def collect(
         winner=present,
         outside=len(known.outside) if known is not None else 0,
         answerable=known is not None and any(is_address(host.rpartition("!")[2]) for host in known.outside),
-        stolen=frozenset(ip for ip in held if winner is not None and _others(store, ip, winner)),
+        stolen=_stolen(store, held, winner) if winner is not None and present is None else frozenset(),
         providers=providers,
         ports=tuple(pair for pair, _ in ports),
         outages=outages,
     )
 
 
-def _others(store: Store, ip: str, winner: ObjectRef) -> bool:
-    return any(
-        ref != winner and ref.cluster == winner.cluster for ref in store.services.by_cluster_ip.get(ip, ())
-    )
+def _stolen(store: Store, held: Sequence[str], winner: ObjectRef) -> frozenset[str]:
+    holders = store.services.by_cluster_ip
+    return frozenset(ip for ip in held if any(ref.cluster == winner.cluster for ref in holders.get(ip, ())))
 
 
 def _rows(store: Store, interface: InterfaceId, known: Known | None) -> dict[ObjectRef, set[int]]:

@@ -95,3 +95,14 @@ def test_equal_registrations_of_one_identity_are_told_apart_by_content() -> None
         (live,) = notebook.zone.store.interfaces[InterfaceId("User")].live.values()
         seen.add(live.provider.tls)
     assert seen == {True}
+
+
+def test_a_second_look_changes_nothing_even_where_two_services_seem_to_hold_one_address() -> None:
+    notebook = Notebook()
+    story = "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register User 10.1.0.1; Service shop/other 10.96.0.2"
+    for statement in (*story.split(";"), "after 1s", "Service shop/user 10.96.0.2 new"):
+        notebook.say(statement.strip())
+    for _ in range(3):
+        notebook.flush()
+        notebook.zone.store.dirty.add(InterfaceId("User"))
+        assert notebook.check("User A 10.96.0.2", "", 0) == "User"
