@@ -19,7 +19,7 @@ def test_control_killed_while_queries_run(stage: Stage) -> None:
     stage.pod(user).registers(USER)
     soadns.answers(USER, user.cluster_ip)
 
-    with Callers(soadns, USER) as callers:
+    with Callers(soadns, USER) as callers, Callers(soadns, USER, tcp=True) as connected:
         first = soadns.child("_control")
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: soadns.child("_control") not in (0, first), within=10)
@@ -27,6 +27,7 @@ def test_control_killed_while_queries_run(stage: Stage) -> None:
         stage.pod(account).registers("com.alipay.user.AccountService")
         soadns.answers("com.alipay.user.AccountService", account.cluster_ip, within=20)
     assert not callers.unharmed
+    assert not connected.unharmed
     assert callers.asked > 100
 
 
@@ -36,7 +37,7 @@ def test_control_stopped_while_queries_run(stage: Stage) -> None:
     stage.pod(user).registers(USER)
     soadns.answers(USER, user.cluster_ip)
 
-    with Callers(soadns, USER) as callers:
+    with Callers(soadns, USER) as callers, Callers(soadns, USER, tcp=True) as connected:
         control = soadns.child("_control")
         os.kill(control, signal.SIGSTOP)
         stage.pod(account).registers("com.alipay.user.AccountService")
@@ -48,6 +49,7 @@ def test_control_stopped_while_queries_run(stage: Stage) -> None:
         os.kill(control, signal.SIGCONT)
         soadns.answers("com.alipay.user.AccountService", account.cluster_ip, within=20)
     assert not callers.unharmed
+    assert not connected.unharmed
 
 
 def test_a_killed_worker_is_replaced_behind_the_same_socket(stage: Stage) -> None:

@@ -158,15 +158,21 @@ class Soadns:
 
 
 class Callers:
-    """Somebody who asks for one name all the time, by UDP, and notes what is not answered as expected."""
+    """Somebody who asks for one name all the time, and notes what is not answered as expected.
 
-    def __init__(self, soadns: Soadns, name: str, *, every: float = 0.005, patience: float = 2.0) -> None:
+    By UDP; or by TCP, on one connection for all questions.
+    """
+
+    def __init__(
+        self, soadns: Soadns, name: str, *, every: float = 0.005, patience: float = 2.0, tcp: bool = False
+    ) -> None:
         self._address = ("127.0.0.1", soadns.port)
         labels = f"{name}.{ZONE}".split(".")
         self._question = (
             b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0\0\x01\0\x01"
         )
         self._every = every
+        self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
         self._patience = patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -184,7 +190,7 @@ class Callers:
         self._thread.join()
 
     def _ask(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with socket.socket(socket.AF_INET, self._kind) as sock:
             sock.settimeout(self._patience)
             sock.connect(self._address)
             while not self._over.is_set():
@@ -192,16 +198,33 @@ class Callers:
                 number = (self.asked & 0xFFFF).to_bytes(2, "big")
                 began = time.monotonic()
                 try:
-                    sock.send(number + b"\x01\0\0\x01\0\0\0\0\0\0" + self._question)
-                    reply = sock.recv(4096)
-                    while reply[:2] != number:
-                        reply = sock.recv(4096)
+                    reply = self._exchange(sock, number + b"\x01\0\0\x01\0\0\0\0\0\0" + self._question)
                     if reply[3] & 0xF or not reply[7]:
                         self.refused += 1
                 except OSError:
                     self.lost += 1
                 self.slowest = max(self.slowest, time.monotonic() - began)
                 self._over.wait(self._every)
+
+    def _exchange(self, sock: socket.socket, question: bytes) -> bytes:
+        if self._kind == socket.SOCK_STREAM:
+            sock.sendall(len(question).to_bytes(2, "big") + question)
+            length = int.from_bytes(self._read(sock, 2), "big")
+            return self._read(sock, length)
+        sock.send(question)
+        while (reply := sock.recv(4096))[:2] != question[:2]:
+            pass  # late, of a question that was given up
+        return reply
+
+    @staticmethod
+    def _read(sock: socket.socket, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            more = sock.recv(count - len(found))
+            if not more:
+                raise ConnectionError("closed amid a reply")
+            found += more
+        return found
 
     @property
     def unharmed(self) -> str:
