@@ -16,14 +16,16 @@ from aiohttp import web
 
 from soadns.config import HttpConfig
 from soadns.web.api import Site, at_home
-from tests.unit.test_docs import DemoProcess
+from tests.unit.demo_process import DemoProcess
 
 
 @contextlib.asynccontextmanager
-async def site(*, token_file: str = "") -> AsyncIterator[int]:
-    """The API on a loopback port."""
-    process = DemoProcess()
-    app = Site(process, process, HttpConfig(token_file=token_file)).application(probes_only=False)
+async def site(
+    process: DemoProcess | None = None, *, token_file: str = "", probes_only: bool = False
+) -> AsyncIterator[int]:
+    """The API, or the probes alone, on a loopback port."""
+    process = process or DemoProcess()
+    app = Site(process, process, HttpConfig(token_file=token_file)).application(probes_only=probes_only)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", 0)
@@ -105,6 +107,24 @@ async def test_a_token_file_without_a_token_lets_nobody_in(tmp_path: Path, conte
         assert (await ask(port, "GET /v1/sources", Authorization="Bearer "))[0] == 401
 
 
+async def test_a_token_that_was_changed_holds_at_once(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+    async with site(token_file=str(token)) as port:
+        assert (await ask(port, "GET /v1/sources", Authorization="Bearer old"))[0] == 200
+        token.write_text("new")
+        assert (await ask(port, "GET /v1/sources", Authorization="Bearer old"))[0] == 401
+        assert (await ask(port, "GET /v1/sources", Authorization="Bearer new"))[0] == 200
+
+
+async def test_the_listener_for_probes_has_no_api() -> None:
+    async with site(probes_only=True) as port:
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await ask(port, f"GET {path}"))[0] == 200
+        for line in ("GET /", "GET /v1/interfaces", "GET /v1/explain/a.B", "POST /v1/release"):
+            assert (await ask(port, line))[0] == 404
+
+
 WRONG = """
 GET /nope                      | 404 | no such path /nope; GET / lists them
 GET /v1/release                | 405 | Method Not Allowed
@@ -148,3 +168,21 @@ async def test_only_changes_are_logged_as_changes(caplog: pytest.LogCaptureFixtu
         "refused-over-http",
         "changed-over-http",
     ]
+
+
+TWO_ZONES = """
+zones: [{name: a.test, registries: [one], cluster: first}, {name: b.test, registries: [two], cluster: second}]
+static: [{name: one, paths: /x, cluster: first}, {name: two, paths: /x, cluster: second}]
+"""
+
+
+async def test_raw_names_the_znodes_of_the_zone_that_was_asked_for() -> None:
+    path = "/v1/explain/com.alipay.user.UserService?raw=1"
+    async with site(DemoProcess(TWO_ZONES)) as port:
+        both = (await ask(port, f"GET {path}"))[1]["zones"]
+        [second] = (await ask(port, f"GET {path}&zone=b.test"))[1]["zones"]
+    assert [told["znodes"] for told in both] == [
+        ["static/one/com.alipay.user.UserService"],
+        ["static/two/com.alipay.user.UserService"],
+    ]
+    assert (second["zone"], second["znodes"]) == ("b.test", ["static/two/com.alipay.user.UserService"])
