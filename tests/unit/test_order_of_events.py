@@ -212,6 +212,19 @@ def test_the_order_of_events_within_one_instant_never_matters(
         assert one.answers() == other.answers()
 
 
+@given(history_of(gaps=(0.0, 6.0, 61.0, 700.0)))
+def test_looking_again_at_every_name_changes_nothing(instants: list[Instant]) -> None:
+    replica = Replica()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+        zone = replica.zone
+        before = dict(zone.states), dict(zone.outcomes), replica.answers()
+        zone.store.dirty.update(zone.states)
+        replica.work()
+        assert (zone.states, zone.outcomes, replica.answers()) == before
+
+
 @given(history_of(gaps=(0.0, 1.0, 30.0, 61.0, 700.0)))
 def test_an_answer_published_is_the_answer_of_the_outcome(instants: list[Instant]) -> None:
     replica = Replica()
