@@ -23,8 +23,9 @@ from functools import partial
 from pathlib import Path
 
 from soadns import __version__, composition, logs
+from soadns.addresses import parse_address
 from soadns.binding.estate import Estate
-from soadns.config import Config, ConfigError, load, parse_address
+from soadns.config import Config, ConfigError, load
 from soadns.control import Control
 from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from soadns import __version__, naming, render
+from soadns.addresses import on_this_host, parse_address, print_address
 from soadns.client import Client, ClientError
-from soadns.config import DEFAULT_PATH, Config, ConfigError, effective, load, parse_address, reference_page
+from soadns.config import DEFAULT_PATH, Config, ConfigError, effective, load, reference_page
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -232,8 +233,7 @@ def _lookup(options: argparse.Namespace) -> int:
     server = parse_address(options.server or config.nameserver.listen[0])
     if server is None:
         return _fail(USAGE, f"--server {options.server}: expected ADDRESS:PORT, e.g. 127.0.0.1:5353")
-    if server[0] in ("0.0.0.0", "::"):  # noqa: S104 - where the server listens; asked on this host
-        server = ("::1" if ":" in server[0] else "127.0.0.1", server[1])
+    server = (on_this_host(server[0]), server[1])
     kinds = [kind.strip().upper() for kind in options.type.split(",")] if options.type else ["A", "AAAA"]
     if wrong := [kind for kind in kinds if kind not in TYPES]:
         return _fail(USAGE, f"--type {wrong[0]}: known are {', '.join(TYPES)}")
@@ -367,9 +367,8 @@ def _client(options: argparse.Namespace) -> Client:
     where = parse_address(config.http.listen)
     if where is None:
         raise ClientError("http.listen is not set: there is no API to ask. Name one with --url")
-    host = "127.0.0.1" if where[0] == "0.0.0.0" else "::1" if where[0] == "::" else where[0]  # noqa: S104 - compared
-    shown = f"[{host}]" if ":" in host else host
-    return Client(f"http://{shown}:{where[1]}", options.token_file or config.http.token_file)
+    shown = print_address(on_this_host(where[0]), where[1])
+    return Client(f"http://{shown}", options.token_file or config.http.token_file)
 
 
 def _quoted(name: str) -> str:

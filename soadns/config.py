@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 from soadns import yamlfile
+from soadns.addresses import parse_address
 from soadns.schema import Check, Duration, Problem, convert, plain, reference, setting
 
 DEFAULT_PATH = "/etc/soadns/soadns.yaml"
@@ -85,19 +86,6 @@ def _selector(value: str) -> str | None:
     if any(part.count("=") != 1 for part in parts):
         return f"{value!r} is no list of label=value"
     return None
-
-
-def parse_address(text: str) -> tuple[str, int] | None:
-    """(IP, port) of ``10.0.0.1:53``, ``[::1]:53`` or ``:53`` (all IPv4 addresses)."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"  # noqa: S104 - what the operator wrote
-    try:
-        ip_address(host)
-    except ValueError:
-        return None
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        return None
-    return host, int(port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from soadns.addresses import ANY, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.config import Config
@@ -258,5 +259,5 @@ class Control:
 
 def _own_addresses(config: Config) -> tuple[str, ...]:
     """The addresses that the name server's own name answers: those it listens on by number."""
-    hosts = [listen.rpartition(":")[0].strip("[]") for listen in config.nameserver.listen]
-    return tuple(dict.fromkeys(h for h in hosts if h and h not in ("0.0.0.0", "::")))  # noqa: S104
+    listening = [where for where in map(parse_address, config.nameserver.listen) if where is not None]
+    return tuple(dict.fromkeys(host for host, _ in listening if host not in ANY))

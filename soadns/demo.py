@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from soadns.addresses import parse_address, print_address
 from soadns.client import Client, ClientError
-from soadns.config import parse_address
 from soadns.lookup import NoAnswerError, Reply, ask
 from soadns.render import table
 from soadns.supervisor import ListenError, check_free
@@ -95,8 +95,7 @@ def _free(address: str, option: str, *, tcp_only: bool = False) -> tuple[str, in
         check_free(*where, setting=option, tcp_only=tcp_only)
     except ListenError as error:
         host, port = where
-        shown = f"[{host}]" if ":" in host else host
-        other = f"{shown}:{port + 101 if port + 101 < 65_536 else port - 101}"
+        other = print_address(host, port + 101 if port + 101 < 65_536 else port - 101)
         raise DemoError(f"{error}\nFor example: make demo ARGS='{option} {other}'") from None
     return where
 

@@ -14,6 +14,8 @@ from typing import Any
 from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
 from dnslib.dns import DNSError
 
+from soadns.addresses import print_address
+
 TIMEOUT_S = 2.0
 TRIES = 2
 MAX_LABEL, MAX_NAME = 63, 255
@@ -86,18 +88,18 @@ def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> 
         if record.header.tc and not tcp:
             return ask(server, name, kind, tcp=True)
     except DNSError as error:
-        raise NoAnswerError(f"{_at(server)} sent a reply that can not be read: {error}") from None
+        raise NoAnswerError(f"{print_address(*server)} sent a reply that can not be read: {error}") from None
     except OSError as error:
         reason = "no reply in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise NoAnswerError(
-            f"{_at(server)} does not answer ({reason}). Is soadns running there (soadns check)? "
+            f"{print_address(*server)} does not answer ({reason}). Is soadns running there (soadns check)? "
             "Another address: --server ADDRESS:PORT"
         ) from None
     return Reply(
         question=name,
         type=kind,
         transport="tcp" if tcp else "udp",
-        server=_at(server),
+        server=print_address(*server),
         status=str(RCODE.get(record.header.rcode)),
         answer=_rows(record.rr),
         authority=_rows(record.auth),
@@ -168,8 +170,3 @@ def _rows(records: list[Any]) -> tuple[Row, ...]:
 
 def _family(server: tuple[str, int]) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-
-
-def _at(server: tuple[str, int]) -> str:
-    host, port = server
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

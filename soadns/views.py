@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from soadns import naming
+from soadns.addresses import print_address
 from soadns.binding.answers import is_conflict
 from soadns.binding.bind import step
 from soadns.binding.choice import Standing
@@ -359,9 +360,7 @@ def _provider(zone: Zone, live: Live) -> Data:
         if holds
     ]
     return {
-        "address": f"[{provider.host}]:{provider.port}"
-        if ":" in provider.host
-        else f"{provider.host}:{provider.port}",
+        "address": print_address(provider.host, provider.port),
         "protocol": provider.protocol,
         "application": provider.application or None,
         "registry": provider.registry,

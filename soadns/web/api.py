@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from soadns import __version__, views
-from soadns.config import HttpConfig, parse_address
+from soadns.addresses import parse_address
+from soadns.config import HttpConfig
 from soadns.logs import log
 from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running

@@ -1,0 +1,31 @@
+"""``ADDRESS:PORT`` as people write it in configuration, on the command line and in messages. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, never bound
+"""All addresses of the host, as listeners name them."""
+
+
+def parse_address(text: str) -> tuple[str, int] | None:
+    """(IP, port) of ``10.0.0.1:53``, ``[::1]:53`` or ``:53`` (all IPv4 addresses)."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or ANY[0]
+    try:
+        ip_address(host)
+    except ValueError:
+        return None
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        return None
+    return host, int(port)
+
+
+def print_address(host: str, port: int) -> str:
+    """The same as text; IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def on_this_host(host: str) -> str:
+    """Where a listener on ``host`` is asked by its neighbours: loopback, if it listens on all addresses."""
+    return host if host not in ANY else "::1" if ":" in host else "127.0.0.1"
