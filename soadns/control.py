@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from soadns.addresses import ANY, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
+from soadns.binding.observations import ANNOTATION, fresh_problems
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.logs import Log
-from soadns.model import Event, Rejected, Trouble
+from soadns.model import Event, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import READY, Delta
 from soadns.nameserver.zone import ZoneData
@@ -172,6 +173,13 @@ class Control:
                     "rejected", level="warning", source=event.source, where=event.where,
                     reason=event.reason, detail=event.detail,
                 )  # fmt: skip
+            elif isinstance(event, Upsert) and isinstance(event.value, Service):
+                for detail in fresh_problems(event.value, state.values.get(event.key)):
+                    where = str(event.value.ref)
+                    self._log(
+                        "rejected", level="warning", source=event.source, where=where,
+                        reason=ANNOTATION, detail=detail,
+                    )  # fmt: skip
 
     def _report(self, transitions: Sequence[tuple[str, Transition]]) -> None:
         for zone, transition in transitions:

@@ -76,6 +76,8 @@ def explanation(data: Data) -> list[str]:
 
 def _unknown(data: Data) -> list[str]:
     lines = [f"{data['name']}: unknown"]
+    if data["rejected"]:
+        lines += ["rejected", *(f"  {r['where']}: {r['reason']}: {r['detail']}" for r in data["rejected"])]
     if data["nearest"]:
         lines += ["nearest known:", *(f"  {name}" for name in data["nearest"])]
     return [*lines, "it would exist with:", *(f"  {hint}" for hint in data["hint"])]

@@ -7,10 +7,12 @@ UTC, durations seconds. Nothing here decides anything; ``explain`` repeats, in w
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -21,7 +23,7 @@ from soadns.binding.bind import step
 from soadns.binding.choice import Standing
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
-from soadns.binding.observations import SourceState
+from soadns.binding.observations import Observations, SourceState
 from soadns.binding.sites import Live
 from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Unbound
@@ -32,6 +34,9 @@ EVIDENCE = {
     3: "exposed (external IP, load balancer or node port)", 4: "application (soadns.io/application)",
 }  # fmt: skip
 FLAGS = ("unbound", "conflict", "stale", "held", "half-boarded")
+_PORT_LABELS = re.compile(r"^_[^.]+\._(?:tcp|udp)\.", re.IGNORECASE)
+MAX_BAD_SERVICES = 5
+"""Services with malformed annotations that ``explain`` of an unknown name lists."""
 MAX_PROVIDERS = 200
 """Providers that ``explain`` lists; the count is always the whole one."""
 
@@ -63,15 +68,15 @@ def parse_interface(text: str) -> InterfaceId:
 
 def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
     """What a name means: an interface as typed, or an owner name, relative or with its zone."""
-    text = text.strip().removesuffix(".")
     found = []
     for name, each in estate.zones.items():
         if zone and zone != name:
             continue
-        inner = text[: -len(name) - 1] if text.lower().endswith(f".{name}") else text
+        inner = _relative(text, [name])
+        # Names that differ by case are one in DNS and several interfaces: as typed comes first.
         candidates = [parse_interface(inner)]
         if (at := each.owners.at(inner)) is not None:
-            candidates.insert(0, at)
+            candidates.append(at)
         if "--" in inner:
             candidates.append(naming.interface_of(inner))
         hit = next((i for i in candidates if i in each.outcomes or each.history.of(i)), None)
@@ -84,11 +89,19 @@ def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
     return found
 
 
+def _relative(text: str, zones: Iterable[str]) -> str:
+    """A name as typed without its zone, the final dot and the ``_dubbo._tcp`` of a port's owner name."""
+    name = text.strip().removesuffix(".")
+    for zone in sorted(zones, key=len, reverse=True):
+        if name.lower().endswith(f".{zone}"):
+            name = name[: -len(zone) - 1]
+            break
+    return _PORT_LABELS.sub("", name)
+
+
 def nearest(estate: Estate, text: str) -> list[str]:
     """Known interfaces that resemble the text, the likeliest first."""
-    name = parse_interface(text.strip().removesuffix(".")).name
-    for zone in estate.zones:
-        name = name[: -len(zone) - 1] if name.lower().endswith(f".{zone}") else name
+    name = parse_interface(_relative(text, estate.zones)).name
     names = {i.name for zone in estate.zones.values() for i in zone.outcomes}
     last = name.rpartition(".")[2].lower()
     same_class = sorted(n for n in names if n.rpartition(".")[2].lower() == last)[:3]
@@ -155,10 +168,11 @@ def summary(found: Found) -> Data:
         data |= {"reason": outcome.reason, "detail": outcome.detail}
     problem = zone.owners.problem(interface)
     if problem is not None:
-        data |= {"state": "unbound", "reason": problem[0], "detail": problem[1]}
+        data |= {"state": "unbound", "reason": problem[0], "detail": problem[1], "addresses": []}
     elif not data["names"] and isinstance(outcome, Binding):
         held = ", ".join(str(by) for _, by in zone.owners.shadowed(interface))
-        data |= {"state": "unbound", "reason": "shadowed", "detail": f"its name is held by {held}"}
+        detail = f"its name is held by {held}"
+        data |= {"state": "unbound", "reason": "shadowed", "detail": detail, "addresses": []}
     return data
 
 
@@ -224,6 +238,7 @@ def explain(estate: Estate, text: str, now: float, *, zone: str = "") -> Data:
             "name": text,
             "known": False,
             "nearest": nearest(estate, text),
+            "rejected": _rejected_of_unknown(estate, text),
             "hint": _what_would_have_to_exist(estate, text),
             "zones": [],
         }
@@ -231,20 +246,44 @@ def explain(estate: Estate, text: str, now: float, *, zone: str = "") -> Data:
 
 
 def _what_would_have_to_exist(estate: Estate, text: str) -> list[str]:
-    interface = parse_interface(text.strip().removesuffix("."))
-    hints = [
-        f"a provider registered as {source.removeprefix('zookeeper/').partition('/')[0]}:"
-        f"/{source.removeprefix('zookeeper/').partition('/')[2]}/{interface.name}/providers/..."
-        for source in estate.observations.sources
-        if source.startswith("zookeeper/")
-    ]
-    hints.append(f"or a Service with the annotation soadns.io/interfaces: {interface}")
+    inner = _relative(text, estate.zones)
+    interface = naming.interface_of(inner) if "--" in inner else parse_interface(inner)
+    hints = []
+    for source in sorted(estate.observations.sources):
+        kind, _, rest = source.partition("/")
+        if kind == "zookeeper":
+            name, _, root = rest.partition("/")
+            hints.append(f"a provider registered as {name}:/{root}/{interface.name}/providers/...")
+        elif kind == "static":
+            hints.append(f"a provider URL of {interface.name} in the files of {source}")
+    hints.append(f"a Service with the annotation soadns.io/interfaces: {interface}")
     troubled = [
         f"{name} is not in sync ({state.trouble or 'not read yet'}): it may know more"
         for name, state in estate.observations.sources.items()
         if not state.in_sync
     ]
-    return hints + troubled
+    return [hints[0], *(f"or {hint}" for hint in hints[1:]), *troubled]
+
+
+def _rejected_of_unknown(estate: Estate, text: str) -> list[Data]:
+    """What the name might have come from: its own rejected leaves, and Services whose annotations are malformed."""
+    name = parse_interface(_relative(text, estate.zones)).name
+    rows = _rejected(estate.observations, name)
+    services = {
+        s.ref: s for z in estate.zones.values() for s in z.store.services.by_ref.values() if s.problems
+    }
+    for ref, service in islice(sorted(services.items()), MAX_BAD_SERVICES):
+        rows += [{"where": str(ref), "reason": "annotation", "detail": text} for text in service.problems]
+    return rows
+
+
+def _rejected(observations: Observations, name: str) -> list[Data]:
+    scopes = dict.fromkeys((name, quote_plus(name)))  # a Dubbo registry form-encodes (``Outer%24Inner``)
+    return [
+        {"where": r.where, "reason": r.reason, "detail": r.detail}
+        for scope in scopes
+        for r in observations.rejected_in(scope)
+    ]
 
 
 def _explain(found: Found, now: float) -> Data:
@@ -275,10 +314,7 @@ def _explain(found: Found, now: float) -> Data:
     data["variants"] = sorted(str(i) for i in zone.outcomes if i.name == interface.name and i != interface)
     data["split"] = [str(ref) if ref else "old world" for ref in split] if len(split) > 1 else []
     data["sources"] = [_source(zone, name, interface, now) for name in zone.sources.get(interface, ())]
-    data["rejected"] = [
-        {"where": r.where, "reason": r.reason, "detail": r.detail}
-        for r in zone.observations.rejected_in(interface.name)
-    ]
+    data["rejected"] = _rejected(zone.observations, interface.name)
     data["history"] = [_transition(t) for t in zone.history.of(interface)]
     return data
 

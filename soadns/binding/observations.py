@@ -18,6 +18,8 @@ from soadns.model import Delete, Event, Key, Observation, Rejected, Service, Syn
 MAX_PAUSES = 64
 """Out-of-sync intervals remembered per source; older ones are merged into one."""
 
+ANNOTATION = "annotation"
+"""Reason of a rejected annotation."""
 MAX_REJECTED = 10_000
 """Rejections kept per source for ``explain``; further ones are counted only."""
 
@@ -119,6 +121,8 @@ class Observations:
             state.rejected.pop(key, None)
         if before == value:
             return
+        if isinstance(value, Service) and fresh_problems(value, before):
+            state.rejections[ANNOTATION] = state.rejections.get(ANNOTATION, 0) + 1
         state.values[key] = value
         changes.append(Change(event.source, key, before, value))
 
@@ -178,12 +182,18 @@ class Observations:
             if not keys:
                 del state.unconfirmed[key[0]]
 
-    def rejected_in(self, scope: str) -> Iterator[Rejected]:
-        """Rejections of all sources in one scope (an interface, for registries)."""
+    def rejected_in(self, name: str) -> Iterator[Rejected]:
+        """Rejections of all sources that concern an interface: the scope in registries, behind the file in files."""
         for state in self.sources.values():
             for key, event in state.rejected.items():
-                if key[0] == scope:
+                if name in key[:2]:
                     yield event
+
+
+def fresh_problems(service: Service, before: Observation | None) -> tuple[str, ...]:
+    """What is wrong with a Service's annotations, unless the same was wrong with them before."""
+    known = before.problems if isinstance(before, Service) and before.uid == service.uid else ()
+    return service.problems if service.problems != known else ()
 
 
 def keep_last_good(service: Service, before: Service | None) -> Service:

@@ -169,6 +169,16 @@ def test_a_rejection_is_counted_once_and_withdrawn_when_the_thing_changes_or_goe
     assert (state.rejected, state.values) == ({}, {})
 
 
+def test_a_malformed_annotation_is_counted_once_for_each_time_it_is_written() -> None:
+    observations = Observations()
+    bad = Upsert(KUBE, ("Service", "shop", "user"), Service(REF, "uid", problems=("interfaces: bad name",)))
+    other = Upsert(KUBE, bad.key, Service(REF, "uid", problems=("interfaces: empty",)))
+    good = Upsert(KUBE, bad.key, Service(REF, "uid"))
+    for event, count in ((bad, 1), (bad, 1), (other, 2), (good, 2), (bad, 3)):
+        observations.fold([event], 1.0)
+        assert observations.source(KUBE).rejections == {"annotation": count}
+
+
 def test_the_texts_of_rejections_are_bounded_their_count_is_not() -> None:
     observations = Observations()
     many = [Rejected(ZK, ("A", "providers", str(i)), "A", "bad-port", "?") for i in range(MAX_REJECTED + 5)]

@@ -78,8 +78,28 @@ UNKNOWN = """\
 com.alipay.user.UserServise: unknown
 nearest known:
   com.alipay.user.UserService
+"""
+
+WOULD_EXIST = """\
 it would exist with:
+  a provider URL of com.alipay.user.UserServise in the files of static/demo
   or a Service with the annotation soadns.io/interfaces: com.alipay.user.UserServise
+"""
+
+BROKEN = """
+kind: Providers
+spec:
+  dialect: dubbo
+  providers:
+    com.x.Port: ['dubbo://10.1.0.1:99999/com.x.Port']
+    com.x.Pay: ['dubbo://10.9.0.1:20880/com.x.Pay']
+    com.x.pay: ['dubbo://10.9.0.2:20880/com.x.pay']
+    ns: ['dubbo://10.9.0.3:20880/ns']
+---
+kind: Service
+apiVersion: v1
+metadata: {name: cart, namespace: shop, annotations: {soadns.io/interfaces: 'com.x.Cart, bad name'}}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 20880}]}
 """
 
 
@@ -93,8 +113,54 @@ def test_explain_of_a_conflict_begins_with_who_won(estate: Estate) -> None:
 
 def test_explain_of_an_unknown_name_says_what_would_have_to_exist(estate: Estate) -> None:
     text = explained(estate, "com.alipay.user.UserServise")
-    assert text.startswith(UNKNOWN.partition("it would")[0])
-    assert "a Service with the annotation soadns.io/interfaces: com.alipay.user.UserServise" in text
+    assert text.startswith(UNKNOWN)
+    assert text.endswith(WOULD_EXIST)
+    assert explained(estate, "_dubbo._tcp.com.alipay.user.UserServise.rpc.cluster.local.").endswith(
+        WOULD_EXIST
+    )
+
+
+@pytest.fixture
+def broken(estate: Estate, tmp_path: Path) -> Estate:
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),))).poll(), NOW)
+    estate.work(NOW)
+    return estate
+
+
+def test_explain_of_a_name_whose_every_provider_was_rejected_says_why(broken: Estate) -> None:
+    text = explained(broken, "com.x.Port")
+    assert text.startswith("com.x.Port: unknown\nrejected\n")
+    assert "com.x.Port: bad-port: " in text
+
+
+def test_explain_of_an_unknown_name_shows_the_annotations_that_could_not_be_read(broken: Estate) -> None:
+    text = explained(broken, "com.x.Cart")
+    assert text.startswith(
+        "com.x.Cart: unknown\nrejected\n  home/shop/cart: annotation: soadns.io/interfaces: "
+    )
+
+
+def test_names_that_differ_by_case_only_are_explained_each_by_its_own_spelling(broken: Estate) -> None:
+    for name in ("com.x.Pay", "com.x.pay"):
+        [zone] = views.explain(broken, name, NOW)["zones"]
+        assert zone["interface"] == name
+
+
+def test_a_name_that_can_not_be_in_dns_is_not_said_to_be_answered(broken: Estate) -> None:
+    [zone] = views.explain(broken, "ns", NOW)["zones"]
+    assert (zone["state"], zone["reason"], zone["names"], zone["addresses"]) == (
+        "unbound",
+        "reserved",
+        [],
+        [],
+    )
+    assert "answer" not in explained(broken, "ns").partition("candidates")[0]
+
+
+def test_a_service_is_found_by_the_owner_name_of_its_port(estate: Estate) -> None:
+    [zone] = views.explain(estate, "_dubbo._tcp.com.alipay.user.UserService.rpc.cluster.local", NOW)["zones"]
+    assert zone["interface"] == "com.alipay.user.UserService"
 
 
 @pytest.mark.parametrize(
