@@ -18,6 +18,7 @@ _COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
 _COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
 _IN = b"\0\x01"
 _OPT_HEAD = b"\0\0\x29"
+"""Root owner and type of an OPT record."""
 _H = Struct("!H")
 _HHH = Struct("!HHH")
 _OPT = Struct("!HBBHH")
@@ -62,7 +63,7 @@ class Responder:
         self.malformed = 0
         self.hits: dict[bytes, int] = {}
         """Fast-path answers by QTYPE octets."""
-        self._opt = b"\0\0\x29" + pack("!HBBHH", self.udp_size, 0, 0, 0, 0)
+        self._opt = _OPT_HEAD + _OPT.pack(self.udp_size, 0, 0, 0, 0)
 
     def respond(self, packet: bytes, *, tcp: bool = False) -> bytes | None:
         """The reply to one packet, or None to drop it."""
@@ -284,7 +285,7 @@ class Responder:
             options += pack("!HH", wire.OPTION_NSID, len(name)) + name
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
-        return b"\0\0\x29" + pack("!HBBHH", self.udp_size, rcode >> 4, 0, 0, len(options)) + options
+        return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, 0, len(options)) + options
 
 
 def _turn(answers: list[bytes]) -> bytes:

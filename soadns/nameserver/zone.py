@@ -13,7 +13,7 @@ from struct import pack
 
 from soadns.model import Records
 from soadns.nameserver import wire
-from soadns.nameserver.table import LOADING, READY, Answer, Delta, ZoneEntry
+from soadns.nameserver.table import LOADING, Answer, Delta, ZoneEntry
 from soadns.naming import NAME_SERVER
 
 APEX_TTL = 3600
@@ -36,7 +36,6 @@ class ZoneData:
         origin: str,
         *,
         negative_ttl: int = 5,
-        hostmaster: str = "hostmaster",
         nested: tuple[str, ...] = (),
     ) -> None:
         self.origin = origin
@@ -45,7 +44,7 @@ class ZoneData:
         self.state = LOADING
         self._wire = wire.fold(wire.encode_name(origin))
         self._ns = wire.encode_name(f"{NAME_SERVER}.{origin}")
-        self._rname = wire.encode_name(f"{hostmaster}.{origin}")
+        self._rname = wire.encode_name(f"hostmaster.{origin}")
         self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
         self._below: dict[bytes, int] = {}
         """Folded name → how many owner names with data are at or below it."""
@@ -199,6 +198,3 @@ class ZoneData:
 def _typed(address: str, ttl: int) -> tuple[int, int, bytes]:
     kind, rdata = wire.address_rdata(address)
     return kind, ttl, rdata
-
-
-__all__ = ["LOADING", "READY", "ZoneData"]
