@@ -143,7 +143,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     vanished = not registered and (state.was_registered or not present.declared)
     empty = (vanished and tally.addresses == 0) or not present.reachable
     unready = vanished and tally.ready == 0
-    no = not vanished and not standing.yes and tally.registered > 0 and tally.against > 0
+    no = not vanished and _says_no(standing)
     return replace(
         state,
         deleted_at=None,
@@ -191,7 +191,8 @@ def _move(
     if returned is not None:
         return _won(state, evidence, returned, "returned")
     if own is not None and state.no_at is not None:
-        return _to_best(state, evidence, rules, best, "no")
+        # Nothing is won by moving to another one that does not serve it either.
+        return _to_best(state, evidence, rules, choose(s for s in others if not _says_no(s)), "no")
     if own is not None and (split := _split(state, own, others)) is not None:
         return _won(state, evidence, split, "split")
     if evidence.stolen:
@@ -217,6 +218,11 @@ def _watch_better(state: State, evidence: Evidence, standings: Mapping[ObjectRef
 
 _PASSED = ("boarding", "port mismatch", "not served", "waits")
 """Obstacles to taking a name that are none to keeping it."""
+
+
+def _says_no(standing: Standing) -> bool:
+    tally = standing.candidate.tally
+    return not standing.yes and tally.registered > 0 and tally.against > 0
 
 
 def _is_served(standing: Standing) -> bool:

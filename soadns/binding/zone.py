@@ -26,6 +26,9 @@ from soadns.binding.sites import SiteMemory
 from soadns.binding.store import Store, StoreSettings
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
+MOVES = 3
+"""Changes of winner that one name makes in one instant, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ZoneSettings:
@@ -164,16 +167,28 @@ class Zone:
 
     def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))
-        evidence = self.evidence(interface, state, now)
-        rules = self._rules(interface)
-        result = step(state, evidence, rules)
-        if result.state.winner != state.winner:
-            # The new winner's own figures (ports, traffic mode) were not asked for above.
-            evidence = self.evidence(interface, result.state, now)
-            result = replace(step(result.state, evidence, rules), removal="")
+        result, evidence = self._step(interface, state, now, self._rules(interface))
         self._store_result(interface, state, result, evidence, transitions)
         if result.removal:
             self._due.append((interface, result, evidence))
+
+    def _step(self, interface: InterfaceId, state: State, now: float, rules: Rules) -> tuple[Step, Evidence]:
+        """Step until the winner stays, and the evidence as asked for that winner.
+
+        A new winner's own figures (ports, traffic mode, addresses) are not asked for before it won.
+        """
+        evidence = self.evidence(interface, state, now)
+        result = step(state, evidence, rules)
+        asked = state.winner
+        for _ in range(MOVES):
+            if result.state.winner == asked:
+                break
+            asked = result.state.winner
+            evidence = self.evidence(interface, result.state, now)
+            result = replace(step(result.state, evidence, rules), removal="")
+        if result.state.winner != asked:
+            evidence = self.evidence(interface, result.state, now)
+        return result, evidence
 
     def _rules(self, interface: InterfaceId) -> Rules:
         """The zone's rules; files are edited on purpose, so a name that stands on them alone does not linger."""
@@ -222,9 +237,7 @@ class Zone:
             if not self.guard.may_go(interface, sources, now, empty_for=empty_for):
                 self._set_clock(interface, self.guard.next_look(interface, now))
                 return
-        gone = remove(state, now)
-        evidence = self.evidence(interface, gone, now)
-        after = step(gone, evidence, self.settings.rules)
+        after, evidence = self._step(interface, remove(state, now), now, self.settings.rules)
         self._store_result(interface, state, replace(after, removal=""), evidence, transitions)
 
     def _store_result(
