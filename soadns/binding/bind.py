@@ -38,6 +38,8 @@ class State:
 
     winner: ObjectRef | None = None
     uid: str = ""
+    created: float = 0.0
+    """The age of the winner's Service; it keeps it while its name waits for it to come back."""
     since: float = 0.0
     """When the present winner (or the lack of one) began."""
     cause: str = ""
@@ -147,6 +149,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     return replace(
         state,
         deleted_at=None,
+        created=service.created,
         addresses=service.cluster_ips,
         ports=served_ports(standing, evidence) or state.ports,
         strength=state.strength if standing.strength == NO_STRENGTH else standing.strength,
@@ -289,6 +292,7 @@ def _won(state: State, evidence: Evidence, standing: Standing, cause: str) -> St
     return State(
         winner=candidate.ref,
         uid=candidate.service.uid,
+        created=candidate.service.created,
         since=evidence.now,
         cause=cause,
         previous=state.winner if cause in ("loss", "no") else None,

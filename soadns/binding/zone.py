@@ -399,11 +399,8 @@ class Zone:
 
     def _publish(self, interface: InterfaceId, answer: Outcome | None) -> None:
         before = self.outcomes.get(interface)
-        created = 0.0
-        if isinstance(answer, Binding) and answer.service is not None:
-            service = self.store.services.by_ref.get(answer.service)
-            # A Service that is gone keeps its age while its name waits.
-            created = service.created if service is not None else self.owners.created(interface)
+        state = self.states.get(interface)
+        created = state.created if state is not None else 0.0
         if answer is None:
             self.outcomes.pop(interface, None)
         else:
