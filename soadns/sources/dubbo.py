@@ -1,13 +1,5 @@
 """Dubbo's interface-level registry tree, 2.5 to 3.x: ``<root>/<interface>/<category>/<URL>``. Pure.
 
-What every dialect offers (``soadns.sources.sofa`` is the other)::
-
-    CATEGORIES                                  directories to read below an interface; the first makes it one
-    interface_of(child) -> str | None           interface named by a child of the root; None: no interface
-    child_of(interface) -> str                  the child of the root that its clients read
-    parse(registry, interface, category, leaf)  -> tuple[Provider | Override, ...], () when of no interest;
-                                                raises FormatError; the protocol tells two of one leaf apart
-
 The parent znode is the authority for the interface: the URL's own ``interface`` is missing in simplified
 registries and its path may be a context path. Tokens are noticed, never kept.
 """
@@ -23,7 +15,7 @@ from soadns.model import InterfaceId, Override, Provider
 from soadns.sources import providerurl
 from soadns.sources.providerurl import FormatError, ProviderUrl, Settings, flag
 
-CATEGORIES = ("providers", "configurators")
+CATEGORIES: tuple[str, ...] = ("providers", "configurators")
 
 NOT_INTERFACES = frozenset({"config", "metadata", "mapping"})
 """Siblings of interfaces in a registry root (config centre, metadata report, service name mapping).
@@ -77,7 +69,7 @@ def child_of(interface: str) -> str:
 def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Provider | Override, ...]:
     """The observations in one leaf.
 
-    None for what is validly of no interest: a name that is no URL, a consumer, ``empty://``, a rule that
+    () for what is validly of no interest: a name that is no URL, a consumer, ``empty://``, a rule that
     switches nothing off. Two for a port that serves two protocols. Raises FormatError.
     """
     if category not in CATEGORIES or not providerurl.is_url(leaf):

@@ -17,7 +17,7 @@ from soadns.model import InterfaceId, Override, Provider
 from soadns.sources import providerurl
 from soadns.sources.providerurl import FormatError, Settings, flag
 
-CATEGORIES = ("providers",)
+CATEGORIES: tuple[str, ...] = ("providers",)
 
 SETTINGS = frozenset({"timeout", "retries", "concurrents", "connections", "invokeType"})
 """Parameters of a provider URL that its callers take over and a direct URL loses."""

@@ -26,13 +26,12 @@ from soadns.model import (
     Trouble,
     Upsert,
 )
-from soadns.sources import Emit, dubbo, kubeobjects, sofa
+from soadns.sources import Emit, kubeobjects
+from soadns.sources.dialects import DIALECTS
 from soadns.sources.providerurl import FormatError, without_secrets
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 64 * 1024 * 1024
-KINDS = ("Service", "EndpointSlice", "Node")
-_DIALECTS = {"dubbo": dubbo, "sofa": sofa}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class StaticSource:
         for document in yamlfile.load_all(path.read_bytes(), where=name):
             for item in _flatten(document):
                 kind = item.get("kind")
-                if kind in KINDS:
+                if kind in kubeobjects.KINDS:
                     self._object(name, str(kind), item, values, rejected)
                 elif kind == "Providers":
                     self._providers(name, item, values, rejected)
@@ -182,9 +181,11 @@ class StaticSource:
         spec = document.get("spec")
         if not isinstance(spec, dict):
             raise BrokenFileError(f"{name}: a Providers document needs a spec; {_EXPECTED}")
-        dialect = _DIALECTS.get(str(spec.get("dialect", "dubbo")))
+        dialect = DIALECTS.get(str(spec.get("dialect", "dubbo")))
         if dialect is None:
-            raise BrokenFileError(f"{name}: spec.dialect is {spec['dialect']!r}; known are dubbo and sofa")
+            raise BrokenFileError(
+                f"{name}: spec.dialect is {spec['dialect']!r}; known are {' and '.join(DIALECTS)}"
+            )
         for category in ("providers", "configurators"):
             for interface, leaves in _leaves(name, category, spec.get(category) or {}):
                 for leaf in leaves:

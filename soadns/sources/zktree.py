@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from types import ModuleType
 from typing import Any
 
+from soadns.sources.dialects import Dialect
 from soadns.sources.zkclient import Root
 
 
@@ -21,7 +21,7 @@ class Tree:
 
     source: str
     root: Root
-    dialect: ModuleType
+    dialect: Dialect
     top: Directory = field(init=False)
     children: dict[str, tuple[Directory, ...]] = field(default_factory=dict)
     interfaces: dict[str, str] = field(default_factory=dict)

@@ -19,11 +19,11 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
-from soadns.sources import Emit, dubbo, sofa, zkclient
+from soadns.sources import Emit, zkclient
+from soadns.sources.dialects import DIALECTS
 from soadns.sources.providerurl import FormatError, masked, without_secrets
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
@@ -37,7 +37,6 @@ from soadns.sources.zkclient import (
 )
 from soadns.sources.zktree import Directory, Tree, digest_of
 
-DIALECTS: dict[str, ModuleType] = {"dubbo": dubbo, "sofa": sofa}
 RETRY_S = 30.0
 """Until a root or directory that can not be read is tried again (nothing tells when an ACL changes)."""
 FEWEST = 4
