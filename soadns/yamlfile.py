@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import yaml
@@ -47,45 +46,8 @@ class YamlError(ValueError):
         self.problem = problem
 
 
-class Place(NamedTuple):
-    """Where a value stands: its line from 1, and the places of its children by key or index."""
-
-    line: int
-    children: dict[str | int, Place]
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document of a file: its value, and where its parts stand in the text."""
-
-    value: object
-    place: Place
-
-    @property
-    def line(self) -> int:
-        """Line of its first node, from 1."""
-        return self.place.line
-
-    def line_of(self, *path: str | int) -> int:
-        """Line of the value at ``path`` (keys and indexes), or of the nearest parent that exists."""
-        place = self.place
-        for step in path:
-            if step not in place.children:
-                break
-            place = place.children[step]
-        return place.line
-
-
 def load_all(text: str | bytes, *, where: str) -> list[object]:
     """Values of all documents of the text, without empty ones.
-
-    :raises YamlError: when the text is not UTF-8, not YAML or not JSON-like.
-    """
-    return [document.value for document in load_documents(text, where=where)]
-
-
-def load_documents(text: str | bytes, *, where: str) -> list[Document]:
-    """Like :func:`load_all`, with the position of each document and of its parts.
 
     :raises YamlError: when the text is not UTF-8, not YAML or not JSON-like.
     """
@@ -126,7 +88,8 @@ class _RefusedError(Exception):
 
 class _Node(NamedTuple):
     value: Any
-    place: Place
+    line: int
+    """From 1."""
     size: int
     """Nodes in it with its aliases written out."""
 
@@ -139,7 +102,7 @@ class _Reader:
         self._anchors: dict[str, _Node | None] = {}
         self._repeated = 0
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[object]:
         loader = self._loader
         try:
             loader.get_event()  # StreamStart
@@ -150,7 +113,7 @@ class _Reader:
                 node = self._node(loader.get_event(), 0)
                 loader.get_event()  # DocumentEnd
                 if node.value is not None:
-                    yield Document(node.value, node.place)
+                    yield node.value
         finally:
             loader.dispose()
 
@@ -163,7 +126,7 @@ class _Reader:
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            node = _Node(self._scalar(event, line), Place(line, {}), 1)
+            node = _Node(self._scalar(event, line), line, 1)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(event, line, depth)
         else:
@@ -203,19 +166,16 @@ class _Reader:
     def _sequence(self, event: Any, line: int, depth: int) -> _Node:
         self._check_tag(event, "seq", line)
         values: list[Any] = []
-        children: dict[str | int, Place] = {}
         size = 1
         while not isinstance(item := self._loader.get_event(), yaml.SequenceEndEvent):
             node = self._node(item, depth + 1)
-            children[len(values)] = node.place
             values.append(node.value)
             size += node.size
-        return _Node(values, Place(line, children), size)
+        return _Node(values, line, size)
 
     def _mapping(self, event: Any, line: int, depth: int) -> _Node:
         self._check_tag(event, "map", line)
         values: dict[str, Any] = {}
-        children: dict[str | int, Place] = {}
         merged: list[_Node] = []
         size = 1
         while not isinstance(key := self._loader.get_event(), yaml.MappingEndEvent):
@@ -230,22 +190,18 @@ class _Reader:
                 raise _RefusedError(at, f"the key {key.value[:80]!r} appears twice in one mapping")
             else:
                 values[key.value] = node.value
-                children[key.value] = Place(at, node.place.children)
         for node in merged:
-            self._merge(node, values, children)
-        return _Node(values, Place(line, children), size)
+            self._merge(node, values)
+        return _Node(values, line, size)
 
-    def _merge(self, node: _Node, values: dict[str, Any], children: dict[str | int, Place]) -> None:
+    def _merge(self, node: _Node, values: dict[str, Any]) -> None:
         """``<<: *anchor`` or a list of them: keys of the mapping itself win, then the earlier ones."""
         sources = node.value if isinstance(node.value, list) else [node.value]
-        for number, source in enumerate(sources):
+        for source in sources:
             if not isinstance(source, dict):
-                raise _RefusedError(node.place.line, "<< needs a mapping or a list of mappings")
-            place = node.place.children[number] if source is not node.value else node.place
+                raise _RefusedError(node.line, "<< needs a mapping or a list of mappings")
             for key, value in source.items():
-                if key not in values:
-                    values[key] = value
-                    children[key] = place.children[key]
+                values.setdefault(key, value)
 
     def _check_tag(self, event: Any, kind: str, line: int) -> None:
         if event.tag not in (None, "!", f"tag:yaml.org,2002:{kind}"):

@@ -46,7 +46,7 @@ class StaticSettings:
 
 
 class BrokenFileError(ValueError):
-    """A file that can not be used as a whole; the message names the line and what to do."""
+    """A file that can not be used as a whole; the message says what is wrong and what to do."""
 
 
 class StaticSource:

@@ -76,15 +76,6 @@ def test_nested_aliases_do_not_expand() -> None:
         yamlfile.load_all("\n".join(lines), where="bomb.yaml")
 
 
-def test_places_of_parts_are_known() -> None:
-    first, second = yamlfile.load_documents("a: 1\n---\nb:\n  - c: 1\n  - c: 2\n    d: x\n", where="f")
-    assert (first.line, second.line) == (1, 3)
-    assert second.line_of("b") == 3
-    assert second.line_of("b", 1) == 5
-    assert second.line_of("b", 1, "d") == 6
-    assert second.line_of("b", 1, "missing", "deeper") == 5
-
-
 def test_damaged_text_gives_values_or_the_one_error() -> None:
     seed = (
         "kind: Service\nmetadata: {name: a, labels: {x: 'y'}}\nspec:\n  ports: &p\n  - port: 1\n  more: *p\n"
