@@ -154,7 +154,6 @@ class Service:
     load_balancer: tuple[str, ...] = ()
     """``status.loadBalancer.ingress[].ip`` (host names are left out: they are no addresses)."""
     external_name: str = ""
-    has_selector: bool = True
     terminating: bool = False
     """``metadata.deletionTimestamp`` is set."""
     labels: tuple[tuple[str, str], ...] = ()

@@ -112,7 +112,6 @@ class _ServiceSpec(_Shape):
     ports: list[_ServicePort] | None = None
     external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
     external_name: str | None = None
-    selector: dict[str, str] | None = None
 
 
 class _Ingress(_Shape):
@@ -263,7 +262,6 @@ def _service(raw: _Service, cluster: str) -> Service:
             if entry.ip
         ),
         external_name=(spec.external_name or "").lower().rstrip("."),
-        has_selector=bool(spec.selector),
         terminating=meta.deletion_timestamp is not None,
         labels=tuple(sorted(meta.labels.items())) if meta.labels else (),
         application=parsed.application,
