@@ -24,6 +24,14 @@ def zookeeper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKe
         server.stop()
 
 
+@pytest.fixture
+def server(zookeeper_server: ZooKeeper) -> Iterator[ZooKeeper]:
+    """The ZooKeeper, for tests that have no stage; it runs again afterwards, whatever they did to it."""
+    zookeeper_server.start()
+    yield zookeeper_server
+    zookeeper_server.start()
+
+
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = Etcd(tmp_path_factory.mktemp("etcd"))

@@ -28,13 +28,6 @@ SNAPSHOTS = [
 
 
 @pytest.fixture
-def server(zookeeper_server: ZooKeeper) -> Iterator[ZooKeeper]:
-    zookeeper_server.start()
-    yield zookeeper_server
-    zookeeper_server.start()
-
-
-@pytest.fixture
 def chroot() -> str:
     return f"/captured-{random.getrandbits(48):x}"
 

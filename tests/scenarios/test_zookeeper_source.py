@@ -25,13 +25,6 @@ SOURCE = "zookeeper/main/dubbo"
 
 
 @pytest.fixture
-def server(zookeeper_server: ZooKeeper) -> Iterator[ZooKeeper]:
-    zookeeper_server.start()
-    yield zookeeper_server
-    zookeeper_server.start()
-
-
-@pytest.fixture
 def chroot(server: ZooKeeper, request: pytest.FixtureRequest) -> str:
     return f"/{request.node.name.replace('/', '-')[:60]}-{random.getrandbits(32):x}"
 
