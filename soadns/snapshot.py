@@ -54,6 +54,10 @@ class SavedSource:
     services: list[tuple[Key, Service]] = field(default_factory=list)
     slices: list[tuple[Key, EndpointSlice]] = field(default_factory=list)
     nodes: list[tuple[Key, Node]] = field(default_factory=list)
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """When it was out of sync: that time counts for no clock, after a restart neither."""
+    paused_at: float | None = None
+    """Since when it is out of sync; None while in sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,9 @@ def capture(estate: Estate, now: float, *, identities: dict[str, str], serials: 
     for name, state in estate.observations.sources.items():
         if not state.known:
             continue
-        saved = SavedSource(name, identities.get(name, ""))
+        saved = SavedSource(
+            name, identities.get(name, ""), pauses=list(state.pauses), paused_at=state.paused_at
+        )
         for key, value in state.values.items():
             for attribute, kind in _KINDS:
                 if isinstance(value, kind):
@@ -178,7 +184,8 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
             foreign.add(saved.name)
             continue
         values = [pair for attribute, _ in _KINDS for pair in getattr(saved, attribute)]
-        estate.observations.restore(saved.name, values, saved=snapshot.saved)
+        paused_at = snapshot.saved if saved.paused_at is None else saved.paused_at
+        estate.observations.restore(saved.name, values, saved=paused_at, pauses=saved.pauses)
         taken.add(saved.name)
     by_name = {zone.name: zone for zone in snapshot.zones}
     for name, zone in estate.zones.items():

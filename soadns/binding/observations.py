@@ -83,11 +83,22 @@ class Observations:
             state = self.sources[source] = SourceState(paused_at=0.0)
         return state
 
-    def restore(self, source: str, values: Iterable[tuple[Key, Observation]], *, saved: float) -> None:
-        """Put back what a snapshot saved at ``saved``; it stays until a complete pass disproves it."""
+    def restore(
+        self,
+        source: str,
+        values: Iterable[tuple[Key, Observation]],
+        *,
+        saved: float,
+        pauses: Iterable[tuple[float, float]] = (),
+    ) -> None:
+        """Put back what a snapshot saved at ``saved``; it stays until a complete pass disproves it.
+
+        ``pauses`` are earlier outages. Where the source was out of sync then, ``saved`` is when that began.
+        """
         state = self.source(source)
         state.restored = True
         state.paused_at = saved
+        state.pauses = list(pauses)
         for key, value in values:
             state.values[key] = value
             state.unconfirmed.setdefault(key[0], set()).add(key)
