@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.scenarios.stage.process import eventually, free_port
+from tests.ports import free_port
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE
 from tests.scenarios.stage.stage import Stage
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 from soadns import __version__
+from tests.ports import free_port
 from tests.scenarios.stage.kubernetes import ApiServer
-from tests.scenarios.stage.process import eventually, free_port
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from soadns.demo import TOUR
+from tests.ports import free_port
 from tests.scenarios.stage.dig import dig
-from tests.scenarios.stage.process import Process, eventually, free_port
+from tests.scenarios.stage.process import Process, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -19,23 +19,18 @@ import dns.message
 import dns.query
 import pytest
 
+from tests.ports import free_port
 from tests.unit.waiting import before_long
 
 QUESTION = "steady.rpc.test"
 SERVER = str(Path(__file__).with_name("small_server.py"))
 
 
-def free_ports() -> tuple[int, int]:
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        return (socks[0].getsockname()[1], socks[1].getsockname()[1])
-
-
 class Server:
     """A supervisor process, and what it says."""
 
     def __init__(self, *, workers: int = 1, starting_s: float = 300, control: tuple[str, ...] = ()) -> None:
-        self.port, self.livez_port = free_ports()
+        self.port, self.livez_port = free_port(), free_port()
         command = [
             sys.executable,
             SERVER,

@@ -9,11 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from soadns.supervisor import ListenError, Supervisor, SupervisorSettings, check_free
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+from tests.ports import free_port
 
 
 def descriptors() -> set[int]:

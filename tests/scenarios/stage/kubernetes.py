@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.stage.process import Process, command_of, free_port
+from tests.ports import free_port
+from tests.scenarios.stage.process import Process, command_of
 
 ADMIN, READER = "admin-token", "soadns-token"
 SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"

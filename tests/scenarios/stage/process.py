@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -33,26 +32,6 @@ def command_of(part: str) -> tuple[list[str], dict[str, str]]:
     if entry is None or not Path(entry["command"][0]).exists():
         raise AssertionError(f"{part} is not among the real servers that are here. Run: make parts")
     return list(entry["command"]), os.environ | entry["env"]
-
-
-_handed_out: set[int] = set()
-
-
-def free_port() -> int:
-    """A TCP and UDP port that nobody uses now and nobody got from here before."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            if port in _handed_out:
-                continue
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                _handed_out.add(port)
-                return port
 
 
 def eventually(look: Callable[[], T], *, within: float, until: Callable[[T], bool] = bool) -> T:

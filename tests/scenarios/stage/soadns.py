@@ -14,8 +14,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.scenarios.stage.dig import Dug, dig
-from tests.scenarios.stage.process import Process, eventually, free_port
+from tests.scenarios.stage.process import Process, eventually
 
 ZONE = "rpc.cluster.local"
 

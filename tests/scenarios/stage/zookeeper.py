@@ -11,7 +11,8 @@ from urllib.parse import quote_plus
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
-from tests.scenarios.stage.process import Process, command_of, eventually, free_port
+from tests.ports import free_port
+from tests.scenarios.stage.process import Process, command_of, eventually
 
 TICK_MS = 500
 """Sessions may be as short as two ticks."""
