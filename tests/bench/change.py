@@ -168,10 +168,9 @@ class Watcher(threading.Thread):
                 with self._lock:
                     awaited = list(self._awaited.items())
                 for key, (query, address, began) in awaited:
-                    sock.send(query)
-                    reply = sock.recv(4096)
+                    reply = _reply(sock, query)
                     now = time.monotonic()
-                    if address in reply[12 + len(query) - 12 :]:
+                    if address in reply[len(query) :]:
                         self.times.append(now - began)
                     elif now - began > LOST_S:
                         self.lost += 1
@@ -180,6 +179,17 @@ class Watcher(threading.Thread):
                     with self._lock:
                         del self._awaited[key]
                 time.sleep(0.0005)
+
+
+def _reply(sock: socket.socket, query: bytes) -> bytes:
+    """The reply to this question and no other; nothing when it does not come."""
+    sock.send(query)
+    try:
+        while (reply := sock.recv(4096))[:2] != query[:2]:
+            continue
+    except TimeoutError:
+        return b""
+    return reply
 
 
 def changes(zookeeper: ZooKeeper, soadns: Soadns, options: argparse.Namespace) -> tuple[list[float], int]:

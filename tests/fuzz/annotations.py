@@ -6,7 +6,6 @@ same seed finds them again.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import time
@@ -26,6 +25,7 @@ from soadns.sources.annotations import (
     parse_interfaces,
 )
 from tests import captured
+from tests.fuzz.running import main
 
 LONGEST_S = 1.5
 """Processor time that the annotations of one Service may take, with the 256 KiB that Kubernetes allows."""
@@ -136,22 +136,5 @@ def run(seconds: float, seed: int) -> Outcome:
     return outcome
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--seed", type=int, default=None, help="a number that is printed when none is given")
-    arguments = parser.parse_args()
-    seed = random.randrange(2**32) if arguments.seed is None else arguments.seed
-    print(f"seed {seed}", flush=True)
-    try:
-        print(run(arguments.seconds, seed))
-    except AssertionError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

@@ -6,7 +6,6 @@ failure prints the packet; the same seed finds it again.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import time
@@ -23,6 +22,7 @@ import dns.rcode
 import dns.rdatatype
 
 from soadns.nameserver.responder import Responder
+from tests.fuzz.running import main
 from tests.unit.dig import IDENTITY, cases, query, table
 
 QUESTIONS = Path(__file__).parents[1] / "unit" / "test_responder_replies.txt"
@@ -203,19 +203,5 @@ def _best_of_three(responder: Responder, packet: bytes, *, tcp: bool) -> float:
     return min(found)
 
 
-def main() -> int:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description="mutated DNS packets against the responder")
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    try:
-        print(run(options.seconds, options.seed))
-    except AssertionError as error:
-        print(f"packets: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))
