@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from soadns import naming
 from soadns.model import InterfaceId
-from tests.unit.notation import interface_id
+from tests.unit.tables import interface_id
 
 PAGE = Path(__file__).parents[2] / "docs" / "binding.md"
 PRINTED = re.findall(
@@ -69,6 +69,20 @@ def test_every_name_reverses_to_one_interface(name: str, group: str, version: st
 @given(st.text(max_size=40))
 def test_any_owner_name_is_read_as_some_interface(owner: str) -> None:
     assert isinstance(naming.interface_of(owner), InterfaceId)
+
+
+TYPED = {
+    "com.x.User": ("com.x.User", "", ""),
+    "blue/com.x.User:1.0.0": ("com.x.User", "blue", "1.0.0"),
+    "a/b/com.x.User": ("com.x.User", "a/b", ""),
+    "com.x.User:0.0.0": ("com.x.User", "", ""),
+    "": ("", "", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "parts"), TYPED.items())
+def test_an_interface_is_read_as_it_is_typed(text: str, parts: tuple[str, str, str]) -> None:
+    assert naming.parse_interface(text) == parts
 
 
 PROBLEMS = {

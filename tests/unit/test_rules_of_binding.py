@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.notation import Case, Notebook, cases
+from tests.unit.notation import Notebook
+from tests.unit.tables import Case, cases
 
 PAGE = Path(__file__).parents[2] / "docs" / "binding.md"
 CASES = cases(PAGE)
