@@ -25,11 +25,11 @@ from pathlib import Path
 from soadns import __version__, composition, logs
 from soadns.addresses import parse_address
 from soadns.binding.estate import Estate
-from soadns.config import Config, ConfigError, load
+from soadns.config import Config, ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher
-from soadns.reload import Reload
+from soadns.reload import Reload, in_force, keep
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
 from soadns.supervisor import ListenError, SupervisorSettings, check_free, supervise
@@ -45,13 +45,18 @@ IDENTITY_S = 3.0
 
 def serve(config_path: str) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
-    config = load(config_path)
+    text = read(config_path)
+    config = parse(text, where=config_path)
     composition.sources(config)  # secrets that can not be read are known before anything starts
     logs.configure(config.log.level, config.log.format)
     for setting, address in (("http.listen", config.http.listen), ("http.probes", config.http.probes)):
         if address:
             _check_http(setting, address)
     with _state_directory(config) as state:
+        try:
+            keep(state, text)
+        except OSError as error:
+            raise ListenError(f"{state} can not be written: {error.strerror}") from None
         control = [sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state)]
         return supervise(_supervisor_settings(config, tuple(control)), log=_supervisor_log)
 
@@ -121,7 +126,7 @@ def control_main(arguments: list[str]) -> int:
     parser.add_argument("--channel", type=int, action="append", default=[])
     options = parser.parse_args(arguments)
     try:
-        config = load(options.config)
+        config = in_force(options.state, options.config)
         logs.configure(config.log.level, config.log.format)
         return asyncio.run(_control(options, config))
     except ConfigError as error:
@@ -150,7 +155,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     gc.collect()
     gc.freeze()
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    operations = Reload(options.config, control, stopping)
+    operations = Reload(options.config, options.state, control, stopping)
     _signals(options, stopping, operations)
     site = Site(control, operations, config.http)
     runners = await listen(site, config.http)

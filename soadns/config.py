@@ -340,12 +340,15 @@ class Config:
 
 def load(path: str | Path) -> Config:
     """The configuration of a file. Raises ConfigError."""
-    where = str(path)
+    return parse(read(path), where=str(path))
+
+
+def read(path: str | Path) -> bytes:
+    """The text of a configuration file. Raises ConfigError."""
     try:
-        text = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ConfigError(where, [Problem("", f"can not be read: {error.strerror}")]) from None
-    return parse(text, where=where)
+        raise ConfigError(str(path), [Problem("", f"can not be read: {error.strerror}")]) from None
 
 
 def parse(text: bytes | str, *, where: str) -> Config:

@@ -1,29 +1,39 @@
 """A new configuration for a running soadns: read, compared with the one in force, refused or taken.
 
 What can not work and what would remove much by a slip is refused, and the old configuration stays in force. Taking
-one means that the control process saves its state and ends; its successor reads the file again.
+one means that the control process saves its state and ends; its successor reads the new one. What is in force is kept
+as a copy beside the snapshot: a control process that is started again for any other reason must not fall for a file
+that is being edited, or was refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from soadns import composition
-from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, load
+from soadns.addresses import parse_address
+from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, parse, read
 from soadns.control import Control
 from soadns.logs import log
 from soadns.model import InterfaceId
-from soadns.supervisor import AGAIN_STATUS
+from soadns.schema import Problem
+from soadns.supervisor import AGAIN_STATUS, ListenError, check_free
 from soadns.web.operations import Operations, Refused, Reloaded
+
+_IN_FORCE = "configuration"
+"""File in the state directory."""
 
 
 class Reload(Operations):
     """What operators may change in a running soadns."""
 
-    def __init__(self, path: str, control: Control, stopping: asyncio.Future[int]) -> None:
+    def __init__(self, path: str, state: Path, control: Control, stopping: asyncio.Future[int]) -> None:
         self._path = path
+        self._state = state
         self._control = control
         self._stopping = stopping
 
@@ -43,8 +53,10 @@ class Reload(Operations):
         """Read the configuration again. Raises Refused; the old one then stays in force."""
         counts = self._control.figures.reloads
         try:
-            fresh = load(self._path)
+            text = read(self._path)
+            fresh = parse(text, where=self._path)
             composition.sources(fresh)
+            _check_listeners(self._path, self._control.config, fresh)
         except ConfigError as error:
             counts["bad"] += 1
             log(
@@ -59,12 +71,18 @@ class Reload(Operations):
         names = _names_concerned(self._control, fresh)
         if removed and not accept_removals and self._too_many(len(names)):
             counts["refused"] += 1
-            text = "; ".join(removed)
-            log("reload-refused", level="error", where=self._path, removes=text, names=len(names))
+            said = "; ".join(removed)
+            log("reload-refused", level="error", where=self._path, removes=said, names=len(names))
             raise Refused(
-                f"{self._path} would remove {text}, and with it {len(names)} names. The old configuration stays "
+                f"{self._path} would remove {said}, and with it {len(names)} names. The old configuration stays "
                 "in force. If that is meant: soadns reload --accept-removals"
             )
+        try:
+            keep(self._state, text)
+        except OSError as error:
+            counts["refused"] += 1
+            log("reload-refused", level="error", where=str(self._state), problems=error.strerror)
+            raise Refused(f"{self._state} can not be written: {error.strerror}") from None
         counts["done"] += 1
         restart = _needs_restart(old, fresh)
         log("reloading", where=self._path, removes="; ".join(removed) or None, needs_restart=restart or None)
@@ -75,12 +93,45 @@ class Reload(Operations):
 
     def _end(self) -> None:
         if not self._stopping.done():
-            self._stopping.set_result(AGAIN_STATUS)  # its successor reads the configuration again
+            self._stopping.set_result(AGAIN_STATUS)  # its successor reads what is in force by then
 
     def _too_many(self, names: int) -> bool:
         guard = self._control.config.guard
         total = sum(len(zone.outcomes) for zone in self._control.estate.zones.values())
         return names >= guard.minimum and names > guard.share * total
+
+
+# --------------------------------------------------------------------------- what is in force
+
+
+def keep(state: Path, text: bytes) -> None:
+    """Put the text of a configuration in force, for the next control process. Raises OSError."""
+    fresh = state / f"{_IN_FORCE}.new"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(text)
+    fresh.replace(state / _IN_FORCE)
+
+
+def in_force(state: Path, path: str) -> Config:
+    """The configuration that ``keep`` has put in force, from the file at ``path``. Raises ConfigError."""
+    try:
+        text = (state / _IN_FORCE).read_bytes()
+    except OSError:  # somebody has cleaned up
+        text = read(path)
+    return parse(text, where=path)
+
+
+def _check_listeners(path: str, old: Config, fresh: Config) -> None:
+    """Raise ConfigError where the successor could not listen: it would never answer again."""
+    held = {old.http.listen, old.http.probes}
+    for key, address in (("http.listen", fresh.http.listen), ("http.probes", fresh.http.probes)):
+        where = parse_address(address)
+        if where is not None and address not in held:
+            try:
+                check_free(*where, setting=key, tcp_only=True)
+            except ListenError as error:
+                raise ConfigError(path, [Problem(key, str(error))]) from None
 
 
 # --------------------------------------------------------------------------- what it takes away

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Callers
@@ -67,3 +69,36 @@ def test_a_file_that_would_remove_much_is_refused_unless_accepted(stage: Stage) 
 
     assert soadns.cli("reload", "--accept-removals")[0] == 0
     assert eventually(lambda: soadns.dig(names[7]).data, within=20, until=lambda d: user.cluster_ip not in d)
+
+
+def test_a_file_that_nobody_took_is_not_in_force_after_a_crash_either(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user = stage.service("user")
+    pod = stage.pod(user)
+    pod.registers(USER)
+    soadns.answers(USER, user.cluster_ip)
+
+    slips = ['{"zones": [', soadns.config.read_text().replace(stage.namespace, "no-such-namespace"), ""]
+    for number, slip in enumerate(slips):
+        soadns.config.write_text(slip)
+        first = soadns.child("_control")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda gone=first: soadns.child("_control") not in (0, gone), within=10)
+        soadns.wait_ready()
+        name = f"com.alipay.user.Service{number}"
+        pod.registers(name)
+        soadns.answers(name, user.cluster_ip, within=20)
+        soadns.answers(USER, user.cluster_ip)
+
+
+def test_an_api_address_that_is_taken_is_refused(stage: Stage) -> None:
+    soadns = stage.soadns()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        soadns.write_config(http={"listen": f"127.0.0.1:{soadns.http_port}", "probes": address})
+        status, text = soadns.cli("reload")
+    assert status == 1
+    assert (
+        f"can not listen on TCP {address}: Address already in use. Set http.probes to another address" in text
+    )
+    assert soadns.http("/readyz")[0] == 200
