@@ -128,10 +128,7 @@ class Store:
 
     def _register(self, provider: Provider, now: float) -> None:
         interface = provider.interface
-        known = self.interfaces.get(interface)
-        if known is None:
-            known = self.interfaces[interface] = Known()
-            self.names.setdefault(interface.name, set()).add(interface)
+        known = self._know(interface)
         identity = identity_of(provider)
         live = known.live.get(identity)
         if live is None:
@@ -156,6 +153,12 @@ class Store:
             live.older = without(registrations, live.provider)
             live.disabled = self._is_disabled(live.provider)
         self.dirty.add(interface)
+
+    def _know(self, interface: InterfaceId) -> Known:
+        if interface not in self.interfaces:
+            self.interfaces[interface] = Known()
+            self.names.setdefault(interface.name, set()).add(interface)
+        return self.interfaces[interface]
 
     def _withdraw(self, provider: Provider) -> None:
         known = self.interfaces[provider.interface]
@@ -295,7 +298,6 @@ class Store:
             if service is not None and standing != (roster.had_ready, roster.ready > 0):
                 # What speaks for it without its endpoints (1, 3, 4) stands or falls with a ready one.
                 self.dirty.update(self.interfaces_of(ref))
-                self.dirty.update(self.by_application.get(service.application or "", ()))
             if service is None and ref not in self.slices:
                 del self.rosters[ref]
             self.touched_services.add(ref)
@@ -311,9 +313,11 @@ class Store:
             if site is None:
                 continue
             site.ready = self._ready(key)
-            quiet = site.source in self._quiet
-            paused = site.source in self._out_since
+            quiet, paused = site.source in self._quiet, site.source in self._out_since
+            taken_over = site.stale_until is not None
             again = site.review(now, self.settings.times, touched=touched, paused=paused)
+            if taken_over or site.stale_until is not None:
+                self.dirty.update(live.provider.interface for live in site.live)
             if touched and quiet:
                 site.settled = True
             elif touched:
@@ -321,9 +325,8 @@ class Store:
             if again is not None:
                 heapq.heappush(self._timers, (again, "site", key))
             self._publish_site(key, site)
-        self._touched_sites.clear()
-        self._quiet.clear()
-        self._told.clear()
+        for of_this_batch in (self._touched_sites, self._quiet, self._told):
+            of_this_batch.clear()
 
     def _publish_site(self, key: SiteKey, site: Site) -> None:
         """Tell Services and interfaces what the site provides now."""
@@ -333,15 +336,11 @@ class Store:
         outside = ip not in self.by_address and ip not in self.departed
         serving = site.serving if outside else frozenset()
         for interface in site.counted_outside ^ serving:
-            known = self.interfaces.get(interface)
-            if known is None:
-                known = self.interfaces[interface] = Known()
-                self.names.setdefault(interface.name, set()).add(interface)
+            known = self._know(interface)
             count(known.outside, ip, 1 if interface in serving else -1)
             self.dirty.add(interface)
             self._forget_if_empty(interface)
         site.counted_outside = serving
-        self.dirty.update(live.provider.interface for live in site.live if site.stale_until is not None)
         if not site.live and not site.kept:
             del self.sites[key]
             ports = self._ports_at[ip]
@@ -360,18 +359,18 @@ class Store:
                 if site is not None and site.registered:
                     provided = site.provided if provided is None else provided | site.provided
                     settled = settled and site.settled
+        silent = not roster.registered
         touched, whole = roster.tell(ip, provided, settled=settled)
         for interface in touched:
-            known = self.interfaces.get(interface)
-            if known is None:
-                known = self.interfaces[interface] = Known()
-                self.names.setdefault(interface.name, set()).add(interface)
+            known = self._know(interface)
             if interface in roster.providing:
                 known.rosters.add(ref)
             else:
                 known.rosters.discard(ref)
             self.dirty.add(interface)
             self._forget_if_empty(interface)
+        if silent != (not roster.registered):  # else nothing votes against what it has by 1, 3 or 4
+            self.dirty.update(self.interfaces_of(ref))
         if whole:
             self.dirty.update(i for i, holders in roster.providing.items() if ip not in holders)
             self.touched_services.add(ref)
@@ -488,12 +487,13 @@ class Store:
         return False
 
     def interfaces_of(self, ref: ObjectRef) -> Iterable[InterfaceId]:
-        """Interfaces for which the Service holds endpoint or declared evidence."""
+        """Interfaces for which the Service may hold evidence of any kind."""
         roster = self.rosters.get(ref)
         found = set(roster.providing) if roster is not None else set()
         service = self.services.by_ref.get(ref)
-        if service is not None and service.declaration is not None:
-            found.update(service.declaration.interfaces)
+        if service is not None:
+            found.update(service.declaration.interfaces if service.declaration is not None else ())
+            found.update(self.by_application.get(service.application or "", ()))
         for key in self.services.exposures.of(ref):
             if (site := self.sites.get(key)) is not None:
                 found.update(live.provider.interface for live in site.live)
