@@ -256,13 +256,11 @@ def _lookup(options: argparse.Namespace) -> int:
 
 def _whole_name(text: str, zone: str, config: Config) -> str:
     """The owner name to ask for: an interface as typed, completed with its zone unless that is there."""
-    from soadns.views import parse_interface
-
     zones = [zone] if zone else [each.name for each in config.zones]
     bare = text.removesuffix(".")
     if text.endswith(".") or any(bare.lower().endswith("." + z.removesuffix(".").lower()) for z in zones):
         return f"{bare}."
-    owner = naming.owner_name(parse_interface(bare)) if "/" in bare or ":" in bare else bare
+    owner = naming.owner_name(naming.parse_interface(bare)) if "/" in bare or ":" in bare else bare
     return f"{owner}.{zones[0].removesuffix('.')}."
 
 

@@ -1,8 +1,8 @@
 """Interface ↔ owner name: how a Java interface, its group and its version are spelled in DNS.
 
-Pure and total: ``owner_name`` gives the one canonical owner name (relative to the zone) of an
-interface, ``interface_of`` reads it back, and ``problem`` says why an interface can have none. A plain
-interface is its own name. A variant carries group and version in its last label::
+Pure and total: ``parse_interface`` reads what people type, ``owner_name`` gives the one canonical owner
+name (relative to the zone) of an interface, ``interface_of`` reads it back, and ``problem`` says why an
+interface can have none. A plain interface is its own name. A variant carries group and version in its last label::
 
     com.alipay.user.UserService                    com.alipay.user.UserService
     blue/com.alipay.user.UserService:1.0.0         com.alipay.user.UserService--g-blue--v-1-0-0
@@ -27,6 +27,16 @@ NAME_SERVER = "ns"
 _GROUP, _VERSION = "--g-", "--v-"
 _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _ALLOWED = _ALPHANUMERIC | frozenset("_-$.")
+
+
+def parse_interface(text: str) -> InterfaceId:
+    """``[group/]name[:version]`` as people type it; what they can not mean is for callers to say.
+
+    Dubbo's ``0.0.0`` is no version.
+    """
+    rest, _, version = text.partition(":")
+    group, _, name = rest.rpartition("/")
+    return InterfaceId(name, group, "" if version == "0.0.0" else version)
 
 
 def owner_name(interface: InterfaceId) -> str:

@@ -59,13 +59,6 @@ class Found:
 # --------------------------------------------------------------------------- finding
 
 
-def parse_interface(text: str) -> InterfaceId:
-    """``[group/]name[:version]`` as people type it."""
-    group, slash, rest = text.rpartition("/")
-    name, _, version = rest.partition(":")
-    return InterfaceId(name, group if slash else "", version)
-
-
 def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
     """What a name means: an interface as typed, or an owner name, relative or with its zone."""
     found = []
@@ -74,7 +67,7 @@ def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
             continue
         inner = _relative(text, [name])
         # Names that differ by case are one in DNS and several interfaces: as typed comes first.
-        candidates = [parse_interface(inner)]
+        candidates = [naming.parse_interface(inner)]
         if (at := each.owners.at(inner)) is not None:
             candidates.append(at)
         if "--" in inner:
@@ -101,7 +94,7 @@ def _relative(text: str, zones: Iterable[str]) -> str:
 
 def nearest(estate: Estate, text: str) -> list[str]:
     """Known interfaces that resemble the text, the likeliest first."""
-    name = parse_interface(_relative(text, estate.zones)).name
+    name = naming.parse_interface(_relative(text, estate.zones)).name
     names = {i.name for zone in estate.zones.values() for i in zone.outcomes}
     last = name.rpartition(".")[2].lower()
     same_class = sorted(n for n in names if n.rpartition(".")[2].lower() == last)[:3]
@@ -247,7 +240,7 @@ def explain(estate: Estate, text: str, now: float, *, zone: str = "") -> Data:
 
 def _what_would_have_to_exist(estate: Estate, text: str) -> list[str]:
     inner = _relative(text, estate.zones)
-    interface = naming.interface_of(inner) if "--" in inner else parse_interface(inner)
+    interface = naming.interface_of(inner) if "--" in inner else naming.parse_interface(inner)
     hints = []
     for source in sorted(estate.observations.sources):
         kind, _, rest = source.partition("/")
@@ -267,7 +260,7 @@ def _what_would_have_to_exist(estate: Estate, text: str) -> list[str]:
 
 def _rejected_of_unknown(estate: Estate, text: str) -> list[Data]:
     """What the name might have come from: its own rejected leaves, and Services whose annotations are malformed."""
-    name = parse_interface(_relative(text, estate.zones)).name
+    name = naming.parse_interface(_relative(text, estate.zones)).name
     rows = _rejected(estate.observations, name)
     services = {
         s.ref: s for z in estate.zones.values() for s in z.store.services.by_ref.values() if s.problems

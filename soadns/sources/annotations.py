@@ -97,20 +97,19 @@ def parse_interfaces(text: str) -> Declaration:
 
 def parse_interface(text: str) -> InterfaceId:
     """One ``[group/]interface[:version]``. Raises ValueError."""
-    rest, _, version = text.partition(":")
-    group, _, name = rest.rpartition("/")
-    if "/" in group or ":" in version:
+    interface = naming.parse_interface(text)
+    if "/" in interface.group or ":" in interface.version:
         raise _Malformed(f"{text[:80]!r}: expected [group/]interface[:version]")
-    if not name:
+    if not interface.name:
         raise _Malformed(f"{text[:80]!r}: the interface is missing")
-    problem = naming.problem(InterfaceId(name), "")
+    problem = naming.problem(InterfaceId(interface.name), "")
     if problem is not None:
         raise _Malformed(f"{text[:80]!r}: {problem[1][:200]}")
     if not text.isprintable() or any(c.isspace() for c in text):
         raise _Malformed(
             f"{text[:80]!r} contains a space or what can not be printed; commas separate interfaces"
         )
-    return InterfaceId(name, group, "" if version == "0.0.0" else version)
+    return interface
 
 
 def parse_traffic(text: str) -> tuple[TrafficRule, ...]:
