@@ -20,7 +20,7 @@ from soadns.binding.observations import ANNOTATION, fresh_problems
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.logs import Log
-from soadns.model import Event, Rejected, Service, Trouble, Upsert
+from soadns.model import Binding, Event, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import READY, Delta
 from soadns.nameserver.zone import ZoneData
@@ -212,7 +212,7 @@ class Control:
             if zone.complete and name not in self._announced:
                 self._announced.add(name)
                 self.publisher.publish(self.zones[name].set_state(READY))
-                bound = sum(1 for records in zone.outcomes.values() if hasattr(records, "addresses"))
+                bound = sum(isinstance(outcome, Binding) for outcome in zone.outcomes.values())
                 self._log("zone-ready", zone=name, names=len(zone.outcomes), answered=bound)
         if len(self._announced) == len(self.zones) and not self.publisher.complete:
             self.publisher.set_complete()

@@ -47,6 +47,9 @@ CONNECTION_ERRORS = (ConnectionLoss, ConnectionClosedError, SessionExpiredError)
 BACKOFF_S = (0.1, 5.0)
 """First and longest delay between attempts to connect; kazoo's own default grows to an hour."""
 
+PROBE_S = 8.0
+"""How long ``probe`` waits for each answer."""
+
 logging.getLogger("kazoo").setLevel(logging.ERROR)
 # What kazoo would say (connection dropped, session expired) the source says itself, once.
 
@@ -134,27 +137,27 @@ def close(client: Any) -> None:
         pass
 
 
-async def probe(settings: ZooKeeperSettings, *, timeout: float = 8.0) -> list[tuple[str, str]]:  # noqa: ASYNC109
+async def probe(settings: ZooKeeperSettings) -> list[tuple[str, str]]:
     """Try an ensemble once: (what, problem or '') for the connection and every root."""
     client = build(settings)
     try:
-        return await asyncio.to_thread(_probe, client, settings, timeout)
+        return await asyncio.to_thread(_probe, client, settings)
     finally:
         await asyncio.to_thread(close, client)
 
 
-def _probe(client: Any, settings: ZooKeeperSettings, timeout: float) -> list[tuple[str, str]]:
+def _probe(client: Any, settings: ZooKeeperSettings) -> list[tuple[str, str]]:
     connected = client.start_async()
-    connected.wait(timeout)
+    connected.wait(PROBE_S)
     if not client.connected:
         if client.client_state == KeeperState.AUTH_FAILED:
             return [(f"connect to {settings.hosts}", "the credentials were refused (zookeeper[].auth)")]
-        return [(f"connect to {settings.hosts}", f"no server answered within {timeout:g} s")]
+        return [(f"connect to {settings.hosts}", f"no server answered within {PROBE_S:g} s")]
     found = [(f"connect to {settings.hosts}", "")]
     for root in settings.roots:
         what = f"read {root.path}"
         try:
-            client.get_children_async(root.path).get(timeout=timeout)
+            client.get_children_async(root.path).get(timeout=PROBE_S)
         except NoNodeError:
             found.append((what, "it does not exist: check zookeeper[].roots and the chroot in hosts"))
         except NoAuthError:
