@@ -47,7 +47,7 @@ def serve(config_path: str) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
     text = read(config_path)
     config = parse(text, where=config_path)
-    composition.sources(config)  # secrets that can not be read are known before anything starts
+    composition.secrets(config)  # those that can not be read are known before anything starts
     logs.configure(config.log.level, config.log.format)
     for setting, address in (("http.listen", config.http.listen), ("http.probes", config.http.probes)):
         if address:

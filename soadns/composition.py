@@ -162,6 +162,14 @@ def _secret(where: str, key: str, path: str) -> str:
         raise ConfigError(where, [Problem(key, f"{path}: {reason}")]) from None
 
 
+def secrets(config: Config) -> None:
+    """Read every secret once. Raises ConfigError for one that can not be read."""
+    for ensemble in config.zookeeper:
+        zookeeper_settings(ensemble)
+    if config.http.token_file and not _secret("http", "http.tokenFile", config.http.token_file):
+        raise ConfigError("http", [Problem("http.tokenFile", f"{config.http.token_file}: is empty")])
+
+
 def kube_settings(cluster: KubernetesConfig) -> KubeSettings:
     """Settings of a cluster."""
     return KubeSettings(cluster.name, cluster.namespaces, cluster.selector, cluster.nodes)

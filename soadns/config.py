@@ -20,6 +20,8 @@ from soadns.schema import Check, Duration, Problem, convert, plain, reference, s
 
 DEFAULT_PATH = "/etc/soadns/soadns.yaml"
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 class ConfigError(Exception):
@@ -72,6 +74,30 @@ def _networks(values: tuple[str, ...]) -> str | None:
         except ValueError:
             return f"{value!r} is no network"
     return None
+
+
+def _hosts(value: str) -> str | None:
+    servers, slash, chroot = value.partition("/")
+    if "@" in value:  # which is not repeated: it may be a secret
+        return "credentials do not belong here: auth.credentialsFile"
+    if not servers.strip():
+        return "no host"
+    for server in servers.split(","):
+        found = _SERVER.fullmatch(server.strip())
+        if found is None or int(found["port"] or 1) not in range(1, 65_536):
+            return f"{server.strip()!r} is no host or host:port"
+    if slash and ("," in chroot or not all(chroot.split("/"))):
+        return f"the chroot {'/' + chroot!r} is no path"
+    return None
+
+
+def _name(value: str) -> str | None:
+    return None if _NAME.fullmatch(value) else f"{value!r} is no name: letters, digits, '-', '_' and '.'"
+
+
+def _root(value: str) -> str | None:
+    well = value == "/" or (value.startswith("/") and all(value[1:].split("/")))
+    return None if well else "must begin with / and name each level"
 
 
 def _zone_name(value: str) -> str | None:
@@ -140,9 +166,7 @@ class RootConfig:
         "The znode that holds the interfaces.",
         default="/dubbo",
         example="/dubbo",
-        check=lambda v: (
-            None if v.startswith("/") and (v == "/" or not v.endswith("/")) else "must begin with /"
-        ),
+        check=_root,
     )
     dialect: str = setting("`dubbo` or `sofa`.", default="dubbo", check=_one_of("dubbo", "sofa"))
 
@@ -172,8 +196,10 @@ class TlsConfig:
 class ZooKeeperConfig:
     """A ZooKeeper ensemble that holds registries."""
 
-    hosts: str = setting("Connect string, with chroot if there is one.", example="zk1:2181,zk2:2181/chroot")
-    name: str = setting("Its name here.", default="main")
+    hosts: str = setting(
+        "Connect string, with chroot if there is one.", example="zk1:2181,zk2:2181/chroot", check=_hosts
+    )
+    name: str = setting("Its name here.", default="main", check=_name)
     roots: tuple[RootConfig, ...] = setting("The registry trees to read.", factory=lambda: (RootConfig(),))
     networks: tuple[str, ...] = setting(
         "Networks in which its providers' addresses may match endpoints; empty: all.",
@@ -195,7 +221,7 @@ class ZooKeeperConfig:
 class KubernetesConfig:
     """A Kubernetes cluster."""
 
-    name: str = setting("Its name here.", default="home")
+    name: str = setting("Its name here.", default="home", check=_name)
     kubeconfig: str = setting("kubeconfig file; empty: the pod's service account.", default="")
     context: str = setting("Context of the kubeconfig; empty: its current one.", default="")
     domain: str = setting("The cluster's DNS domain, for Istio hosts.", default="cluster.local")
@@ -220,8 +246,8 @@ class StaticConfig:
     paths: tuple[str, ...] = setting(
         "Files and folders, re-read on change.", example="/etc/soadns/static", check=_any
     )
-    name: str = setting("Its name here.", default="static")
-    cluster: str = setting("Cluster name given to its Services.", default="home")
+    name: str = setting("Its name here.", default="static", check=_name)
+    cluster: str = setting("Cluster name given to its Services.", default="home", check=_name)
     required: bool = setting("Whether zones wait for it before they answer.", default=True)
 
 
@@ -379,6 +405,10 @@ def checks(config: Config) -> Iterator[Problem]:
         for index, item in enumerate(getattr(config, section)):
             if names[index] in names[:index]:
                 yield Problem(f"{section}[{index}].name", f"{item.name!r} is used twice")
+    ensembles = [ensemble.name.lower() for ensemble in config.zookeeper]
+    for index, files in enumerate(config.static):
+        if files.name.lower() in ensembles:  # zones[].registries names either
+            yield Problem(f"static[{index}].name", f"{files.name!r} is a zookeeper entry already")
     yield from _references(config)
     for index, ensemble in enumerate(config.zookeeper):
         yield from _ensemble(f"zookeeper[{index}]", ensemble)
@@ -395,8 +425,6 @@ def checks(config: Config) -> Iterator[Problem]:
 
 
 def _ensemble(where: str, ensemble: ZooKeeperConfig) -> Iterator[Problem]:
-    if not ensemble.hosts.partition("/")[0].strip():
-        yield Problem(f"{where}.hosts", "no host", "zk1:2181,zk2:2181/chroot")
     if not ensemble.roots:
         yield Problem(f"{where}.roots", "at least one root is needed", "[{path: /dubbo}]")
     paths = [root.path for root in ensemble.roots]

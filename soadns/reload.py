@@ -55,7 +55,7 @@ class Reload(Operations):
         try:
             text = read(self._path)
             fresh = parse(text, where=self._path)
-            composition.sources(fresh)
+            composition.secrets(fresh)
             _check_listeners(self._path, self._control.config, fresh)
         except ConfigError as error:
             counts["bad"] += 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns.composition import source_ids, zone_settings
+from soadns.composition import secrets, source_ids, zone_settings
 from soadns.config import ConfigError, effective, load, parse
 from soadns.reload import shrinkage
 
@@ -18,12 +18,24 @@ zookeeper: [{host: 'zk1:2181'}]                 | zookeeper[0].host: unknown key
 zookeeper: [{host: 'zk1:2181'}]                 | zookeeper[0].hosts: is required (for example zk1:2181,zk2:2181/chroot)
 zookeeper: [{hosts: 2181}]                      | zookeeper[0].hosts: expected text, got a number (for example zk1:2181,zk2:2181/chroot)
 zookeeper: [{hosts: '/chroot'}]                 | zookeeper[0].hosts: no host (for example zk1:2181,zk2:2181/chroot)
+zookeeper: [{hosts: 'http://zk1:2181'}]         | zookeeper[0].hosts: 'http:' is no host or host:port (for example zk1:2181,zk2:2181/chroot)
+zookeeper: [{hosts: 'zk1:2181:2181'}]           | zookeeper[0].hosts: 'zk1:2181:2181' is no host or host:port
+zookeeper: [{hosts: 'zk1, ,zk2'}]               | zookeeper[0].hosts: '' is no host or host:port
+zookeeper: [{hosts: 'zk1:99999'}]               | zookeeper[0].hosts: 'zk1:99999' is no host or host:port
+zookeeper: [{hosts: '::1'}]                     | zookeeper[0].hosts: '::1' is no host or host:port
+zookeeper: [{hosts: 'zk1/chroot/'}]             | zookeeper[0].hosts: the chroot '/chroot/' is no path
+zookeeper: [{hosts: 'zk1,zk2/a,zk3'}]           | zookeeper[0].hosts: the chroot '/a,zk3' is no path
+zookeeper: [{hosts: 'u:secret@zk1'}]            | zookeeper[0].hosts: credentials do not belong here: auth.credentialsFile
+zookeeper: [{hosts: a, name: b/c}]              | zookeeper[0].name: 'b/c' is no name: letters, digits, '-', '_' and '.'
+zookeeper: [{hosts: a, roots: [{path: /a//b}]}] | zookeeper[0].roots[0].path: must begin with / and name each level
+static: [{paths: /x, name: ''}]                 | static[0].name: '' is no name
 zookeeper: {hosts: 'zk1:2181'}                  | zookeeper: expected a list, got a mapping
 zookeeper: [{hosts: a}, {hosts: b}]             | zookeeper[1].name: 'main' is used twice
-zookeeper: [{hosts: a, roots: [{path: dubbo}]}] | zookeeper[0].roots[0].path: must begin with / (for example /dubbo)
+zookeeper: [{hosts: a, roots: [{path: dubbo}]}] | zookeeper[0].roots[0].path: must begin with / and name each level (for example /dubbo)
 zookeeper: [{hosts: a, roots: [{dialect: hsf}]}] | zookeeper[0].roots[0].dialect: 'hsf' is not one of dubbo, sofa
 zookeeper: [{hosts: a, networks: [10/33]}]      | zookeeper[0].networks: '10/33' is no network (for example 10.0.0.0/8)
 zookeeper: [{hosts: a, auth: {credentialsEnv: NO_SUCH_VARIABLE}}] | zookeeper[0].auth.credentialsEnv: NO_SUCH_VARIABLE is not in the environment
+{zookeeper: [{hosts: a}], static: [{paths: /x, name: main}]} | static[0].name: 'main' is a zookeeper entry already
 kubernetes: [{nodes: sometimes}]                | kubernetes[0].nodes: 'sometimes' is not one of auto, always, never
 static: [{}]                                    | static[0].paths: is required (for example /etc/soadns/static)
 static: [{paths: []}]                           | static[0].paths: at least one is needed (for example /etc/soadns/static)
@@ -75,6 +87,26 @@ def test_a_configuration_without_any_source_can_not_work() -> None:
 def test_a_file_that_can_not_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can not be read: No such file or directory"):
         load(tmp_path / "soadns.yaml")
+
+
+@pytest.mark.parametrize(
+    "hosts", ["zk1", "zk1:2181, zk2:2181/a/b", "[fd00::1]:2181,10.0.0.1", "zk_1.x-y.example."]
+)
+def test_connect_strings_that_zookeeper_clients_take(hosts: str) -> None:
+    [ensemble] = parse(f"zookeeper: [{{hosts: '{hosts}'}}]", where="soadns.yaml").zookeeper
+    assert ensemble.hosts == hosts
+
+
+@pytest.mark.parametrize("content", [None, "", b"\xff"])
+def test_secrets_that_can_not_be_read_are_known_before_anything_starts(
+    tmp_path: Path, content: str | bytes | None
+) -> None:
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_bytes(content.encode() if isinstance(content, str) else content)
+    config = parse(f"{ZK}\nhttp: {{tokenFile: {token}}}", where="soadns.yaml")
+    with pytest.raises(ConfigError, match=f"http.tokenFile: {token}: (No such file|is empty|is no text)"):
+        secrets(config)
 
 
 def test_defaults_make_one_zone_over_everything() -> None:
