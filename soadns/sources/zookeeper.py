@@ -4,7 +4,7 @@ One client per ensemble reads any number of roots. kazoo's threads only hand res
 taken on the event loop. Watches are one-shot and armed by the very read that they belong to, so nothing is
 missed in between; on a lost connection kazoo drops them all, and everything is read again and compared.
 
-Rules of proof (design: a name never vanishes because a source is in trouble): a root that is missing or
+Rules of proof (a name never vanishes because a source is in trouble): a root that is missing or
 forbidden is trouble; a directory that is missing while its root stands is empty; a forbidden directory keeps
 what it held, and its interface stays in trouble until all its directories can be read. Only what a finished
 read does not list any more is deleted.
