@@ -11,7 +11,7 @@ from soadns.binding.bind import Rules, State
 from soadns.binding.choice import Standing
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
-from soadns.binding.pool import answer_set, fit, observe, spots
+from soadns.binding.pool import answer_set, fit, spots
 from soadns.binding.store import Store
 from soadns.model import Binding, ObjectRef, Outcome, Reason, Service, Unbound
 
@@ -50,9 +50,7 @@ def _without_service(
 ) -> Outcome:
     interface = evidence.interface
     if rules.unmapped == "providers":
-        live = spots(evidence.providers)
-        _, answered = observe(state.seen, live, evidence.now, minute=rules.minute, elapsed=evidence.elapsed)
-        addresses, ports = answer_set(answered, owner_octets)
+        addresses, ports = answer_set(state.seen.answered, owner_octets)
         if addresses:
             return Binding(interface, "providers", addresses, ports, None, "", 0, reasons)
     return Unbound(interface, *_why_unbound(evidence, standings), reasons)

@@ -100,7 +100,9 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
     ballots = votes(evidence, dict(state.ballots))
     standings = judge(evidence, ballots, board_share=rules.board_share)
     # A name keeps the vote of a Service that is gone only while it may return to it.
-    state = replace(state, ballots=tuple(sorted(ballots.items())))
+    kept = tuple(sorted(ballots.items()))
+    if kept != state.ballots:
+        state = replace(state, ballots=kept)
     if state.winner is not None:
         state = _follow_winner(state, evidence, standings)
         if (absent := _awaited(state, evidence, rules)) is not None:
@@ -116,7 +118,9 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
     removal, at = _clocks(state, evidence, rules)
     own = standings.get(state.winner)
     stays = own is not None and not own.obstacle
-    return Step(replace(state, stays=stays), tuple(standings.values()), "" if stays else removal, at)
+    if stays != state.stays:
+        state = replace(state, stays=stays)
+    return Step(state, tuple(standings.values()), "" if stays else removal, at)
 
 
 def remove(state: State, now: float) -> State:
@@ -213,7 +217,7 @@ def _watch_better(state: State, evidence: Evidence, standings: Mapping[ObjectRef
     ]
     best = choose(field)
     if best is None or best.ref == state.winner or not best.candidate.tally.unanimous:
-        return replace(state, better=None, better_since=None)
+        return state if state.better is None else replace(state, better=None, better_since=None)
     if best.ref == state.better:
         return state
     return replace(state, better=best.ref, better_since=evidence.now)
@@ -363,13 +367,8 @@ def _take(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standi
 def _unmapped(
     state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing], rules: Rules
 ) -> Step:
-    seen, _ = observe(
-        state.seen,
-        spots(evidence.providers),
-        evidence.now,
-        minute=rules.minute,
-        elapsed=evidence.elapsed,
-    )
+    live = spots(evidence.providers)
+    seen = observe(state.seen, live, evidence.now, minute=rules.minute, elapsed=evidence.elapsed)
     if rules.unmapped != "providers":
         return Step(replace(state, seen=Seen(), bound=False), tuple(standings.values()))
     state = replace(state, seen=seen, bound=state.bound or bool(seen.recent))

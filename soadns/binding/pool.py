@@ -58,6 +58,12 @@ class Seen:
     gone_since: float | None = None
     """Since when none is registered."""
 
+    @property
+    def answered(self) -> tuple[Spot, ...]:
+        """Who is to be answered: those that are registered, or everybody while too few of them are."""
+        keeping = self.short_since is not None or self.gone_since is not None
+        return tuple(r.spot for r in self.recent if keeping or r.gone is None)
+
 
 def spots(providers: Iterable[Provider]) -> frozenset[Spot]:
     """The usable providers with an IP address; host names are not answered."""
@@ -78,10 +84,8 @@ def _packed(host: str) -> bytes | None:
         return None
 
 
-def observe(
-    seen: Seen, live: frozenset[Spot], now: float, *, minute: float, elapsed: Elapsed
-) -> tuple[Seen, frozenset[Spot]]:
-    """Take in who is registered now; returns what to remember and who is to be answered.
+def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float, elapsed: Elapsed) -> Seen:
+    """Take in who is registered now; returns what to remember, and with it who is to be answered.
 
     A vanished provider leaves at once while at least half of those seen in the last minute remain; else
     those of the last minute stay, for a minute if some remain. If none remains they stay until the
@@ -92,17 +96,16 @@ def observe(
     gone = {r.spot: now if r.gone is None else r.gone for r in seen.recent if r.spot not in live}
     if not keeping:
         gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
-    everyone = live | gone.keys()
     if not live:
         since = None if not gone else now if seen.gone_since is None else seen.gone_since
-        return Seen(_recent(live, gone), None, since), everyone
-    if len(live) * 2 >= len(everyone):
+        return Seen(_recent(live, gone), None, since)
+    if len(live) >= len(gone):
         gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
-        return Seen(_recent(live, gone)), live
+        return Seen(_recent(live, gone))
     short_since = now if seen.short_since is None else seen.short_since
     if elapsed(short_since) >= minute - EPSILON:
-        return Seen(_recent(live, {})), live
-    return Seen(_recent(live, gone), short_since), everyone
+        return Seen(_recent(live, {}))
+    return Seen(_recent(live, gone), short_since)
 
 
 def _recent(live: frozenset[Spot], gone: dict[Spot, float]) -> tuple[Recent, ...]:
