@@ -28,12 +28,14 @@ class Estate:
         """Take in events of any sources, in order."""
         sources = {event.source for event in events}
         before = {source: self.observations.source(source).in_sync for source in sources}
+        # The pass that ends with this batch is a first one, too.
+        first = frozenset(source for source in sources if not self.observations.source(source).known)
         changes = self.observations.fold(events, now)
         lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
         for zone in self.zones.values():
             for source in lost:
                 zone.sync_changed(source, now, in_sync=False)
-            zone.apply(changes, now)
+            zone.apply(changes, now, first=first)
             for source in sources:
                 if not before[source] and self.observations.source(source).in_sync:
                     zone.sync_changed(source, now, in_sync=True)

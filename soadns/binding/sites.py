@@ -113,13 +113,17 @@ class Site:
         self.registered = False
         """Whether it holds any registration that is believed (kept ones included)."""
 
-    def review(self, now: float, times: SiteTimes, *, touched: bool, paused: bool = False) -> float | None:
+    def review(
+        self, now: float, times: SiteTimes, *, touched: bool, paused: bool = False, first: bool = False
+    ) -> float | None:
         """Recompute ``provided`` and ``registered``.
 
         ``touched`` says that registrations came or went in this batch, ``paused`` that the registry is
-        out of sync, so that no clock ends. Returns when it must be reviewed again for a clock of its
-        own (Unix seconds), or None.
+        out of sync, so that no clock ends, ``first`` that it is being read for the first time. Returns when
+        it must be reviewed again for a clock of its own (Unix seconds), or None.
         """
+        if first and touched:
+            self._forget_applications()
         self._review_applications(now, times, paused=paused)
         serving = frozenset(live.provider.interface for live in self.live if live.usable)
         present = any(not live.stale for live in self.live)
@@ -175,6 +179,12 @@ class Site:
                 self.kept = frozenset(self.lost) | self.kept
                 self.kept_until = None
             self.lost.clear()
+
+    def _forget_applications(self) -> None:
+        """What a first pass reads bit by bit was there before: it is judged anew, as seen in one instant."""
+        self.apps, self.shared, self.stale_until = {}, frozenset(), None
+        for live in self.live:
+            live.stale = False
 
     def _review_applications(self, now: float, times: SiteTimes, *, paused: bool) -> None:
         """Mark the older application's providers stale when another one takes the host:port over."""

@@ -315,7 +315,7 @@ class Store:
             site.ready = self._ready(key)
             quiet, paused = site.source in self._quiet, site.source in self._out_since
             taken_over = site.stale_until is not None
-            again = site.review(now, self.settings.times, touched=touched, paused=paused)
+            again = site.review(now, self.settings.times, touched=touched, paused=paused, first=quiet)
             if taken_over or site.stale_until is not None:
                 self.dirty.update(live.provider.interface for live in site.live)
             if touched and quiet:

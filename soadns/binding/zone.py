@@ -80,11 +80,10 @@ class Zone:
 
     # ------------------------------------------------------------------ input
 
-    def apply(self, changes: Iterable[Change], now: float) -> None:
-        """Take in changes of the sources that the zone listens to."""
+    def apply(self, changes: Iterable[Change], now: float, *, first: frozenset[str]) -> None:
+        """Take in changes of the sources that the zone listens to; ``first``: those on their first pass."""
         mine = [c for c in changes if c.source in self.settings.sources]
         if mine:
-            first = frozenset(c.source for c in mine if not self.observations.source(c.source).known)
             self.store.apply(mine, now, first=first)
 
     def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:

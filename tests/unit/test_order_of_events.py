@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,13 +143,14 @@ def history_of(
 class Replica:
     """One soadns that hears of the edits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unread: bool = False) -> None:
         self.settings = zone_settings({"with": "second"})
         self.estate = Estate([self.settings])
         self.now = NOON
         self.published: dict[str, Records | None] = {}
         self.world: dict[tuple[str, Key], Observation] = {}
-        self.fold([Synced(REGISTRY), Synced(SECOND), Synced(KUBE)])
+        if not unread:
+            self.fold([Synced(REGISTRY), Synced(SECOND), Synced(KUBE)])
 
     @property
     def zone(self) -> Zone:
@@ -278,6 +280,30 @@ def test_a_restart_at_any_moment_ends_alike(instants: list[Instant], moment: int
             assert one.answers() == other.answers()
     for replica in (one, other):
         replica.wait_until(replica.now + 5000.0)
+    assert one.answers() == other.answers()
+
+
+@given(
+    history_of(gaps=(0.0,)),
+    st.permutations([KUBE, REGISTRY, SECOND]),
+    st.lists(st.integers(0, 40), max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_a_first_reading_bit_by_bit_ends_like_one_in_a_single_instant(
+    instants: list[Instant], sources: list[str], cuts: list[int], chance: random.Random
+) -> None:
+    world = {edit[:2]: edit[2] for _, batch in instants for edit in batch}
+    events: list[object] = [
+        Upsert(source, key, value) for (source, key), value in world.items() if value is not None
+    ]
+    one, other = Replica(unread=True), Replica(unread=True)
+    one.fold([*events, *(Synced(source) for source in sources)])
+    chance.shuffle(events)
+    for begin, end in pairwise([0, *sorted(cuts), len(events)]):
+        other.fold(events[begin:end])
+        other.wait_until(other.now + 0.7)
+    for source in sources:
+        other.fold([Synced(source)])
     assert one.answers() == other.answers()
 
 
