@@ -25,6 +25,7 @@ from pathlib import Path
 from soadns import __version__, composition, logs
 from soadns.addresses import parse_address
 from soadns.binding.estate import Estate
+from soadns.clock import Clock
 from soadns.config import Config, ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
@@ -143,7 +144,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     publisher = Publisher()
     publisher.table.generation = time.time_ns() // 1_000_000  # above any predecessor's
     sources = composition.sources(config)
-    control = Control(config, estate, publisher, sources, log=log)
+    control = Control(config, estate, publisher, sources, log=log, clock=Clock())
     identities = await _identities(config, control)
     saver = Saver(control, options.state / "snapshot", identities, log=log)
     serials = saver.restore()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from soadns.addresses import ANY, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import ANNOTATION, fresh_problems
+from soadns.clock import Clock
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.logs import Log
@@ -37,7 +37,7 @@ RESTART_S = 5.0
 class Control:
     """Sources, estate and publisher of one process.
 
-    ``clock`` gives Unix seconds. ``sources`` are run as tasks; ``emit`` is what they call.
+    ``sources`` are run as tasks; ``emit`` is what they call.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Control:
         sources: Sequence[Source],
         *,
         log: Log,
-        clock: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
         self.config = config
         self.estate = estate
@@ -59,7 +59,7 @@ class Control:
         """Set when something worth a snapshot happened."""
         self.zones: dict[str, ZoneData] = {}
         self._log = log
-        self._clock = clock
+        self.clock = clock
         self._inbox: deque[Event] = deque()
         self._arrived: float | None = None
         """When the oldest event of the inbox came."""
@@ -80,7 +80,7 @@ class Control:
             nested = tuple(other for other in self.estate.zones if other.endswith(f".{name}"))
             data = ZoneData(name, negative_ttl=negative_ttl[name], nested=nested)
             self.zones[name] = data
-            data.serial = max(serials.get(name, 0), int(self._clock()))
+            data.serial = max(serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(_own_addresses(self.config)))
         self.publisher.publish(delta)
         self._turn()
@@ -116,7 +116,7 @@ class Control:
         if not events:
             return
         if self._arrived is None:
-            self._arrived = self._clock()
+            self._arrived = self.clock()
         self._inbox.extend(events)
         self._schedule()
 
@@ -127,7 +127,7 @@ class Control:
 
     def _turn(self) -> None:
         self._turn_due = False
-        now = self._clock()
+        now = self.clock()
         if self._inbox:
             count = min(len(self._inbox), EVENTS_PER_TURN)
             events = [self._inbox.popleft() for _ in range(count)]
@@ -220,7 +220,7 @@ class Control:
             gc.freeze()
 
     def _applied(self, generation: int) -> None:
-        now = self._clock()
+        now = self.clock()
         while self._awaited and self._awaited[0][0] <= generation:
             _, arrived = self._awaited.popleft()
             self.figures.latencies.append(max(0.0, now - arrived))
@@ -255,11 +255,11 @@ class Control:
 
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
-        return self._clock()
+        return self.clock()
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""
-        names = sum(zone.release(source, self._clock()) for zone in self.estate.zones.values())
+        names = sum(zone.release(source, self.clock()) for zone in self.estate.zones.values())
         self._log("released", level="warning", source=source, names=names)
         self._schedule()
         return names

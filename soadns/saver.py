@@ -39,12 +39,14 @@ class Saver:
 
     def restore(self) -> dict[str, int]:
         """Put the last snapshot back, if there is a usable one; returns the serial of every zone."""
-        control, now = self._control, self._control.now()
+        control = self._control
         found = snapshot.read(
             self.path, report=lambda text: self._log("snapshot", level="error", problem=text)
         )
         if found is None:
             return {}
+        control.clock.not_before(found.saved)
+        now = control.now()
         for text in snapshot.restore(control.estate, found, now, identities=self._identities):
             self._log("snapshot-refused", level="warning", reason=text)
         for source in found.sources:

@@ -11,6 +11,7 @@ import pytest
 from soadns import saver as saver_module
 from soadns import snapshot
 from soadns.binding.estate import Estate
+from soadns.clock import Clock
 from soadns.config import Config
 from soadns.control import Control
 from soadns.model import InterfaceId, Provider, Synced, Upsert
@@ -29,10 +30,11 @@ class Log(list[str]):
         self.append(" ".join([event, *(f"{name}={value}" for name, value in fields.items())]))
 
 
-def started(path: Path, log: Log, **identities: str) -> Saver:
+def started(path: Path, log: Log, at: float = NOON, **identities: str) -> Saver:
     """A control process without sources, at noon, that restores what there is."""
     estate = Estate([zone_settings({})])
-    control = Control(Config(), estate, Publisher(), [], log=log, clock=lambda: NOON)
+    clock = Clock(wall=lambda: at, steady=lambda: 0.0)
+    control = Control(Config(), estate, Publisher(), [], log=log, clock=clock)
     return Saver(control, path, dict(identities), log=log)
 
 
@@ -118,6 +120,17 @@ async def test_another_clusters_snapshot_is_refused_and_said(tmp_path: Path) -> 
     again.restore()
     assert f"snapshot-refused reason=source {KUBE}: saved from uid-1, now uid-2; ignored" in log
     assert names(again) == ["User"]
+
+
+async def test_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
+    path, log = tmp_path / "snapshot", Log()
+    saver = started(path, log)
+    hear(saver, "User")
+    saver.save_now()
+    for wall, now in ((NOON - 3600, NOON), (NOON + 3600, NOON + 3600)):
+        again = started(path, log, wall)
+        again.restore()
+        assert again._control.now() == now
 
 
 async def test_an_unusable_file_is_said_and_set_aside(tmp_path: Path) -> None:
