@@ -159,6 +159,8 @@ def summary(found: Found) -> Data:
         }
     elif isinstance(outcome, Unbound):
         data |= {"reason": outcome.reason, "detail": outcome.detail}
+    else:  # known from its history only
+        data |= {"reason": "gone", "detail": "nothing speaks for it any more"}
     problem = zone.owners.problem(interface)
     if problem is not None:
         data |= {"state": "unbound", "reason": problem[0], "detail": problem[1], "addresses": []}

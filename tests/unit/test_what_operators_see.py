@@ -158,6 +158,24 @@ def test_a_name_that_can_not_be_in_dns_is_not_said_to_be_answered(broken: Estate
     assert "answer" not in explained(broken, "ns").partition("candidates")[0]
 
 
+def test_a_name_that_is_gone_is_explained_by_its_history(tmp_path: Path) -> None:
+    found = Estate(zone_settings(parse("static: [{name: demo, paths: [x]}]", where="test")))
+    source = StaticSource(StaticSettings("demo", (str(tmp_path),)))
+    (tmp_path / "broken.yaml").write_text(BROKEN)
+    for moment in (NOW, NOW + 1):
+        found.fold(source.poll(), moment)
+        found.work(moment)
+        (tmp_path / "broken.yaml").write_text("")
+    assert explained(found, "com.x.Pay") == (
+        "com.x.Pay in rpc.cluster.local: unbound, gone: nothing speaks for it any more\n"
+        "  names  none\n"
+        "  flags  unbound\n"
+        "  history\n"
+        "    2027-01-15T08:00:00.000Z  nothing -> providers  first seen static/demo\n"
+        "    2027-01-15T08:00:01.000Z  providers -> nothing  removed\n"
+    )
+
+
 def test_a_service_is_found_by_the_owner_name_of_its_port(estate: Estate) -> None:
     [zone] = views.explain(estate, "_dubbo._tcp.com.alipay.user.UserService.rpc.cluster.local", NOW)["zones"]
     assert zone["interface"] == "com.alipay.user.UserService"
