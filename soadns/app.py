@@ -171,7 +171,8 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    saver.save_now()
+    if status != FAULT_STATUS:  # else the last snapshot is to be trusted more than what is in memory
+        saver.save_now()
     for feed in publisher.feeds:
         feed.stop()
     for runner in runners:

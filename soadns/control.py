@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import traceback
 from collections import deque
 from collections.abc import Sequence
 
@@ -68,6 +69,8 @@ class Control:
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._announced: set[str] = set()
+        self._fault: Exception | None = None
+        self._faulty = asyncio.Event()
         publisher.on_applied = self._applied
 
     # ------------------------------------------------------------------ life
@@ -86,8 +89,12 @@ class Control:
         self._turn()
 
     async def run(self) -> None:
-        """Run every source until cancelled; a source that fails by a fault of ours is started again."""
+        """Run every source until cancelled; a source that fails by a fault of ours is started again.
+
+        A turn that fails by one ends this: half of it may be done, and only a successor knows where it is.
+        """
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_by_fault())
             for source in self.sources:
                 group.create_task(self._run_source(source))
 
@@ -123,7 +130,22 @@ class Control:
     def _schedule(self) -> None:
         if not self._turn_due:
             self._turn_due = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._try_turn)
+
+    def _try_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error}"
+            self._log("turn-failed", level="error", error=text, at=f"{place.filename}:{place.lineno}")
+            self._fault = error
+            self._faulty.set()
+
+    async def _end_by_fault(self) -> None:
+        await self._faulty.wait()
+        assert self._fault is not None
+        raise self._fault
 
     def _turn(self) -> None:
         self._turn_due = False
