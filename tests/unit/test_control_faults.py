@@ -10,7 +10,7 @@ from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.config import Config
 from soadns.control import Control
-from soadns.model import Delete
+from soadns.model import Node, ObjectRef, Upsert
 from soadns.nameserver.feed import Publisher
 from tests.unit.notation import zone_settings
 
@@ -23,7 +23,8 @@ async def test_a_turn_that_fails_is_said_and_ends_the_control_process() -> None:
 
     estate = Estate([zone_settings({})])
     control = Control(Config(), estate, Publisher(), [], log=log, clock=Clock())
-    control.emit([Delete("kube/home", ["a list is no key"])])  # type: ignore[arg-type]
+    node = Node(ObjectRef("home", "", "n1"))
+    control.emit([Upsert("kube/home", ["a list is no key"], node)])  # type: ignore[arg-type]
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(5):
             await control.run()
