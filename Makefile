@@ -17,13 +17,16 @@ help: ## This list
 NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
   { echo "soadns needs Python 3.11 or newer as '$(PYTHON)': make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 
+WRITABLE = mkdir -p $(VENV) 2>/dev/null && test -w $(VENV) || \
+  { echo "$(VENV) can not be written: make VENV=/folder/of/your/own ..." >&2; exit 1; }
+
 # The virtual environment is made again when its Python is gone or changed, and when this folder was moved or copied:
 # what is installed in it holds the path, and so does `.made`. One that was made by hand is taken as it is.
 HAS_PIP = $(BIN)/python -c 'import pip' 2>/dev/null
 WHOLE  := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = '$(CURDIR)' && $(HAS_PIP) && echo yes)
 
 $(VENV)/.made: $(if $(WHOLE),,again)
-	@test ! -e $@ && $(HAS_PIP) || { $(NEW_ENOUGH); \
+	@test ! -e $@ && $(HAS_PIP) || { $(NEW_ENOUGH); $(WRITABLE); \
 	  echo "setup: making a virtual environment in $(VENV)"; \
 	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	    echo "the venv module is missing or incomplete. On Debian, as root: apt-get install python3-venv" >&2; exit 1; }; }

@@ -119,3 +119,16 @@ def test_a_busy_port_is_reported_with_the_option_that_changes_it(tmp_path: Path)
             assert f"make demo ARGS='{option} 127.0.0.1:{port + 101}'" in done.stderr
     finally:
         demo.stop()
+
+
+def test_a_folder_that_can_not_be_written_is_named_with_the_way_out() -> None:
+    done = subprocess.run(
+        ["make", "demo", "VENV=/dev/null/venv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("/dev/null/venv can not be written: make VENV=/folder/of/your/own ...")
