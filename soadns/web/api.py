@@ -24,6 +24,7 @@ from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running
 
 MAX_LIMIT = 5_000
+_NOT_AT_HOME = "needs a loopback connection to an address or localhost; for others set http.tokenFile"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -58,7 +59,7 @@ class Site:
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/v1/") and not self._may(request):
             log("denied", level="warning", peer=request.remote, path=request.path)
-            text = "needs a loopback connection, to an address or localhost, or the bearer token of http.tokenFile"
+            text = "needs the bearer token of http.tokenFile" if self._settings.token_file else _NOT_AT_HOME
             return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Bearer"})
         response = await handler(request)
         if request.method == "POST":

@@ -83,7 +83,9 @@ def test_without_a_token_only_this_host_may_ask_for_this_host(row: str) -> None:
 async def test_a_page_of_somebody_else_can_neither_read_nor_change_anything() -> None:
     async with site() as port:
         assert (await ask(port, "GET /v1/sources"))[0] == 200
-        assert (await ask(port, "GET /v1/sources", Host="rebound.example"))[0] == 401
+        status, body = await ask(port, "GET /v1/sources", Host="rebound.example")
+        assert status == 401
+        assert "needs a loopback connection" in body["error"]
         assert (await ask(port, "POST /v1/release", Origin="http://evil.example"))[0] == 401
         assert (await ask(port, "GET /readyz", Host="soadns.example"))[0] == 200
 
@@ -95,8 +97,9 @@ TOKENS = {"right": 200, "wrong": 401, "": 401, "b\udcffd": 401, "rïght": 401}
 async def test_with_a_token_file_only_its_token_may_ask(tmp_path: Path, given: str) -> None:
     (tmp_path / "token").write_text("right\n")
     async with site(token_file=str(tmp_path / "token")) as port:
-        status, _ = await ask(port, "GET /v1/sources", Authorization=f"Bearer {given}")
+        status, body = await ask(port, "GET /v1/sources", Authorization=f"Bearer {given}")
     assert status == TOKENS[given]
+    assert body.get("error") == (None if status == 200 else "needs the bearer token of http.tokenFile")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
