@@ -271,12 +271,10 @@ async def probe(settings: KubeSettings, api: KubeApi) -> list[tuple[str, str]]:
             where = f" in {namespace}" if namespace else ""
             missing = [verb for verb in ("list", "watch") if not await _may(api, verb, resource, namespace)]
             text = f"may not {' or '.join(missing)} {resource.plural}{where}" if missing else ""
-            optional = resource is NODES and settings.nodes == "auto"
-            if text and optional:
-                text = ""
-            found.append(
-                (f"list and watch {resource.plural}{where}" + (" (optional)" if optional else ""), text)
-            )
+            what = f"list and watch {resource.plural}{where}"
+            if text and resource is NODES and settings.nodes == "auto":
+                what, text = _NO_NODES, ""
+            found.append((what, text))
     # The request's namespace is the one it asks for, so that a Role in kube-system permits it, too.
     identity = await _may(api, "get", _NAMESPACES, "kube-system", name="kube-system")
     found.append(("get namespace kube-system", "" if identity else _NO_IDENTITY))
@@ -286,6 +284,7 @@ async def probe(settings: KubeSettings, api: KubeApi) -> list[tuple[str, str]]:
 _NAMESPACES = Resource("Namespace", "namespaces", namespaced=False)
 _MAY_IDENTIFY = '- {apiGroups: [""], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}'
 """Its UID tells clusters apart, so that no snapshot of another one is believed."""
+_NO_NODES = "nodes may not be read, so there is no evidence by nodePort (kubernetes[].nodes: auto)"
 _NO_IDENTITY = "may not get it: a snapshot of another cluster could not be told from this one's"
 
 

@@ -100,6 +100,8 @@ def test_the_rbac_that_check_prints_is_enough(stage: Stage, api_server: ApiServe
     api_server.grant([{"apiGroups": ["example.com"], "resources": ["nothing"], "verbs": ["get"]}])
     found = soadns.cli_json("check")
     assert not found["ok"]
+    tried = [row["what"] for row in found["findings"]]
+    assert "nodes may not be read, so there is no evidence by nodePort (kubernetes[].nodes: auto)" in tried
     [cure] = {row["cure"] for row in found["findings"] if row["cure"]}
     api_server.grant(yaml.safe_load(cure)["rules"])
     assert soadns.cli_json("check")["ok"]
