@@ -61,7 +61,12 @@ class StaticSource:
         self._rejected: dict[str, tuple[Key, ...]] = {}
         """By file: what of it could not be understood."""
         self._broken: set[str] = set()
-        self._missing: set[str] = set()
+        self._missing: dict[str, str] = {}
+        """Path that can not be read → why."""
+        self._doubted: dict[str, tuple[int, int, int]] = {}
+        """File that holds less than before, and the mark at which that was seen first."""
+        self._vanished: set[str] = set()
+        """Files that the last look did not find."""
         self._synced = False
 
     @property
@@ -81,22 +86,25 @@ class StaticSource:
         """The events since the last poll; all files' observations the first time."""
         events: list[Event] = []
         found: dict[str, Path] = {}
-        missing: set[str] = set()
+        missing: dict[str, str] = {}
         for configured in self.settings.paths:
-            files = list(_files(Path(configured)))
+            files = list(_files(Path(configured), missing))
             if not files and not Path(configured).exists():
-                missing.add(configured)
+                missing[configured] = "no such file or folder"
             found.update((str(path), path) for path in files)
         for name, path in found.items():
             events += self._look_at(name, path)
-        for name in [n for n in self._seen if n not in found]:
-            if not any(name.startswith(gone) for gone in missing):
-                events += self._drop(name)
+        vanished = {n for n in self._seen if n not in found and not any(n.startswith(m) for m in missing)}
+        for name in sorted(vanished & self._vanished):
+            # Gone twice in a row: a file that an editor replaces is missing for a moment only.
+            events += self._drop(name)
+        self._vanished = vanished - self._vanished
         if missing and missing != self._missing:
-            text = ", ".join(sorted(missing))
-            events.append(Trouble(self.source, f"{text}: no such file or folder (static[].paths)"))
+            text = ", ".join(f"{path}: {reason}" for path, reason in sorted(missing.items()))
+            events.append(Trouble(self.source, f"{text} (static[].paths)"))
+        returned = bool(self._missing) and not missing
         self._missing = missing
-        if not missing and (not self._synced or (events and not self._broken)):
+        if not missing and (not self._synced or returned or (events and not self._broken)):
             events.append(Synced(self.source))
             self._synced = True
         return events
@@ -121,8 +129,14 @@ class StaticSource:
         bad = {event.key: held.get(event.key) for event in rejected}
         fresh |= {key: value for key, value in bad.items() if value is not None and key not in fresh}
         known = dict.fromkeys((*held, *self._rejected.get(name, ())))
+        gone = [key for key in known if key not in fresh and key not in bad]
+        if gone and self._doubted.get(name) != mark:
+            # It may be in the middle of being written: what it lacks is believed when it stays as it is.
+            self._doubted[name] = mark
+            self._seen[name] = _UNREAD
+            return []
+        self._doubted.pop(name, None)
         self._rejected[name] = tuple(bad)
-        gone = (key for key in known if key not in fresh and key not in bad)
         events: list[Event] = [Delete(self.source, key) for key in gone]
         events += [Upsert(self.source, key, value) for key, value in fresh.items() if held.get(key) != value]
         events += rejected
@@ -132,6 +146,7 @@ class StaticSource:
 
     def _drop(self, name: str) -> list[Event]:
         del self._seen[name]
+        self._doubted.pop(name, None)
         self._broken.discard(name)
         known = (*self._held.pop(name, {}), *self._rejected.pop(name, ()))
         events: list[Event] = [Delete(self.source, key) for key in dict.fromkeys(known)]
@@ -200,14 +215,22 @@ class StaticSource:
                         values[(*key, str(index))] = value
 
 
+_UNREAD = (0, 0, 0)
+"""The mark of a file that is to be read again."""
 _EXPECTED = "expected Service, EndpointSlice, Node, List or Providers (see docs/static.md)"
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path, unreadable: dict[str, str]) -> Iterator[Path]:
+    """The files to read; a folder that can not be listed proves nothing about what it held."""
     if path.is_file():
         yield path
         return
-    for folder, names, files in os.walk(path, followlinks=True):
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            unreadable[str(error.filename)] = error.strerror or "can not be read"
+
+    for folder, names, files in os.walk(path, followlinks=True, onerror=note):
         # A mounted ConfigMap holds its versions in hidden folders and links to the present one.
         names[:] = sorted(n for n in names if not n.startswith("."))
         for file in sorted(files):

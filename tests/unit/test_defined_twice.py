@@ -54,7 +54,8 @@ class Desk:
         (self.folder / name).write_text(SERVICE.replace("IP,", f"{ip},"))
 
     def answer(self, events: list[Event] | None = None) -> tuple[str, ...]:
-        self.estate.fold(self.source.poll() if events is None else events, NOON)
+        for batch in [self.source.poll(), self.source.poll()] if events is None else [events]:
+            self.estate.fold(batch, NOON)
         self.estate.work(NOON)
         outcome = self.estate.zones["rpc.test"].outcomes.get(USER)
         return outcome.addresses if isinstance(outcome, Binding) else ()

@@ -163,7 +163,7 @@ def test_a_name_that_is_gone_is_explained_by_its_history(tmp_path: Path) -> None
     source = StaticSource(StaticSettings("demo", (str(tmp_path),)))
     (tmp_path / "broken.yaml").write_text(BROKEN)
     for moment in (NOW, NOW + 1):
-        found.fold(source.poll(), moment)
+        found.fold([*source.poll(), *source.poll()], moment)
         found.work(moment)
         (tmp_path / "broken.yaml").write_text("")
     assert explained(found, "com.x.Pay") == (
