@@ -209,7 +209,7 @@ class Control:
             self._log(
                 "transition", level="info" if zone in self._announced else "debug",
                 zone=zone, interface=transition.interface, before=transition.before, after=transition.after,
-                why=transition.why, source=transition.source,
+                why=transition.why, source=transition.source or None,
             )  # fmt: skip
         if transitions:
             self.changed.set()

@@ -74,4 +74,6 @@ def configure(level: str, format_: str) -> None:
 
 
 def _json(fields: dict[str, object]) -> str:
-    return json.dumps(fields, default=str, ensure_ascii=False)
+    # An InterfaceId is a tuple to JSON; to people it is a name.
+    plain = {k: v if isinstance(v, str | int | float) else str(v) for k, v in fields.items()}
+    return json.dumps(plain, ensure_ascii=False)

@@ -13,7 +13,7 @@ from soadns import logs, render, views
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.config import parse
-from soadns.model import Trouble
+from soadns.model import InterfaceId, Trouble
 from soadns.sources.static import StaticSettings, StaticSource
 
 NOW = 1_800_000_000.0
@@ -238,7 +238,7 @@ def logged(format_: str, monkeypatch: pytest.MonkeyPatch) -> str:
         logs.configure("info", format_)
         logs.log(
             "transition",
-            interface="com.x.User",
+            interface=InterfaceId("com.x.User", "blue"),
             before="nothing",
             after="home/shop/user 10.96.0.1",
             source=None,
@@ -253,7 +253,7 @@ def logged(format_: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_log_is_key_value(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = logged("keyvalue", monkeypatch).splitlines()
     assert first.partition(" ")[2] == (
-        'level=info event=transition interface=com.x.User before=nothing after="home/shop/user 10.96.0.1"'
+        'level=info event=transition interface=blue/com.x.User before=nothing after="home/shop/user 10.96.0.1"'
     )
     assert second.partition(" ")[2] == 'level=error event=odd text="say \\"hi\\"\\nthere" empty="" number=1.5'
 
@@ -261,6 +261,8 @@ def test_the_log_is_key_value(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_log_is_json_where_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (json.loads(line) for line in logged("json", monkeypatch).splitlines())
     assert first["event"] == "transition"
+    assert first["interface"] == "blue/com.x.User"
     assert first["after"] == "home/shop/user 10.96.0.1"
+    assert second["number"] == 1.5
     assert "source" not in first
     assert (second["level"], second["text"]) == ("error", 'say "hi"\nthere')
