@@ -68,7 +68,7 @@ class ZooKeeperSource:
         self._waking = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._epoch = 0
-        self._connected = False
+        self._connected = self._passing = False  # passing: a pass has begun on this connection
         self._queue: deque[Directory] = deque()
         self._in_flight = 0
         self._window = float(settings.max_in_flight)
@@ -174,7 +174,7 @@ class ZooKeeperSource:
         self._disconnected(f"{said}, trying {self._where} again")
 
     def _disconnected(self, reason: str) -> None:
-        self._connected = False
+        self._connected = self._passing = False
         self._epoch += 1
         self._queue.clear()
         self._in_flight = 0
@@ -200,6 +200,7 @@ class ZooKeeperSource:
         """Read everything again: no watch has survived."""
         if epoch != self._epoch or not self._connected:
             return
+        self._passing = True
         for tree in self._trees:
             tree.complete = False
             tree.unread = 0
@@ -223,7 +224,7 @@ class ZooKeeperSource:
 
     def _ask(self, directory: Directory) -> None:
         """Read a directory as soon as its turn comes; at most one read of it is under way."""
-        if directory.gone or not self._connected:
+        if directory.gone or not self._passing:
             return
         if directory.reading:
             directory.again = True

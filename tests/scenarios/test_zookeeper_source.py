@@ -402,3 +402,23 @@ async def test_after_any_history_of_a_registry_what_is_known_is_what_is_there(
             wanted = await asyncio.to_thread(there)
             await reader.until(lambda w=wanted: reader.state().in_sync and known() == w)
         assert not reader.state().troubled_scopes
+
+
+async def test_what_watches_of_the_lost_connection_say_late_makes_no_source_in_sync(
+    server: ZooKeeper, registry: KazooClient, chroot: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(registry, "10.9.0.1")
+    async with reading(server, chroot, "/dubbo") as reader:
+        await reader.synced()
+        # Everything is read again after a second; until then it is as old as the outage.
+        monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+        reader.expire(server)
+        await reader.until(lambda: not reader.state().in_sync)
+        await reader.until(lambda: reader.source._connected)
+        reads = reader.source.reads
+        reader.source._changed(PROVIDERS)
+        reader.source._fill()
+        await asyncio.sleep(0.3)
+        assert not reader.state().in_sync
+        assert reader.source.reads == reads
+        await reader.synced()
