@@ -366,6 +366,9 @@ class Zone:
         """Put back names' states and what sites and Services remember; observations come first."""
         self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
         for interface, state, sources in states:
+            if state.winner is not None and state.winner.cluster not in self.settings.cluster_sources:
+                # A cluster that was renamed or taken out: its names are chosen anew, not waited for.
+                continue
             # A source that is configured no longer must not stop the clocks of its names.
             present = tuple(source for source in sources if source in self.settings.sources)
             self._remember(interface, State(), state, present)

@@ -11,8 +11,21 @@ from pathlib import Path
 import pytest
 
 from soadns import snapshot
+from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
-from soadns.model import InterfaceId, Node, ObjectRef, Override
+from soadns.model import (
+    Endpoint,
+    EndpointSlice,
+    InterfaceId,
+    Node,
+    ObjectRef,
+    Override,
+    Port,
+    Provider,
+    Service,
+    Synced,
+    Upsert,
+)  # fmt: skip
 from soadns.snapshot import Snapshot, SnapshotError
 from tests.unit.notation import NOON, SOURCES, ZONE, Notebook, zone_settings
 
@@ -214,3 +227,31 @@ def test_every_kind_of_observation_is_saved() -> None:
     assert {Node, Override} < kinds
     assert len(kinds) == 5
     assert ObjectRef("home", "", "n1") in {v.ref for s in saved(told()).sources for _, v in s.nodes}
+
+
+def test_names_of_a_cluster_that_is_called_otherwise_now_are_chosen_anew() -> None:
+    notebook = told("Service shop/user 10.96.0.1; pods shop/user 10.1.0.1\nregister User 10.1.0.1")
+    data, now = file_of(notebook), notebook.now
+    settings = replace(
+        notebook.settings,
+        sources=frozenset({ZK, "kube/prod"}),
+        cluster_sources={"prod": "kube/prod"},
+        clusters=Clusters(home="prod"),
+    )
+    estate = Estate([settings])
+    assert snapshot.restore(estate, snapshot.decode(data), now, identities={}) == []
+    zone = estate.zones[ZONE]
+    estate.work(now)
+    assert (zone.complete, zone.take_published()) == (False, {})  # SERVFAIL, never an empty answer
+    ref = ObjectRef("prod", "shop", "user")
+    slice_ = EndpointSlice(ref, ref, (Port(20880),), (Endpoint("10.1.0.1"),))
+    service = Service(ref, "uid", now, cluster_ips=("10.96.0.1",), ports=(Port(20880),))
+    read = [Upsert("kube/prod", ("Service", "shop", "user"), service)]
+    read += [Upsert("kube/prod", ("EndpointSlice", "shop", "user"), slice_)]
+    estate.fold([*read, Synced("kube/prod")], now)
+    provider = Provider(ZK, InterfaceId("User"), "dubbo", "10.1.0.1", 20880)
+    estate.fold([Upsert(ZK, ("User", "providers", "1"), provider), Synced(ZK)], now)
+    estate.work(now)
+    records = zone.take_published()["User"]
+    assert records is not None
+    assert records.addresses == ("10.96.0.1",)
