@@ -8,7 +8,7 @@ nothing else. The four kinds of evidence are numbered as in ``docs/binding.md``:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from soadns.binding.clusters import Clusters
@@ -121,6 +121,9 @@ def collect(
         _candidate(store, interface, ref, tuple(sorted(found)), known, claims, clusters)
         for ref, found in sorted(rows.items())
     )
+    if outages and outages[-1][1] > now:
+        # What registers at an address counts against nobody while it may be somebody else's by now.
+        candidates = tuple(replace(c, tally=replace(c.tally, against=0)) for c in candidates)
     present = next((c for c in candidates if c.ref == winner), None)
     wants_providers = winner is None or (present is not None and present.mode == "registry")
     providers: tuple[Provider, ...] = ()

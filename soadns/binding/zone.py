@@ -74,6 +74,8 @@ class Zone:
         self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
         self._due: list[tuple[InterfaceId, Step, Evidence]] = []
         """Removals that wait until all dirty names are advanced."""
+        self._looked_at: set[InterfaceId] = set()
+        """Names advanced while a source of theirs was out of sync."""
         self._watching: dict[ObjectRef, set[InterfaceId]] = {}
         self._clocks: list[tuple[float, InterfaceId]] = []
         self._clock_of: dict[InterfaceId, float] = {}
@@ -93,7 +95,8 @@ class Zone:
             if in_sync:
                 # A loss that was due is not acted upon while the source is out of sync.
                 bound = self.guard.bound.get(source, ())
-                self.store.dirty.update(i for i in bound if self.states[i].waiting)
+                self.store.dirty.update((i for i in bound if self.states[i].waiting), self._looked_at)
+                self._looked_at.clear()
                 if pauses := self.observations.source(source).pauses:
                     start, end = pauses[-1]
                     self.guard.resume(source, end - start)
@@ -168,6 +171,8 @@ class Zone:
         state = self.states.get(interface, State(since=now))
         result, evidence = self._step(interface, state, now, self._rules(interface))
         self._store_result(interface, state, result, evidence, transitions)
+        if evidence.paused:
+            self._looked_at.add(interface)
         if result.removal:
             self._due.append((interface, result, evidence))
 
