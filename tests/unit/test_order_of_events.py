@@ -359,3 +359,15 @@ def test_a_source_that_is_not_named_changes_nothing() -> None:
         ]
     )
     assert replica.answers() == {}
+
+
+@given(history_of(gaps=(0.0, 1.0, 6.0, 61.0, 700.0)))
+def test_a_name_hears_of_everything_that_concerns_it(instants: list[Instant]) -> None:
+    replica = Replica()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+        zone, before = replica.zone, replica.answers()
+        zone.store.dirty.update(zone.states, zone.store.interfaces, zone.store.services.declared)
+        replica.work()
+        assert replica.answers() == before
