@@ -179,10 +179,12 @@ def _answer(reply: Reply) -> list[str]:
 
 def _next(http: str, folder: Path) -> str:
     option = "" if http == "127.0.0.1:8053" else f" --url http://{http}"
+    # As this one was started: `make demo` has it in an environment that is on nobody's path.
+    soadns = sys.argv[0] if Path(sys.argv[0]).name == "soadns" else "soadns"
     return f"""
 try next, in another terminal:
-  .venv/bin/soadns explain com.alipay.order.OrderService{option}    # two Services want it: who won, and why
-  .venv/bin/soadns list --half-boarded{option}
+  {soadns} explain com.alipay.order.OrderService{option}    # two Services want it: who won, and why
+  {soadns} list --half-boarded{option}
   curl http://{http}/v1/explain/com.alipay.stock.StockService
   edit {folder / "services.yaml"} and ask again: answers follow within a second
 Ctrl-C ends the demo."""
