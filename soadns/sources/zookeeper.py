@@ -24,6 +24,7 @@ from typing import Any
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
 from soadns.sources import Emit, zkclient
 from soadns.sources.dialects import DIALECTS
+from soadns.sources.handover import Handover
 from soadns.sources.providerurl import FormatError, masked, without_secrets
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
@@ -64,12 +65,13 @@ class ZooKeeperSource:
         self._client: Any = None
         self._emit: Emit = lambda _: None
         self._events: list[Event] = []
-        self._handed: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._waking = False
+        self._handover = Handover(after=self._after_turn, failed=self._failed_turn)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._epoch = 0
         self._connected = self._passing = False  # passing: a pass has begun on this connection
         self._queue: deque[Directory] = deque()
+        self._bulk: deque[tuple[Directory, Any]] = deque()
+        """Reads under way that nobody is called for: a third thread per answer costs more than the answer."""
         self._in_flight = 0
         self._window = float(settings.max_in_flight)
         self._failed = asyncio.Event()
@@ -86,6 +88,7 @@ class ZooKeeperSource:
         """Read and watch until cancelled."""
         self._emit = emit
         self._loop = asyncio.get_running_loop()
+        self._handover.start(self._loop)
         for tree in self._trees:
             self._by_path[tree.top.path] = tree.top
         while True:
@@ -111,28 +114,18 @@ class ZooKeeperSource:
 
     # ------------------------------------------------------------------ from kazoo's threads to the loop
 
-    def _hand_over(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Have ``call`` run on the loop; many calls cost one wake-up."""
-        self._handed.append((call, arguments))
-        if not self._waking:
-            self._waking = True
-            assert self._loop is not None
-            try:
-                self._loop.call_soon_threadsafe(self._take_over)
-            except RuntimeError:  # the loop is closed: the process ends
-                return
+    def _after_turn(self) -> bool:
+        """What was handed over has been taken: collect, read on, and say whether much is under way."""
+        while self._bulk and self._bulk[0][1].ready():  # answers come in the order of the questions
+            directory, done = self._bulk.popleft()
+            self._read_done(self._epoch, directory, done)
+        self._fill(bulk=len(self._queue) > FEWEST)
+        self._flush()
+        return bool(self._queue or self._bulk)
 
-    def _take_over(self) -> None:
-        self._waking = False
-        try:
-            for _ in range(len(self._handed)):
-                call, arguments = self._handed.popleft()
-                call(*arguments)
-            self._fill()
-            self._flush()
-        except Exception as fault:  # of ours: who runs the source is told, and starts it again
-            self._fault = fault
-            self._failed.set()
+    def _failed_turn(self, fault: Exception) -> None:
+        self._fault = fault
+        self._failed.set()
 
     def _flush(self) -> None:
         if self._events:
@@ -143,13 +136,13 @@ class ZooKeeperSource:
         def changed(state: str) -> None:
             # Must not block: kazoo's connection waits for it.
             auth_failed = client.client_state == KeeperState.AUTH_FAILED
-            self._hand_over(self._state_changed, client, state, auth_failed)
+            self._handover.put(self._state_changed, client, state, auth_failed)
 
         return changed
 
     def _watched(self, event: Any) -> None:
         if event.path is not None and event.type != "NONE":
-            self._hand_over(self._changed, event.path)
+            self._handover.put(self._changed, event.path)
 
     # ------------------------------------------------------------------ connection
 
@@ -177,6 +170,7 @@ class ZooKeeperSource:
         self._connected = self._passing = False
         self._epoch += 1
         self._queue.clear()
+        self._bulk.clear()
         self._in_flight = 0
         for tree in self._trees:
             tree.looking.clear()
@@ -209,7 +203,7 @@ class ZooKeeperSource:
                 tree.unread += 1
             # Reads come from one server, which may lag behind what was seen before: catch up first.
             result = self._client.sync_async(tree.root.path)
-            result.rawlink(lambda done, t=tree: self._hand_over(self._caught_up, epoch, t, done))
+            result.rawlink(lambda done, t=tree: self._handover.put(self._caught_up, epoch, t, done))
 
     def _caught_up(self, epoch: int, tree: Tree, done: Any) -> None:
         if epoch != self._epoch:
@@ -258,8 +252,8 @@ class ZooKeeperSource:
             directory.waiting = True
             self._loop.call_later(seconds, again, self._epoch)
 
-    def _fill(self) -> None:
-        """Start reads up to the window."""
+    def _fill(self, *, bulk: bool = False) -> None:
+        """Start reads up to the window. Those in bulk are collected; others are handed over when they end."""
         assert self._loop is not None
         while self._queue and self._in_flight < self._window and self._connected:
             directory = self._queue.popleft()
@@ -277,10 +271,13 @@ class ZooKeeperSource:
                 directory.reading = False
                 self._unreadable(directory, f"can not be read: {type(error).__name__}")
                 continue
-            result.rawlink(self._finished(self._epoch, directory))
+            if bulk:
+                self._bulk.append((directory, result))
+            else:
+                result.rawlink(self._finished(self._epoch, directory))
 
     def _finished(self, epoch: int, directory: Directory) -> Callable[[Any], None]:
-        return lambda done: self._hand_over(self._read_done, epoch, directory, done)
+        return lambda done: self._handover.put(self._read_done, epoch, directory, done)
 
     def _adapt(self, latency: float) -> None:
         """Additive increase, multiplicative decrease: a slow server gets fewer questions at once."""
@@ -436,7 +433,7 @@ class ZooKeeperSource:
         if epoch == self._epoch:
             looking, tree.looking = tree.looking, []
             root = self._client.exists_async(tree.root.path)
-            root.rawlink(lambda _: self._hand_over(self._looked, epoch, looking, root))
+            root.rawlink(lambda _: self._handover.put(self._looked, epoch, looking, root))
 
     def _looked(self, epoch: int, looking: list[tuple[Directory, Any]], root: Any) -> None:
         if epoch == self._epoch:

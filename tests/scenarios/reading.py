@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from kazoo.client import KazooClient, _prefix_root
@@ -46,7 +44,6 @@ class Reader:
 
     def __init__(self, settings: ZooKeeperSettings) -> None:
         self.source = ZooKeeperSource(settings)
-        self.under_way: Counter[str] = Counter()
         """Reads of each directory that have no answer yet."""
         self.most_of_one = 0
         self.most = 0
@@ -56,20 +53,16 @@ class Reader:
 
     def count(self, client: KazooClient) -> None:
         """Have the reads of a client counted from now on."""
-        ask, lock = client.get_children_async, threading.Lock()
+        ask, under_way = client.get_children_async, list[tuple[str, IAsyncResult]]()
 
         def counted(path: str, **how: object) -> IAsyncResult:
-            with lock:
-                self.under_way[path] += 1
-                self.most_of_one = max(self.most_of_one, self.under_way[path])
-                self.most = max(self.most, self.under_way.total())
+            # What the server has answered is not under way, whether or not anybody was called for it yet.
+            under_way[:] = [read for read in under_way if not read[1].ready()]
+            self.most_of_one = max(self.most_of_one, 1 + sum(read[0] == path for read in under_way))
+            self.most = max(self.most, 1 + len(under_way))
             result = ask(path, **how)
-            result.rawlink(lambda _: answered(path))
+            under_way.append((path, result))
             return result
-
-        def answered(path: str) -> None:
-            with lock:
-                self.under_way[path] -= 1
 
         client.get_children_async = counted
 
