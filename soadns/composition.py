@@ -15,8 +15,8 @@ from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
 from soadns.binding.networks import Network
+from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
-from soadns.binding.store import StoreSettings
 from soadns.binding.zone import ZoneSettings
 from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
 from soadns.kubeapi import KubeApi
@@ -64,11 +64,12 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
             cluster_sources.setdefault(files.cluster, source)
     linger = float(binding.linger)
     release = config.guard.release_after
+    immediate = frozenset(f"static/{files.name}" for files in config.static)
     return ZoneSettings(
         name=zone.origin,
         sources=frozenset(sources),
         optional=frozenset(optional),
-        immediate=frozenset(f"static/{files.name}" for files in config.static),
+        immediate=immediate,
         cluster_sources=cluster_sources,
         clusters=Clusters(
             home=home,
@@ -94,6 +95,7 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
             networks=networks,
             namespaces=frozenset(zone.namespaces),
             selector=tuple(_selector(zone.selector)),
+            immediate=immediate,
         ),
         ttl=zone.ttl,
         provider_ttl=zone.provider_ttl,

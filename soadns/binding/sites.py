@@ -175,7 +175,7 @@ class Site:
         for interface in gone:
             self.lost[interface] = now
         if not self.live:
-            if self.ready:
+            if self.ready and times.kept:
                 self.kept = frozenset(self.lost) | self.kept
                 self.kept_until = None
             self.lost.clear()

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from soadns.binding.definitions import Definitions
 from soadns.binding.indexes import count, place
 from soadns.binding.known import Known, identity_of, switched_off, without
-from soadns.binding.networks import Network, within
+from soadns.binding.networks import within
 from soadns.binding.observations import Change
 from soadns.binding.rosters import Roster, merge_slices
 from soadns.binding.services import ServiceIndex, Touched
-from soadns.binding.sites import Live, Site, SiteMemory, SiteTimes, newest
+from soadns.binding.sight import StoreSettings
+from soadns.binding.sites import Live, Site, SiteMemory, newest
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -31,21 +31,6 @@ from soadns.model import (
 )
 
 SiteKey = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Which part of the observations a zone sees, and the durations (seconds) of its sites."""
-
-    times: SiteTimes = field(default_factory=SiteTimes)
-    departed: float = 60.0
-    """How long an address that left a living Service's endpoints is nobody's."""
-    networks: dict[str, tuple[Network, ...]] = field(default_factory=dict)
-    """By registry source id and by cluster name: where its addresses are meaningful; absent = everywhere."""
-    namespaces: frozenset[str] = frozenset()
-    """Namespaces whose Services the zone sees; empty = all."""
-    selector: tuple[tuple[str, str], ...] = ()
-    """Labels that a Service must carry, all of them."""
 
 
 class Store:
@@ -314,14 +299,15 @@ class Store:
                 continue
             site.ready = self._ready(key)
             quiet, paused = site.source in self._quiet, site.source in self._out_since
+            times = self.settings.times_of(site.source)
             taken_over = site.stale_until is not None
-            again = site.review(now, self.settings.times, touched=touched, paused=paused, first=quiet)
+            again = site.review(now, times, touched=touched, paused=paused, first=quiet)
             if taken_over or site.stale_until is not None:
                 self.dirty.update(live.provider.interface for live in site.live)
             if touched and quiet:
                 site.settled = True
             elif touched:
-                heapq.heappush(self._timers, (now + self.settings.times.settle, "settle", key))
+                heapq.heappush(self._timers, (now + times.settle, "settle", key))
             if again is not None:
                 heapq.heappush(self._timers, (again, "site", key))
             self._publish_site(key, site)
@@ -412,7 +398,7 @@ class Store:
     def _end_settle(self, key: SiteKey, site: Site, now: float) -> None:
         if site.settled:
             return
-        due = site.changed_at + self.settings.times.settle
+        due = site.changed_at + self.settings.times_of(site.source).settle
         if now < due:
             heapq.heappush(self._timers, (due, "settle", key))
         elif site.source in self._out_since:

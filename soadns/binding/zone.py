@@ -22,8 +22,9 @@ from soadns.binding.guard import Guard, GuardSettings
 from soadns.binding.history import History, Transition
 from soadns.binding.observations import Change, Observations
 from soadns.binding.owners import Owners
+from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteMemory
-from soadns.binding.store import Store, StoreSettings
+from soadns.binding.store import Store
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 MOVES = 3

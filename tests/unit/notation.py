@@ -16,7 +16,7 @@ from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
-from soadns.binding.store import StoreSettings
+from soadns.binding.sight import StoreSettings
 from soadns.binding.zone import Zone, ZoneSettings
 from soadns.model import (
     Delete,

@@ -18,7 +18,8 @@ from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.observations import Change
 from soadns.binding.pool import Seen
-from soadns.binding.store import Store, StoreSettings
+from soadns.binding.sight import StoreSettings
+from soadns.binding.store import Store
 from soadns.binding.zone import Zone
 from soadns.model import (
     Declaration,

@@ -1,0 +1,32 @@
+"""What a zone sees of the observations, and how long it waits for more. Frozen settings of the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from soadns.binding.networks import Network
+from soadns.binding.sites import SiteTimes
+
+AT_ONCE = SiteTimes(settle=0.0, kept=0.0, stale=0.0)
+"""Files are edited on purpose: nothing is still registering, no session was lost, no process lingers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Which part of the observations a zone sees, and the durations (seconds) of its sites."""
+
+    times: SiteTimes = field(default_factory=SiteTimes)
+    departed: float = 60.0
+    """How long an address that left a living Service's endpoints is nobody's."""
+    networks: dict[str, tuple[Network, ...]] = field(default_factory=dict)
+    """By registry source id and by cluster name: where its addresses are meaningful; absent = everywhere."""
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces whose Services the zone sees; empty = all."""
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels that a Service must carry, all of them."""
+    immediate: frozenset[str] = frozenset()
+    """Sources whose word holds at once: static files."""
+
+    def times_of(self, source: str) -> SiteTimes:
+        """The durations for what a source says."""
+        return AT_ONCE if source in self.immediate else self.times
