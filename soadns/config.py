@@ -388,7 +388,8 @@ def parse(text: bytes | str, *, where: str) -> Config:
     problems: list[Problem] = []
     config = convert(documents[0] if documents else {}, Config, "", problems)
     if config is not None:
-        problems += checks(config)
+        named = {problem.path for problem in problems}
+        problems += [problem for problem in checks(config) if problem.path not in named]
     if problems or config is None:
         raise ConfigError(where, problems)
     return config

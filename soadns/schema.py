@@ -57,7 +57,11 @@ def camel(name: str) -> str:
 
 
 def convert(data: object, kind: type[T], path: str, problems: list[Problem]) -> T | None:
-    """Read ``data`` as ``kind``; None and at least one problem where that is impossible."""
+    """Read ``data`` as ``kind``; None and at least one problem where that is impossible.
+
+    A part that is wrong has its default, or nothing, in the value: what the others would be together can then
+    be looked at as well. A value that came with problems must not be used for anything else.
+    """
     return _value(data, kind, path, problems, "")  # type: ignore[no-any-return]
 
 
@@ -79,7 +83,8 @@ def _list(data: object, kind: Any, path: str, problems: list[Problem], example: 
     if not isinstance(data, list):
         problems.append(Problem(path, f"expected a list, got {_named(data)}", example))
         return None
-    return tuple(_value(item, kind, f"{path}[{i}]", problems, example) for i, item in enumerate(data))
+    items = (_value(item, kind, f"{path}[{i}]", problems, example) for i, item in enumerate(data))
+    return tuple(item for item in items if item is not None)
 
 
 def _scalar(data: object, kind: Any, path: str, problems: list[Problem], example: str) -> Any:
@@ -114,20 +119,29 @@ def _object(data: object, kind: Any, path: str, problems: list[Problem]) -> Any:
         hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(known)}"
         problems.append(Problem(_join(path, str(name)), f"unknown key{hint}"))
     values: dict[str, Any] = {}
-    before = len(problems)
     for name, item in known.items():
         here = _join(path, name)
         example = item.metadata.get("example", "")
-        if name not in data:
-            if item.default is MISSING and item.default_factory is MISSING:
-                problems.append(Problem(here, "is required", example))
-            continue
-        value = _value(data[name], hints[item.name], here, problems, example)
-        check = item.metadata.get("check")
-        if check is not None and value is not None and (wrong := check(value)) is not None:
-            problems.append(Problem(here, wrong, example))
-        values[item.name] = value
-    return kind(**values) if len(problems) == before else None
+        required = item.default is MISSING and item.default_factory is MISSING
+        before = len(problems)
+        value = None
+        if name in data:
+            value = _value(data[name], hints[item.name], here, problems, example)
+            check = item.metadata.get("check")
+            if check is not None and value is not None and (wrong := check(value)) is not None:
+                problems.append(Problem(here, wrong, example))
+        elif required:
+            problems.append(Problem(here, "is required", example))
+        parts = value and is_dataclass(_inner(hints[item.name]))  # of which each has its defaults already
+        if value is not None and (parts or len(problems) == before):
+            values[item.name] = value
+        elif required:
+            values[item.name] = _NOTHING[get_origin(hints[item.name]) or hints[item.name]]
+    return kind(**values)
+
+
+_NOTHING: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, tuple: ()}
+"""What stands for a required value that is missing or wrong."""
 
 
 def parse_duration(data: object) -> Duration | None:

@@ -75,8 +75,9 @@ def test_all_errors_are_reported_at_once() -> None:
         parse("zookeeper: [{host: a}, {hosts: 1}]\nbinding: {linger: x}\nnonsense: 1\n", where="soadns.yaml")
     assert [problem.path for problem in caught.value.problems] == [
         "nonsense", "zookeeper[0].host", "zookeeper[0].hosts", "zookeeper[1].hosts", "binding.linger",
+        "zookeeper[1].name",
     ]  # fmt: skip
-    assert str(caught.value).startswith("soadns.yaml: 5 problem(s)\n")
+    assert str(caught.value).startswith("soadns.yaml: 6 problem(s)\n")
 
 
 def test_a_configuration_without_any_source_can_not_work() -> None:
@@ -154,3 +155,17 @@ def test_what_a_new_configuration_takes_away(row: str) -> None:
     base = "" if "kubernetes" in row else "kubernetes: [{}]\n"
     old, new = (parse(base + text.replace("; ", "\n"), where="soadns.yaml") for text in (before, after))
     assert shrinkage(old, new) == ([expected] if expected else [])
+
+
+def test_a_value_that_is_wrong_does_not_hide_what_can_not_work_together() -> None:
+    text = """
+zones: [{name: a.example, ttl: -1, clusters: [east]}, {name: a.example}]
+zookeeper: [{hosts: 1}, {hosts: zk2:2181}]
+binding: {linger: x}
+"""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, where="soadns.yaml")
+    assert {problem.path for problem in caught.value.problems} == {
+        "zones[0].ttl", "zones[0].clusters", "zones[1].name", "zookeeper[0].hosts", "zookeeper[1].name",
+        "binding.linger",
+    }  # fmt: skip
