@@ -260,11 +260,16 @@ def decode(data: bytes) -> Snapshot:
         raise SnapshotError(f"its content does not fit: {error}") from None
 
 
+def _private(path: str, flags: int) -> int:
+    """Open for this user alone: a snapshot holds who runs what and where."""
+    return os.open(path, flags, 0o600)
+
+
 def write(path: Path, data: bytes) -> None:
     """Replace the file atomically and durably. Raises OSError."""
     unfinished = temporary(path, os.getpid())
     try:
-        with open(unfinished, "wb") as file:
+        with open(unfinished, "wb", opener=_private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

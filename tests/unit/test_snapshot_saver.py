@@ -139,3 +139,10 @@ async def test_an_unusable_file_is_said_and_set_aside(tmp_path: Path) -> None:
     assert started(path, log).restore() == {}
     assert "does not begin with a snapshot header" in log[0]
     assert os.listdir(tmp_path) == ["snapshot.unusable"]
+
+
+def test_a_snapshot_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    from soadns import snapshot
+
+    snapshot.write(tmp_path / "snapshot", b"data")
+    assert (tmp_path / "snapshot").stat().st_mode & 0o777 == 0o600
