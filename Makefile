@@ -49,7 +49,7 @@ test: lint test-unit test-scenarios ## Everything, with real servers; sets itsel
 
 test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; under 30 seconds
 	@echo "test: rules, situations and packets"
-	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/situations $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/situations $(ARGS)
 
 test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd and dig
 	@echo "test: scenarios with real servers"
