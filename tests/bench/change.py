@@ -18,6 +18,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,22 +69,16 @@ def run(zookeeper: ZooKeeper, folder: Path, options: argparse.Namespace) -> dict
     for number in range(ROUNDS):
         reads.append(plain_read(zookeeper, "/full")[0])
         for root in resident:
-            soadns = _soadns(zookeeper, folder / f"{root[1:]}-{number}", root)
-            soadns.start()
-            if root == "/full":
-                syncs.append(sync_seconds(soadns))
-            resident[root].append(memory(soadns))
-            soadns.stop()
+            with _running(zookeeper, folder / f"{root[1:]}-{number}", root) as soadns:
+                if root == "/full":
+                    syncs.append(sync_seconds(soadns))
+                resident[root].append(memory(soadns))
     memories = {root: statistics.median(values) for root, values in resident.items()}
     per_provider = (memories["/full"] - memories["/thin"]) / (interfaces * (providers - 1))
     per_interface = (memories["/thin"] - memories["/empty"]) / interfaces - per_provider
     say(f"{options.rate:g} changes a second for {options.seconds:g} s")
-    soadns = _soadns(zookeeper, folder / "changes", "/full")
-    soadns.start()
-    try:
+    with _running(zookeeper, folder / "changes", "/full") as soadns:
         times, lost = changes(zookeeper, soadns, options)
-    finally:
-        soadns.stop()
     ranked = sorted(times)
     sync, read = statistics.median(syncs), statistics.median(reads)
     return {
@@ -108,9 +104,15 @@ def say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def _soadns(zookeeper: ZooKeeper, folder: Path, root: str) -> Soadns:
+@contextmanager
+def _running(zookeeper: ZooKeeper, folder: Path, root: str) -> Iterator[Soadns]:
+    """A soadns over one root, ready; ended also when it never became ready."""
     ensemble = {"name": "main", "hosts": zookeeper.hosts, "roots": [{"path": root}]}
-    return Soadns(folder, {"zookeeper": [ensemble]})
+    soadns = Soadns(folder, {"zookeeper": [ensemble]})
+    try:
+        yield soadns.start()
+    finally:
+        soadns.stop()
 
 
 _LINE = re.compile(r"time=(\S+) .*event=(source-trouble|zone-ready)\b")
