@@ -307,7 +307,10 @@ class HttpConfig:
         "Address of the API, with probes and metrics.", default="127.0.0.1:8053", check=_address
     )
     probes: str = setting(
-        "A further address for /readyz and /metrics only.", default="", example="0.0.0.0:8054", check=_address
+        "A further address for /livez, /readyz and /metrics only.",
+        default="",
+        example="0.0.0.0:8054",
+        check=_address,
     )
     livez: str = setting(
         "Address of the supervisor's own /livez.", default="", example="0.0.0.0:8055", check=_address

@@ -13,7 +13,6 @@ from soadns.binding.evidence import DECLARED, ENDPOINT, Candidate, Evidence
 from soadns.binding.rosters import Tally
 from soadns.model import ObjectRef
 
-OLD_WORLD = "old world"
 NO_STRENGTH = 9
 """Strength of a Service without any evidence that counts."""
 

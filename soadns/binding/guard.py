@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from soadns.binding.indexes import place
 from soadns.model import InterfaceId
 
 
@@ -58,9 +59,9 @@ class Guard:
     def note(self, interface: InterfaceId, sources: Iterable[str], *, bound: bool, vanishing: bool) -> None:
         """Say how a name stands now; a name that is not vanishing is no longer held."""
         for source in sources:
-            _place(self.bound, source, interface, add=bound)
+            place(self.bound, source, interface, add=bound)
             before = interface in self.vanishing.get(source, ())
-            _place(self.vanishing, source, interface, add=bound and vanishing)
+            place(self.vanishing, source, interface, add=bound and vanishing)
             if before != (bound and vanishing) and interface in self._moved.get(source, ()):
                 self._moved_only[source] += 1 if before else -1
         if not vanishing or not bound:
@@ -149,12 +150,3 @@ class Guard:
             )
             for source, names in sorted(self.bound.items())
         ]
-
-
-def _place(index: dict[str, set[InterfaceId]], source: str, interface: InterfaceId, *, add: bool) -> None:
-    if add:
-        index.setdefault(source, set()).add(interface)
-    elif (names := index.get(source)) is not None:
-        names.discard(interface)
-        if not names:
-            del index[source]

@@ -50,7 +50,6 @@ class SourceState:
     in_sync: bool = False
     trouble: str = ""
     troubled_scopes: dict[str, str] = field(default_factory=dict)
-    in_sync_since: float = 0.0
     last_event: float = 0.0
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """Finished intervals during which the source was out of sync, in order."""
@@ -163,7 +162,6 @@ class Observations:
         state.synced_once = True
         if not state.in_sync:
             state.in_sync = True
-            state.in_sync_since = now
             if state.paused_at is not None:
                 state.pauses.append((state.paused_at, now))
                 state.paused_at = None

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from soadns import naming
+from soadns.binding.indexes import place
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 WEAKEST = 9
@@ -80,7 +81,7 @@ class Owners:
         else:
             self._faces.pop(interface.name, None)
         for face in before:
-            _drop(self._claims, naming.key(face.owner), face)
+            place(self._claims, naming.key(face.owner), face, add=False)
         for face in after:
             self._claims.setdefault(naming.key(face.owner), set()).add(face)
         keys = {naming.key(face.owner) for face in (*before, *after)}
@@ -176,11 +177,3 @@ class Owners:
         """The interface that answers at an owner name, any case."""
         face = self._holder.get(naming.key(owner))
         return face.interface if face is not None else None
-
-
-def _drop(index: dict[str, set[Face]], key: str, face: Face) -> None:
-    faces = index.get(key)
-    if faces is not None:
-        faces.discard(face)
-        if not faces:
-            del index[key]

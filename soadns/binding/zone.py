@@ -71,7 +71,6 @@ class Zone:
         """Owner names whose records changed since ``take_published``."""
         self.complete = False
         """Whether every required source is known, so that names may be bound."""
-        self.complete_since: float | None = None
         self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
         self._due: list[tuple[InterfaceId, Step, Evidence]] = []
         """Removals that wait until all dirty names are advanced."""
@@ -106,12 +105,11 @@ class Zone:
     def _needed(self) -> frozenset[str]:
         return self.settings.sources - self.settings.optional
 
-    def check_complete(self, now: float) -> bool:
+    def check_complete(self) -> bool:
         """Whether the zone may bind; turns true once and stays so."""
         if not self.complete:
             self.complete = all(self.observations.source(s).known for s in self._needed)
             if self.complete:
-                self.complete_since = now
                 self.store.dirty.update(self.store.interfaces, self.store.services.declared, self.states)
         return self.complete
 
@@ -135,7 +133,7 @@ class Zone:
     def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
         """Advance up to ``limit`` names; returns their transitions."""
         self.store.run_clocks(now)
-        if not self.check_complete(now):
+        if not self.check_complete():
             return []
         self._gather(now)
         transitions: list[Transition] = []
@@ -388,9 +386,7 @@ class Zone:
         for move in sorted(moves, key=lambda transition: transition.when):
             self.guard.note_move(move.interface, move.source.split(","), move.when)
         self.complete = complete and all(self.observations.source(s).known for s in self._needed)
-        if self.complete:
-            self.complete_since = now
-        else:
+        if not self.complete:
             self._answer_from_snapshot(now)
 
     def _answer_from_snapshot(self, now: float) -> None:
