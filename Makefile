@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts fuzz bench-change clean again
+.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -51,7 +51,7 @@ test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; under 30 sec
 	@echo "test: rules, situations and packets"
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/situations $(ARGS)
 
-test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd and dig
+test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd, Knot, NSD ...
 	@echo "test: scenarios with real servers"
 	@$(BIN)/python -m pytest -q tests/scenarios $(ARGS)
 
@@ -65,6 +65,10 @@ lint: $(VENV)/.installed-dev ## ruff, mypy, import contracts
 parts: ## Get the real servers into $SOADNS_PARTS (default ~/.cache/soadns)
 	@$(NEW_ENOUGH)
 	@$(PYTHON) -B tools/parts.py
+
+parts-benches: ## Those, and what benchmarks compare with
+	@$(NEW_ENOUGH)
+	@$(PYTHON) -B tools/parts.py --benches
 
 fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
 	@for target in $(filter-out running,$(basename $(notdir $(wildcard tests/fuzz/[a-z]*.py)))); do \

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Get the real servers that the tests start: ZooKeeper, dig, etcd, kube-apiserver, openssl (``make parts``).
+"""Get the real servers that the tests start: ZooKeeper, etcd, kube-apiserver, Knot, NSD, CoreDNS ... (``make parts``).
 
 Everything lands in ``$SOADNS_PARTS`` (default ``~/.cache/soadns``), one folder a part, named by its version and a
 checksum of what it is made from. Each folder holds a ``SHA256SUMS`` of its files, which is verified on every run, so
@@ -10,10 +10,11 @@ Afterwards ``$SOADNS_PARTS/parts.json`` says how each is started, for whoever ru
 
     {"zookeeper":      {"version": "3.8.0-11+deb12u2", "command": ["/.../java", "-cp", "..."], "env": {}},
      "dig":            {"version": ..., "command": ["/.../dig"], "env": {"LD_LIBRARY_PATH": "..."}},
-     "etcd":           {...}, "openssl": {...}, "kube-apiserver": {...}}
+     "etcd":           {...}, "openssl": {...}, "kube-apiserver": {...}, "knotd": {...}, "nsd": {...} ...}
 
 ``command`` is the beginning of the command line (ZooKeeper's wants its configuration file next) and ``env`` is what
-its environment needs besides. A further part is a further entry of the table below.
+its environment needs besides. A further part is a further entry of the table below. What no test starts is fetched
+only with ``--benches``; ``parts.json`` has it for as long as it is here.
 
 Standard library only; any Python from 3.11 on runs it. Exit status 1 with the reason where a part can not be had.
 """
@@ -35,6 +36,7 @@ from gather.running import PartError, say
 
 HERE = Path(__file__).resolve().parent
 APISERVER = HERE / "kube-apiserver"
+COREDNS = HERE / "coredns"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
 APISERVER_SAYS = {
     "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
@@ -50,13 +52,31 @@ JARS = (
 )  # fmt: skip
 RUNTIME = ("openjdk-17-jre-headless", "zlib1g", "libgcc-s1", "libstdc++6")
 DIG = (
-    "bind9-dnsutils", "bind9-libs", "libedit2", "libbsd0", "libmd0", "libtinfo6", "libidn2-0", "libunistring2",
-    "libjemalloc2", "libkrb5-3", "libkrb5support0", "libk5crypto3", "libgssapi-krb5-2", "libcom-err2", "libkeyutils1",
-    "libprotobuf-c1", "libuv1", "libfstrm0", "libjson-c5", "liblmdb0", "libmaxminddb0", "libnghttp2-14", "libssl3",
-    "libxml2", "libicu72", "liblzma5", "zlib1g", "libstdc++6", "libgcc-s1",
+    "bind9-dnsutils", "bind9-utils", "bind9-libs", "libedit2", "libbsd0", "libmd0", "libtinfo6", "libidn2-0",
+    "libunistring2", "libjemalloc2", "libkrb5-3", "libkrb5support0", "libk5crypto3", "libgssapi-krb5-2",
+    "libcom-err2", "libkeyutils1", "libprotobuf-c1", "libuv1", "libfstrm0", "libjson-c5", "liblmdb0",
+    "libmaxminddb0", "libnghttp2-14", "libssl3", "libxml2", "libicu72", "liblzma5", "zlib1g", "libstdc++6",
+    "libgcc-s1",
 )  # fmt: skip
 ETCD = ("etcd-server",)
 OPENSSL = ("openssl", "libssl3")
+SYSTEMD = ("libsystemd0", "libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1")
+GNUTLS = (
+    "libgnutls30", "libp11-kit0", "libffi8", "libtasn1-6", "libnettle8", "libhogweed6", "libgmp10", "libidn2-0",
+    "libunistring2",
+)  # fmt: skip
+KNOT = (
+    "knot", "knot-dnsutils", "knot-dnssecutils", "libknot13", "libdnssec9", "libzscanner4", "libcap-ng0", "libedit2",
+    "libbsd0", "libmd0", "libtinfo6", "liblmdb0", "liburcu8", "libxdp1", "libbpf1", "libelf1", "libmnl0", "libfstrm0",
+    "libprotobuf-c1", "libnghttp2-14", "zlib1g", *GNUTLS, *SYSTEMD,
+)  # fmt: skip
+NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1", "libssl3", *SYSTEMD)
+DNSPERF = ("dnsperf", "libldns3", "libnghttp2-14", "libssl3")
+DNSMASQ = (
+    "dnsmasq-base", "libdbus-1-3", "libgmp10", "libhogweed6", "libidn2-0", "libunistring2", "libnettle8",
+    "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0", "libnftables1", "libnftnl11", "libxtables12", "libjansson4",
+    "libreadline8", "libtinfo6", *SYSTEMD,
+)  # fmt: skip
 
 JAVA = Part(
     "java", "17", " ".join(RUNTIME),
@@ -90,6 +110,11 @@ def _apiserver(folder: Path) -> str:
     return KUBERNETES
 
 
+def _coredns(folder: Path) -> str:
+    golang.build(COREDNS, "soadns.io/tools/coredns", folder / "coredns", {})
+    return golang.required(COREDNS, "github.com/coredns/coredns")
+
+
 PARTS = (
     Part(
         "zookeeper", "3.8.0", " ".join(JARS), lambda folder: debian.unpack(folder, JARS, pinned="3.8.0-"), _zookeeper,
@@ -97,6 +122,7 @@ PARTS = (
     Part(
         "dig", "9.18", " ".join(DIG), lambda folder: debian.unpack(folder, DIG, pinned="1:9.18."),
         lambda folder: [str(folder / "usr/bin/dig")], debian.libraries,
+        also=(("named-checkzone", "usr/bin/named-checkzone"),),
     ),
     Part(
         "etcd", "3.4.23", " ".join(ETCD), lambda folder: debian.unpack(folder, ETCD, pinned="3.4.23"),
@@ -111,15 +137,44 @@ PARTS = (
         lambda folder: [str(folder / "kube-apiserver")],
         how="building from source", expected="5 to 10 minutes on two cores", room=6,
     ),
+    Part(
+        "knotd", "3.2.6", " ".join(KNOT), lambda folder: debian.unpack(folder, KNOT, pinned="3.2.6-"),
+        lambda folder: [str(folder / "usr/sbin/knotd")], debian.libraries,
+        also=(("kzonecheck", "usr/bin/kzonecheck"), ("kdig", "usr/bin/kdig")),
+    ),
+    Part(
+        "nsd", "4.6.1", " ".join(NSD), lambda folder: debian.unpack(folder, NSD, pinned="4.6.1-"),
+        lambda folder: [str(folder / "usr/sbin/nsd")], debian.libraries,
+    ),
+    Part(
+        "dnsperf", "2.10.0", " ".join(DNSPERF), lambda folder: debian.unpack(folder, DNSPERF, pinned="2.10.0-"),
+        lambda folder: [str(folder / "usr/bin/dnsperf")], debian.libraries,
+    ),
+    Part(
+        "coredns", golang.required(COREDNS, "github.com/coredns/coredns"), golang.recipe(COREDNS, {}), _coredns,
+        lambda folder: [str(folder / "coredns")],
+        how="building from source", expected="1 to 3 minutes on two cores", room=3,
+    ),
 )  # fmt: skip
 
+FOR_BENCHES = (
+    Part(
+        "dnsmasq", "2.90", " ".join(DNSMASQ), lambda folder: debian.unpack(folder, DNSMASQ, pinned="2.90-"),
+        lambda folder: [str(folder / "usr/sbin/dnsmasq")], debian.libraries,
+    ),
+)  # fmt: skip
+"""What benchmarks compare with, and no test starts."""
 
-def fill(store: Path) -> None:
-    """Get every part and say in ``parts.json`` how each is started. Raises PartError."""
+
+def fill(store: Path, *, benches: bool) -> None:
+    """Get what is wanted and say in ``parts.json`` how each is started. Raises PartError."""
     found = {}
-    for part in PARTS:
+    for part in (*PARTS, *FOR_BENCHES):
+        if part in FOR_BENCHES and not benches and not part.folder(store).exists():
+            continue
         version, folder = cache.get(part, store)
-        found[part.name] = {"version": version, "command": part.command(folder), "env": part.env(folder)}
+        for name, command in part.programs(folder).items():
+            found[name] = {"version": version, "command": command, "env": part.env(folder)}
     fresh = store / "parts.json.fresh"
     fresh.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     fresh.replace(store / "parts.json")
@@ -128,7 +183,7 @@ def fill(store: Path) -> None:
 
 def show(store: Path) -> None:
     """One line per part: its version, whether it is here and whole, and where."""
-    for part in PARTS:
+    for part in (*PARTS, *FOR_BENCHES):
         folder = part.folder(store)
         state = "missing" if not folder.exists() else "here" if cache.intact(folder) else "damaged"
         print(f"{part.name:<16}{part.pinned:<10}{state:<10}{folder}")
@@ -137,6 +192,7 @@ def show(store: Path) -> None:
 def main() -> int:
     """Get every part; returns the exit status."""
     parser = argparse.ArgumentParser(description="Get the real servers that the tests start.")
+    parser.add_argument("--benches", action="store_true", help="also what benchmarks compare with")
     parser.add_argument("--list", action="store_true", help="say which parts are here, and end")
     options = parser.parse_args()
     store = Path(os.environ.get("SOADNS_PARTS") or Path.home() / ".cache" / "soadns").resolve()
@@ -148,7 +204,7 @@ def main() -> int:
     )  # so that what was begun is tidied up
     try:
         with cache.sole(store):
-            fill(store)
+            fill(store, benches=options.benches)
     except PartError as error:
         print(f"parts: {error}", file=sys.stderr)
         return 1

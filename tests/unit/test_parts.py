@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +173,45 @@ def test_a_lock_ends_with_its_run(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_a_part_may_hold_several_programs(tmp_path: Path) -> None:
+    part = Part(
+        "server", "1.2", "server", lambda _: "1.2-3", lambda folder: [str(folder / "server"), "-d"],
+        also=(("checker", "bin/checker"),),
+    )  # fmt: skip
+    assert part.programs(tmp_path) == {
+        "server": [f"{tmp_path}/server", "-d"],
+        "checker": [f"{tmp_path}/bin/checker"],
+    }
+
+
+def test_what_no_test_starts_is_made_when_asked_for_and_named_for_as_long_as_it_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    parts = importlib.import_module("parts")
+    made: list[str] = []
+    monkeypatch.setattr(parts, "PARTS", (recipe(made),))
+    monkeypatch.setattr(parts, "FOR_BENCHES", (replace(recipe(made, "rival 2"), name="rival"),))
+
+    def filled(*, benches: bool) -> list[str]:
+        parts.fill(tmp_path, benches=benches)
+        return list(json.loads((tmp_path / "parts.json").read_text()))
+
+    assert filled(benches=False) == ["server"]
+    assert filled(benches=True) == ["server", "rival"]
+    assert filled(benches=False) == ["server", "rival"]
+    assert made == ["server 1.2", "rival 2"]
+
+
+def test_a_program_of_our_own_is_part_of_what_is_built(tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text("module x\n")
+    (tmp_path / "go.sum").write_text("")
+    (tmp_path / "main.go").write_text("package main // one\n")
+    one = golang.recipe(tmp_path, {})
+    (tmp_path / "main.go").write_text("package main // two\n")
+    assert golang.recipe(tmp_path, {}) != one
+
+
 def test_too_little_room_is_said_before_anything_is_made(tmp_path: Path) -> None:
     made: list[str] = []
     large = Part("server", "1.2", "server", recipe(made).make, lambda folder: [str(folder)], room=10**9)
@@ -244,5 +286,10 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["etcd", "3.4.23", "missing"],
         ["openssl", "3.0", "missing"],
         ["kube-apiserver", "1.37.2", "missing"],
+        ["knotd", "3.2.6", "missing"],
+        ["nsd", "4.6.1", "missing"],
+        ["dnsperf", "2.10.0", "missing"],
+        ["coredns", "1.15.0", "missing"],
+        ["dnsmasq", "2.90", "missing"],
     ]
     assert names(tmp_path) == []

