@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from soadns.binding.choice import NO_STRENGTH, Standing, choose, judge, votes
+from soadns.binding.choice import NO_STRENGTH, OUT_OF_SYNC, Standing, choose, judge, votes
 from soadns.binding.evidence import DECLARED, Evidence
 from soadns.binding.pool import EPSILON, Seen, observe, spots
 from soadns.model import ObjectRef, ServedPort
@@ -110,7 +110,8 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
         moved = _move(state, evidence, standings, rules)
         state = moved if moved is not None else _watch_better(state, evidence, standings)
         if _due(state.better_since, rules.linger, evidence) and state.better is not None:
-            state = _won(state, evidence, standings[state.better], "better")
+            better = standings[state.better]
+            state = _won(state, evidence, better, "better") if not better.obstacle else state
     if state.winner is None:
         state = _take(state, evidence, standings)
     if state.winner is None:
@@ -120,7 +121,8 @@ def step(state: State, evidence: Evidence, rules: Rules) -> Step:
     stays = own is not None and not own.obstacle
     if stays != state.stays:
         state = replace(state, stays=stays)
-    return Step(state, tuple(standings.values()), "" if stays else removal, at)
+    awaited = any(s.obstacle == OUT_OF_SYNC for s in standings.values())
+    return Step(state, tuple(standings.values()), "" if stays or awaited else removal, at)
 
 
 def remove(state: State, now: float) -> State:
@@ -212,7 +214,9 @@ def _move(
 def _watch_better(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing]) -> State:
     """Start, keep or stop the clock of a candidate that Choice would prefer to the winner."""
     field = [
-        replace(s, obstacle="") if s.ref == state.winner and s.obstacle in _PASSED else s
+        replace(s, obstacle="")
+        if s.obstacle == OUT_OF_SYNC or (s.ref == state.winner and s.obstacle in _PASSED)
+        else s
         for s in standings.values()
     ]
     best = choose(field)

@@ -16,6 +16,9 @@ from soadns.model import ObjectRef
 NO_STRENGTH = 9
 """Strength of a Service without any evidence that counts."""
 
+OUT_OF_SYNC = "out of sync"
+"""Obstacle of a Service that could take the name if its cluster could be seen now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -27,7 +30,7 @@ class Standing:
     yes: bool
     """Whether its registered addresses vote that it serves the interface."""
     obstacle: str = ""
-    """Why it may not take the name now (``waits``, ``boarding``, ``port mismatch``, ``off`` ...), or ``''``."""
+    """Why it may not take the name now (``waits``, ``boarding``, ``out of sync``, ``off`` ...), or ``''``."""
     detail: str = ""
 
     @property
@@ -117,6 +120,11 @@ def _standing(
     board_share: float,
 ) -> Standing:
     obstacle, detail = _obstacle(candidate, level, yes, evidence, served, board_share)
+    if not obstacle and not candidate.heard:
+        obstacle = OUT_OF_SYNC
+        detail = (
+            f"cluster {candidate.ref.cluster} can not be seen now: its addresses may be other pods' by now"
+        )
     return Standing(candidate, level, yes, obstacle, detail)
 
 

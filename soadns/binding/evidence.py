@@ -7,7 +7,7 @@ nothing else. The four kinds of evidence are numbered as in ``docs/binding.md``:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -48,6 +48,8 @@ class Candidate:
     """Whether anything of it can be answered where the zone is answered."""
     outside: int = 0
     """Hosts of the old world that are its own by evidence 3 or 4; counted where it has no other."""
+    heard: bool = True
+    """False while its cluster is out of sync and the name is not its own already."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -73,7 +75,8 @@ class Evidence:
     outside: int
     """Hosts of the old world: live providers at addresses that are no Service's endpoint."""
     answerable: bool
-    """Whether some of them are addresses, so that the old world can be answered."""
+    """Whether some of them are addresses, so that the old world can be answered; while a candidate is not heard
+    every provider counts as the old world."""
     stolen: frozenset[str]
     """Of the last ClusterIPs of a winner that is gone, those another Service of its cluster holds now."""
     providers: tuple[Provider, ...]
@@ -106,11 +109,12 @@ def collect(
     clusters: Clusters,
     outages: tuple[tuple[float, float], ...],
     other_services: Iterable[ObjectRef] = (),
+    unheard: Set[str] = frozenset(),
 ) -> Evidence:
     """Read the store for one interface.
 
     ``held`` are the addresses the present answer consists of, ``other_services`` further Services whose
-    standing matters (an earlier winner).
+    standing matters (an earlier winner), ``unheard`` the clusters that are out of sync.
     """
     known = store.interfaces.get(interface)
     rows = _rows(store, interface, known)
@@ -121,9 +125,9 @@ def collect(
         _candidate(store, interface, ref, tuple(sorted(found)), known, claims, clusters)
         for ref, found in sorted(rows.items())
     )
-    if outages and outages[-1][1] > now:
-        # What registers at an address counts against nobody while it may be somebody else's by now.
-        candidates = tuple(replace(c, tally=replace(c.tally, against=0)) for c in candidates)
+    paused = bool(outages) and outages[-1][1] > now
+    if paused or unheard:
+        candidates = tuple(_doubted(c, winner, unheard, paused=paused) for c in candidates)
     present = next((c for c in candidates if c.ref == winner), None)
     wants_providers = winner is None or (present is not None and present.mode == "registry")
     providers: tuple[Provider, ...] = ()
@@ -136,12 +140,27 @@ def collect(
         candidates=candidates,
         winner=present,
         outside=len(known.outside) if known is not None else 0,
-        answerable=known is not None and any(is_address(host.rpartition("!")[2]) for host in known.outside),
+        answerable=known is not None and _answerable(known, whole=not all(c.heard for c in candidates)),
         stolen=_stolen(store, held, winner) if winner is not None and present is None else frozenset(),
         providers=providers,
         ports=tuple(pair for pair, _ in ports),
         outages=outages,
     )
+
+
+def _doubted(candidate: Candidate, winner: ObjectRef | None, unheard: Set[str], *, paused: bool) -> Candidate:
+    """A candidate while sources are out of sync: its addresses may be somebody else's by now."""
+    lost = candidate.ref.cluster in unheard
+    if paused or lost:
+        # What registers at an address counts against nobody while it may be somebody else's.
+        candidate = replace(candidate, tally=replace(candidate.tally, against=0))
+    return replace(candidate, heard=False) if lost and candidate.ref != winner else candidate
+
+
+def _answerable(known: Known, *, whole: bool) -> bool:
+    if whole:
+        return any(live.usable and is_address(live.provider.host) for live in known.live.values())
+    return any(is_address(host.rpartition("!")[2]) for host in known.outside)
 
 
 def _stolen(store: Store, held: Sequence[str], winner: ObjectRef) -> frozenset[str]:

@@ -170,7 +170,7 @@ class Zone:
         state = self.states.get(interface, State(since=now))
         result, evidence = self._step(interface, state, now, self._rules(interface))
         self._store_result(interface, state, result, evidence, transitions)
-        if evidence.paused:
+        if evidence.paused or not all(candidate.heard for candidate in evidence.candidates):
             self._looked_at.add(interface)
         if result.removal:
             self._due.append((interface, result, evidence))
@@ -212,7 +212,21 @@ class Zone:
             clusters=self.settings.clusters,
             outages=self._outages(self.sources.get(interface, ())),
             other_services=(state.previous,) if state.previous is not None else (),
+            unheard=self._unheard(interface, state),
         )
+
+    def _unheard(self, interface: InterfaceId, state: State) -> frozenset[str]:
+        """Clusters whose Services may not take the name, because nobody can say where their pods are now."""
+        clusters = self.settings.cluster_sources
+        out = {source for source in clusters.values() if not self.observations.source(source).in_sync}
+        if not out:
+            return frozenset()
+        if state.deleted_at is not None:
+            # It can not stay where it is. Where its registries are away, too, there is no fresher word than the last.
+            registries = set(self.sources.get(interface, ())) - set(clusters.values())
+            if not any(self.observations.source(source).in_sync for source in registries):
+                return frozenset()
+        return frozenset(cluster for cluster, source in clusters.items() if source in out)
 
     def _outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
         names = sources or tuple(self.settings.sources)
