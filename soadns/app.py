@@ -147,9 +147,9 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     control = Control(config, estate, publisher, sources, log=log, clock=Clock())
     identities = await _identities(config, control)
     saver = Saver(control, options.state / "snapshot", identities, log=log)
-    serials = saver.restore()
+    before = saver.restore()
     publisher.feeds = [Feed(socket.socket(fileno=fd), publisher) for fd in options.channel]
-    control.begin(serials)
+    control.begin(before)
     for feed in publisher.feeds:
         feed.start()
     # What was restored lives long; the collector need not look at it again.

@@ -11,7 +11,8 @@ import asyncio
 import gc
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from soadns.addresses import ANY, parse_address
 from soadns.binding.estate import Estate
@@ -33,6 +34,17 @@ NAMES_PER_TURN = 1_000
 IDLE_S = 3600.0
 RESTART_S = 5.0
 """Until a source that failed by a fault of ours is started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """What the control process before this one had reached; nothing where there was none."""
+
+    serials: Mapping[str, int] = field(default_factory=dict)
+    """By zone."""
+    complete: frozenset[str] = frozenset()
+    """Zones that had been complete: workers may answer from its table about them."""
+    ready: bool = False
 
 
 class Control:
@@ -69,21 +81,24 @@ class Control:
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._announced: set[str] = set()
+        """Zones that were complete, and published as such."""
+        self._before = Predecessor()
         self._fault: Exception | None = None
         self._faulty = asyncio.Event()
         publisher.on_applied = self._applied
 
     # ------------------------------------------------------------------ life
 
-    def begin(self, serials: dict[str, int]) -> None:
+    def begin(self, before: Predecessor) -> None:
         """Publish what is known already (the apexes, and names from the snapshot)."""
+        self._before = before
         negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
         for name in self.estate.zones:
             nested = tuple(other for other in self.estate.zones if other.endswith(f".{name}"))
             data = ZoneData(name, negative_ttl=negative_ttl[name], nested=nested)
             self.zones[name] = data
-            data.serial = max(serials.get(name, 0), int(self.clock()))
+            data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(_own_addresses(self.config)))
         self.publisher.publish(delta)
         self._turn()
@@ -229,14 +244,24 @@ class Control:
                 self._awaited.append((generation, self._arrived))
 
     def _announce(self) -> None:
-        """Zones whose first complete state has been published say NXDOMAIN from now on."""
+        """Say of zones what can be said now that nothing waits to be worked on.
+
+        One that lacks a source which was added since it was complete goes on, but denies nothing.
+        """
         for name, zone in self.estate.zones.items():
+            awaited = zone.awaited
+            if zone.complete and not awaited and self.zones[name].state != READY:
+                self.publisher.publish(self.zones[name].set_state(READY))
             if zone.complete and name not in self._announced:
                 self._announced.add(name)
-                self.publisher.publish(self.zones[name].set_state(READY))
                 bound = sum(isinstance(outcome, Binding) for outcome in zone.outcomes.values())
-                self._log("zone-ready", zone=name, names=len(zone.outcomes), answered=bound)
-        if len(self._announced) == len(self.zones) and not self.publisher.complete:
+                self._log(
+                    "zone-ready", level="warning" if awaited else "info", zone=name,
+                    names=len(zone.outcomes), answered=bound, without=", ".join(awaited) or None,
+                )  # fmt: skip
+        # A zone that is new does not keep the others on the predecessor's table.
+        wanted = (self._before.complete if self._before.ready else frozenset()) & self.zones.keys()
+        if self._announced >= (wanted or self.zones.keys()) and not self.publisher.complete:
             self.publisher.set_complete()
             # What the first sync brought lives long: the collector need not walk it again and again.
             gc.freeze()
@@ -253,8 +278,12 @@ class Control:
 
     @property
     def ready(self) -> bool:
-        """Whether every zone has been complete once."""
-        return bool(self.zones) and len(self._announced) == len(self.zones)
+        """Whether every zone has been complete once; one that a reload has added is not waited for.
+
+        So it is as long as a worker answers from the table of a predecessor that was ready.
+        """
+        inherited = self._before.ready and any(feed.inherited for feed in self.publisher.feeds)
+        return self.publisher.complete or inherited
 
     @property
     def serials(self) -> dict[str, int]:

@@ -11,10 +11,11 @@ import gc
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from soadns import snapshot
-from soadns.control import Control
+from soadns.control import Control, Predecessor
 from soadns.logs import Log
 
 PAUSE_S = 5.0
@@ -39,14 +40,14 @@ class Saver:
         self._child = 0
         """The process that is writing now, or 0."""
 
-    def restore(self) -> dict[str, int]:
-        """Put the last snapshot back, if there is a usable one; returns the serial of every zone."""
+    def restore(self) -> Predecessor:
+        """Put the last snapshot back, if there is a usable one; returns what its process had reached."""
         control = self._control
         found = snapshot.read(
             self.path, report=lambda text: self._log("snapshot", level="error", problem=text)
         )
         if found is None:
-            return {}
+            return Predecessor()
         control.clock.not_before(found.saved)
         now = control.now()
         for text in snapshot.restore(control.estate, found, now, identities=self._identities):
@@ -55,7 +56,11 @@ class Saver:
             self._identities.setdefault(source.name, source.identity)
         names = sum(len(zone.states) for zone in found.zones)
         self._log("restored", path=self.path, age_s=round(now - found.saved, 1), names=names)
-        return {zone.name: zone.serial for zone in found.zones}
+        return Predecessor(
+            serials={zone.name: zone.serial for zone in found.zones},
+            complete=frozenset(zone.name for zone in found.zones if zone.complete),
+            ready=found.ready,
+        )
 
     async def run(self) -> None:
         """Save whenever something happened, until cancelled."""
@@ -85,7 +90,7 @@ class Saver:
         taken = snapshot.capture(
             control.estate, control.now(), identities=self._identities, serials=control.serials
         )
-        data = snapshot.encode(taken)
+        data = snapshot.encode(replace(taken, ready=control.ready))
         snapshot.write(self.path, data)
         return len(data)
 

@@ -23,6 +23,7 @@ from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.sites import SiteMemory
+from soadns.binding.zone import Zone
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -98,6 +99,8 @@ class Snapshot:
     saved: float
     sources: list[SavedSource] = field(default_factory=list)
     zones: list[SavedZone] = field(default_factory=list)
+    ready: bool = False
+    """Whether every zone had been complete once, in the process that saved it or in one before."""
 
 
 _KINDS: tuple[tuple[str, type[Observation]], ...] = (
@@ -214,9 +217,15 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
                 had_ready=saved_zone.had_ready,
                 departed=() if foreign else saved_zone.departed,
                 history=saved_zone.history,
-                complete=saved_zone.complete,
+                complete=saved_zone.complete and _is_whole(zone, saved_zone, taken),
             )
     return refused
+
+
+def _is_whole(zone: Zone, saved: SavedZone, taken: set[str]) -> bool:
+    """Whether every source that the zone's names stand upon is there; or, where none do, all that are required."""
+    stood_on = {source for _, _, sources in saved.states for source in sources}
+    return not zone.awaited or (bool(stood_on) and stood_on <= taken & zone.settings.sources)
 
 
 def same(one: str, other: str) -> bool:

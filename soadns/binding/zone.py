@@ -70,7 +70,7 @@ class Zone:
         self.published: dict[str, Records | None] = {}
         """Owner names whose records changed since ``take_published``."""
         self.complete = False
-        """Whether every required source is known, so that names may be bound."""
+        """Whether every required source was known once, so that names may be bound."""
         self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
         self._due: list[tuple[InterfaceId, Step, Evidence]] = []
         """Removals that wait until all dirty names are advanced."""
@@ -105,10 +105,15 @@ class Zone:
     def _needed(self) -> frozenset[str]:
         return self.settings.sources - self.settings.optional
 
+    @property
+    def awaited(self) -> list[str]:
+        """Required sources nobody has heard yet: what they may know is not denied, complete or not."""
+        return sorted(source for source in self._needed if not self.observations.source(source).known)
+
     def check_complete(self) -> bool:
         """Whether the zone may bind; turns true once and stays so."""
         if not self.complete:
-            self.complete = all(self.observations.source(s).known for s in self._needed)
+            self.complete = not self.awaited
             if self.complete:
                 self.store.dirty.update(self.store.interfaces, self.store.services.declared, self.states)
         return self.complete
@@ -381,7 +386,10 @@ class Zone:
         history: Iterable[Transition],
         complete: bool,
     ) -> None:
-        """Put back names' states and what sites and Services remember; observations come first."""
+        """Put back names' states and what sites and Services remember; observations come first.
+
+        ``complete``: it was, and nothing that it stood upon is missing. What is new since is not waited for.
+        """
         self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
         for interface, state, sources in states:
             if state.winner is not None and state.winner.cluster not in self.settings.cluster_sources:
@@ -399,7 +407,7 @@ class Zone:
                 moves.append(transition)
         for move in sorted(moves, key=lambda transition: transition.when):
             self.guard.note_move(move.interface, move.source.split(","), move.when)
-        self.complete = complete and all(self.observations.source(s).known for s in self._needed)
+        self.complete = complete
         if not self.complete:
             self._answer_from_snapshot(now)
 

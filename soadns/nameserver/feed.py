@@ -32,6 +32,8 @@ class Feed:
         self._room = MAX_QUEUED
         self._writing = False
         self.behind = True
+        self.inherited = False
+        """Whether the worker answers from the table of an earlier control process."""
         self.applied = 0
         self.pid = 0
         self.connections = 0
@@ -60,7 +62,7 @@ class Feed:
         self._queue.clear()
         self._queue.extend(self._publisher.full())
         self._room = MAX_QUEUED
-        self.behind = False
+        self.behind = self.inherited = False
         self._write()
 
     def send(self, messages: list[bytes]) -> None:
@@ -125,6 +127,7 @@ class Feed:
             self._publisher.note_applied()
         elif frame.kind == frames.STATS:
             self._take_stats(frame.body)
+            self.inherited = self.behind and frame.generation > 0
             return self.behind and self._publisher.complete
         return False
 

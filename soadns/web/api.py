@@ -93,7 +93,12 @@ class Site:
     async def _readyz(self, _: web.Request) -> web.Response:
         lines = []
         for name, zone in self._running.estate.zones.items():
-            lines.append(f"zone {name}: {'ready' if zone.complete else 'waits for its sources'}")
+            awaited = ", ".join(zone.awaited)
+            if not zone.complete:
+                said = f"waits for {awaited}"
+            else:
+                said = f"ready, but denies no name before {awaited} is read" if awaited else "ready"
+            lines.append(f"zone {name}: {said}")
         for name, state in sorted(self._running.estate.observations.sources.items()):
             if not state.in_sync:
                 word = "stale" if state.known else "never synced"

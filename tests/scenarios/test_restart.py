@@ -55,9 +55,12 @@ def test_a_first_start_with_everything_down_denies_nothing(
     soadns.says("com.alipay.user.NeverSeen", "SERVFAIL")
     soadns.says("www.example.com.", "REFUSED")
     assert soadns.dig("rpc.cluster.local.", "SOA").status == "NOERROR"
-    status, text = soadns.http("/readyz")
+    waits = "zone rpc.cluster.local: waits for zookeeper/main/dubbo, zookeeper/main/sofa-rpc\n"
+    status, text = eventually(
+        lambda: soadns.http("/readyz"), within=10, until=lambda reply: waits in reply[1]
+    )
     assert status == 503
-    assert "zone rpc.cluster.local: waits for its sources" in text
+    assert waits in text
     assert "never synced: zookeeper/main/dubbo" in text
     assert soadns.http("/livez", port=soadns.livez_port)[0] == 200
 

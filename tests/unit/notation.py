@@ -300,7 +300,7 @@ class Notebook:
         """What a question for A and AAAA is answered, as ``dig`` would show it."""
         records = self.published.get(naming.key(owner))
         if records is None:
-            if not self.zone.complete:
+            if self.zone.awaited:
                 return "SERVFAIL"
             return f"NXDOMAIN {self.reason(owner)}" if " " in expected else "NXDOMAIN"
         ttl = f"{records.ttl} " if expected[0].isdigit() else ""

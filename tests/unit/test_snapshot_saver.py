@@ -13,7 +13,7 @@ from soadns import snapshot
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.config import Config
-from soadns.control import Control
+from soadns.control import Control, Predecessor
 from soadns.model import InterfaceId, Provider, Synced, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.saver import Saver
@@ -59,7 +59,7 @@ async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Pat
     await soon(lambda: saver._control.figures.snapshots == 1)
     running.cancel()
     again = started(path, log)
-    assert again.restore() == {ZONE: 0}
+    assert again.restore() == Predecessor(serials={ZONE: 0}, complete=frozenset({ZONE}))
     assert names(again) == ["User"]
     assert os.listdir(tmp_path) == ["snapshot"]
 
@@ -136,7 +136,7 @@ async def test_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
 async def test_an_unusable_file_is_said_and_set_aside(tmp_path: Path) -> None:
     path, log = tmp_path / "snapshot", Log()
     path.write_bytes(b"nonsense")
-    assert started(path, log).restore() == {}
+    assert started(path, log).restore() == Predecessor()
     assert "does not begin with a snapshot header" in log[0]
     assert os.listdir(tmp_path) == ["snapshot.unusable"]
 

@@ -1,0 +1,82 @@
+"""When a replica says it is ready, and when workers let go of the table of the control process before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soadns.binding.estate import Estate
+from soadns.clock import Clock
+from soadns.composition import zone_settings
+from soadns.config import parse
+from soadns.control import Control
+from soadns.model import InterfaceId, Provider, Synced, Upsert
+from soadns.nameserver.feed import Publisher
+from soadns.nameserver.table import READY
+from soadns.saver import Saver
+from tests.unit.notation import NOON
+
+REPLICA = """
+first process            in sync  | second process                       | in sync   | ready   denies names of
+rpc.test: main           main     | rpc.test: main                       |           | yes     rpc.test
+rpc.test: main           main     | rpc.test: main added                 |           | yes
+rpc.test: main           main     | rpc.test: main added                 | added     | yes     rpc.test
+rpc.test: main           main     | rpc.test: main; gray.test: main      |           | yes     rpc.test gray.test
+rpc.test: main           main     | rpc.test: main; gray.test: added     |           | yes     rpc.test
+rpc.test: main           main     | rpc.test: added                      |           | no
+rpc.test: main           main     | rpc.test: added                      | added     | yes     rpc.test
+rpc.test: main added     main     | rpc.test: main added                 |           | no
+rpc.test: main added     main     | rpc.test: main                       |           | yes     rpc.test
+rpc.test: main; gray.test: added  main | rpc.test: main; gray.test: added |          | no      rpc.test
+rpc.test: main           -        | rpc.test: main                       |           | no
+"""
+
+
+def process(path: Path, zones: str) -> tuple[Control, Saver]:
+    """A control process over ``zone: registries; ...`` that goes on from the snapshot at ``path``."""
+    rows = [row.partition(":")[::2] for row in zones.split(";")]
+    names = sorted({name for _, words in rows for name in words.split()})
+    config = parse(
+        json.dumps(
+            {
+                "zones": [{"name": name.strip(), "registries": words.split()} for name, words in rows],
+                "zookeeper": [{"name": name, "hosts": "zk1"} for name in names],
+            }
+        ),
+        where="soadns.yaml",
+    )
+    estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
+    control = Control(config, estate, Publisher(), [], log=silent, clock=clock)
+    saver = Saver(control, path, {}, log=silent)
+    control.begin(saver.restore())
+    return control, saver
+
+
+def silent(_: str, *, level: str = "info", **fields: object) -> None:
+    """No log."""
+
+
+def hear(control: Control, registries: str) -> None:
+    """A complete pass over each of these: one provider."""
+    for name in registries.replace("-", "").split():
+        source = f"zookeeper/{name}/dubbo"
+        provider = Provider(source, InterfaceId(f"In.{name}"), "dubbo", "10.9.0.1", 20880)
+        control.emit([Upsert(source, (f"In.{name}", "providers", "1"), provider), Synced(source)])
+    control._turn()
+
+
+@pytest.mark.parametrize("row", REPLICA.strip().splitlines()[1:])
+async def test_a_replica_that_was_ready_stays_so_whatever_is_added(tmp_path: Path, row: str) -> None:
+    first, second, heard, expected = (cell.strip() for cell in row.split("|"))
+    zones, _, in_sync = first.rpartition("  ")
+    one, saver = process(tmp_path / "snapshot", zones)
+    hear(one, in_sync)
+    saver.save_now()
+    other, _ = process(tmp_path / "snapshot", second)
+    hear(other, heard)
+    ready, *denies = expected.split()
+    assert ("yes" if other.ready else "no", [n for n, z in other.zones.items() if z.state == READY]) == (
+        ready, denies,
+    )  # fmt: skip
