@@ -13,7 +13,7 @@ from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
 from soadns.binding.pool import answer_set, fit, spots
 from soadns.binding.store import Store
-from soadns.model import Binding, ObjectRef, Outcome, Reason, Service, Unbound
+from soadns.model import Binding, ObjectRef, Outcome, Reason, Unbound
 
 
 def outcome(
@@ -77,33 +77,24 @@ def _addresses(
     clusters: Clusters,
     owner_octets: int,
 ) -> tuple[str, tuple[str, ...]]:
+    """The kind of the answer and its addresses, for a name with a winner."""
     assert state.winner is not None
-    service = evidence.winner.service if evidence.winner is not None else None
-    if service is None:
-        over = state.deleted_at is not None and evidence.now >= state.deleted_at + rules.recreate_grace
-        if over or state.winner.cluster != clusters.home:
-            return "service", ()
-        return "service", tuple(ip for ip in state.addresses if ip not in evidence.stolen)
-    if service.ref.cluster != clusters.home:
-        return _remote(store, service, clusters, owner_octets)
-    if service.headless:
-        return "headless", _pods(store, service.ref, owner_octets)
-    return "service", tuple(ip for ip in service.cluster_ips if ip not in evidence.stolen)
-
-
-def _remote(
-    store: Store, service: Service, clusters: Clusters, owner_octets: int
-) -> tuple[str, tuple[str, ...]]:
-    """A remote cluster's Service: never by its own ClusterIP, which means something else here."""
-    twin = clusters.twin(store.services, service.ref)
-    if twin is not None:
-        return "remote", twin.cluster_ips
-    outside = (*service.load_balancer, *service.external_ips)
-    if outside:
-        return "remote", fit(outside, owner_octets)
-    if service.ref.cluster in clusters.flat:
-        return "remote", _pods(store, service.ref, owner_octets)
-    return "remote", ()
+    candidate = evidence.winner
+    home = state.winner.cluster == clusters.home
+    kind = "service" if home else "remote"
+    if candidate is None or not candidate.reachable:
+        if state.deleted_at is not None and evidence.now >= state.deleted_at + rules.recreate_grace:
+            return kind, ()
+        if not state.addresses and rules.unmapped == "providers":
+            # It had its pods' addresses: the registry knows which of them are still there.
+            return "headless", answer_set(spots(evidence.providers), owner_octets)[0]
+        twin = None if home else clusters.twin(store.services, state.winner)
+        held = state.addresses if twin is None else twin.cluster_ips
+        return kind, tuple(ip for ip in held if ip not in evidence.stolen)
+    # A remote one without an address of its own is reached by its pods, in flat networks.
+    if candidate.service.headless if home else not candidate.addresses:
+        return "headless", _pods(store, state.winner, owner_octets)
+    return kind, candidate.addresses if home else fit(candidate.addresses, owner_octets)
 
 
 def _pods(store: Store, ref: ObjectRef, owner_octets: int) -> tuple[str, ...]:

@@ -52,11 +52,12 @@ class State:
     was_registered: bool = False
     """Whether the winner had registered addresses since it won."""
     addresses: tuple[str, ...] = ()
-    """ClusterIPs of the winner when it was last seen."""
+    """Addresses of the winner's own (``Candidate.addresses``) when it was last within reach."""
     ports: tuple[ServedPort, ...] = ()
     lost_at: float | None = None
     """First loss of the evidence in a row: the linger counts from here."""
     deleted_at: float | None = None
+    """Its Service is gone, or the one at home that a remote one is reached by: its addresses end with the grace."""
     empty_at: float | None = None
     """Vanished without a single endpoint address."""
     unready_at: float | None = None
@@ -146,7 +147,7 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     standing = standings[present.ref]
     service, tally = present.service, present.tally
     if service.uid != state.uid:
-        state = replace(state, uid=service.uid, since=now, cause="recreated", deleted_at=None, lost_at=None)
+        state = replace(state, uid=service.uid, since=now, cause="recreated", lost_at=None)
     registered = tally.registered > 0 or any(row > DECLARED for row in present.rows)
     vanished = not registered and (state.was_registered or not present.declared)
     empty = (vanished and tally.addresses == 0) or not present.reachable
@@ -154,9 +155,9 @@ def _follow_winner(state: State, evidence: Evidence, standings: Mapping[ObjectRe
     no = not vanished and _says_no(standing)
     return replace(
         state,
-        deleted_at=None,
+        deleted_at=_since(state.deleted_at, now, holds=not present.reachable),
         created=service.created,
-        addresses=service.cluster_ips,
+        addresses=present.addresses if present.reachable else state.addresses,
         ports=served_ports(standing, evidence) or state.ports,
         strength=state.strength if standing.strength == NO_STRENGTH else standing.strength,
         was_registered=state.was_registered or registered,
@@ -307,7 +308,7 @@ def _won(state: State, evidence: Evidence, standing: Standing, cause: str) -> St
         strength=standing.strength,
         ballots=state.ballots,
         was_registered=candidate.tally.registered > 0 or any(row > DECLARED for row in candidate.rows),
-        addresses=candidate.service.cluster_ips,
+        addresses=candidate.addresses,
         ports=served_ports(standing, evidence),
         bound=True,
     )

@@ -28,9 +28,15 @@ class Clusters:
         found = services.by_ref.get(ref._replace(cluster=self.home))
         return found if found is not None and found.cluster_ips else None
 
+    def addresses(self, services: ServiceIndex, service: Service) -> tuple[str, ...]:
+        """The Service's own addresses as callers of the home cluster reach them; () where only its pods have some."""
+        if service.ref.cluster == self.home:
+            return service.cluster_ips
+        twin = self.twin(services, service.ref)
+        return twin.cluster_ips if twin is not None else (*service.load_balancer, *service.external_ips)
+
     def reachable(self, services: ServiceIndex, service: Service) -> bool:
         """Whether anything of the Service can be answered to callers of the home cluster."""
-        ref = service.ref
-        if ref.cluster == self.home or ref.cluster in self.flat:
+        if service.ref.cluster == self.home or service.ref.cluster in self.flat:
             return True
-        return bool(service.load_balancer or service.external_ips or self.twin(services, ref))
+        return bool(self.addresses(services, service))

@@ -16,7 +16,7 @@ from soadns.binding.known import Known
 from soadns.binding.pool import is_address
 from soadns.binding.rosters import Tally
 from soadns.binding.store import Store
-from soadns.model import InterfaceId, ObjectRef, Provider, Service
+from soadns.model import InterfaceId, ObjectRef, Provider, ServedPort, Service
 
 DECLARED, ENDPOINT, EXPOSED, APPLICATION = 1, 2, 3, 4
 
@@ -50,6 +50,8 @@ class Candidate:
     """Hosts of the old world that are its own by evidence 3 or 4; counted where it has no other."""
     heard: bool = True
     """False while its cluster is out of sync and the name is not its own already."""
+    addresses: tuple[str, ...] = ()
+    """What is answered for it and is its own, so that it stays good for the grace: no pods' addresses."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -78,9 +80,9 @@ class Evidence:
     """Whether some of them are addresses, so that the old world can be answered; while a candidate is not heard
     every provider counts as the old world."""
     stolen: frozenset[str]
-    """Of the last ClusterIPs of a winner that is gone, those another Service of its cluster holds now."""
+    """Of the last addresses of a winner that is gone or out of reach, those that another Service holds now."""
     providers: tuple[Provider, ...]
-    """Usable providers; only filled in when there is no winner or it sends traffic to the registry."""
+    """Usable providers; only filled in when there is no winner, or it is gone or sends traffic to the registry."""
     ports: tuple[tuple[str, int], ...]
     """(protocol, port) that live providers register, most frequent first."""
     outages: tuple[tuple[float, float], ...]
@@ -105,6 +107,7 @@ def collect(
     now: float,
     winner: ObjectRef | None,
     held: Sequence[str],
+    held_ports: Sequence[ServedPort],
     claims: Sequence[Claim],
     clusters: Clusters,
     outages: tuple[tuple[float, float], ...],
@@ -113,8 +116,8 @@ def collect(
 ) -> Evidence:
     """Read the store for one interface.
 
-    ``held`` are the addresses the present answer consists of, ``other_services`` further Services whose
-    standing matters (an earlier winner), ``unheard`` the clusters that are out of sync.
+    ``held`` and ``held_ports`` are what the winner was reached by when last seen, ``other_services`` further
+    Services whose standing matters (an earlier winner), ``unheard`` the clusters that are out of sync.
     """
     known = store.interfaces.get(interface)
     rows = _rows(store, interface, known)
@@ -129,7 +132,7 @@ def collect(
     if paused or unheard:
         candidates = tuple(_doubted(c, winner, unheard, paused=paused) for c in candidates)
     present = next((c for c in candidates if c.ref == winner), None)
-    wants_providers = winner is None or (present is not None and present.mode == "registry")
+    wants_providers = present is None or present.mode == "registry"
     providers: tuple[Provider, ...] = ()
     if known is not None and wants_providers:
         providers = tuple(live.provider for live in known.live.values() if live.usable)
@@ -141,7 +144,9 @@ def collect(
         winner=present,
         outside=len(known.outside) if known is not None else 0,
         answerable=known is not None and _answerable(known, whole=not all(c.heard for c in candidates)),
-        stolen=_stolen(store, held, winner) if winner is not None and present is None else frozenset(),
+        stolen=_stolen(store, held, held_ports, winner, clusters.home)
+        if winner is not None and (present is None or not present.reachable)
+        else frozenset(),
         providers=providers,
         ports=tuple(pair for pair, _ in ports),
         outages=outages,
@@ -163,9 +168,20 @@ def _answerable(known: Known, *, whole: bool) -> bool:
     return any(is_address(host.rpartition("!")[2]) for host in known.outside)
 
 
-def _stolen(store: Store, held: Sequence[str], winner: ObjectRef) -> frozenset[str]:
-    holders = store.services.by_cluster_ip
-    return frozenset(ip for ip in held if any(ref.cluster == winner.cluster for ref in holders.get(ip, ())))
+def _stolen(
+    store: Store, held: Sequence[str], ports: Sequence[ServedPort], winner: ObjectRef, home: str
+) -> frozenset[str]:
+    """Which of the addresses are another Service's ClusterIP at home, or lead to another one of its own cluster."""
+    holders, exposures = store.services.by_cluster_ip, store.services.exposures
+
+    def taken(ip: str) -> bool:
+        if any(ref.cluster == home and ref[1:] != winner[1:] for ref in holders.get(ip, ())):
+            return True
+        if winner.cluster == home:
+            return False
+        return any(ref != winner for _, port in ports for ref in exposures.at((ip, port)))
+
+    return frozenset(ip for ip in held if taken(ip))
 
 
 def _rows(store: Store, interface: InterfaceId, known: Known | None) -> dict[ObjectRef, set[int]]:
@@ -212,6 +228,7 @@ def _candidate(
         mode=traffic_mode(service, interface),
         claimed=any(c.namespace == ref.namespace and fnmatchcase(interface.name, c.prefix) for c in claims),
         reachable=clusters.reachable(store.services, service),
+        addresses=clusters.addresses(store.services, service),
         outside=_own_outside(store, service, known)
         if known is not None and min(rows, default=0) > ENDPOINT
         else 0,

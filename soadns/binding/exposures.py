@@ -65,7 +65,7 @@ class Exposures:
     def service(self, ref: ObjectRef, service: Service | None) -> set[HostPort]:
         """Take in a Service (None: it is gone); returns the host:ports where it came or went."""
         before, before_ports = self._of.pop(ref, frozenset()), self._node_ports.pop(ref, frozenset())
-        after, after_ports = _outside(service), _node_ports(service)
+        after, after_ports = outside(service), _node_ports(service)
         if after:
             self._of[ref] = after
         if after_ports:
@@ -77,7 +77,8 @@ class Exposures:
         return {*(before ^ after), *self._with_nodes(ref.cluster, before_ports ^ after_ports)}
 
 
-def _outside(service: Service | None) -> frozenset[HostPort]:
+def outside(service: Service | None) -> frozenset[HostPort]:
+    """Where a Service is reached by its external and load-balancer IPs."""
     if service is None:
         return frozenset()
     addresses = (*service.external_ips, *service.load_balancer)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from soadns.binding.exposures import Exposures, HostPort
+from soadns.binding.exposures import Exposures, HostPort, outside
 from soadns.binding.indexes import place
 from soadns.model import InterfaceId, Node, ObjectRef, Service
 
 MAX_VACATED = 65_536
-"""ClusterIPs remembered after a Service gave them up; they matter for seconds only (``recreateGrace``)."""
+"""Addresses remembered after a Service gave them up; they matter for seconds only (``recreateGrace``)."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Touched:
     """What a change reaches beyond the Service itself."""
 
     services: set[ObjectRef] = field(default_factory=set)
-    """Services that hold, or held, one of its ClusterIPs."""
+    """Services that hold one of its ClusterIPs, or held an address that it takes."""
     interfaces: set[InterfaceId] = field(default_factory=set)
     """Interfaces that it declares or declared."""
     applications: set[str] = field(default_factory=set)
@@ -42,8 +42,8 @@ class ServiceIndex:
         """Application → Services that declare ``*`` for it."""
         self.applications: dict[str, set[ObjectRef]] = {}
         self.exposures = Exposures()
-        self._vacated: dict[str, set[ObjectRef]] = {}
-        """The last ClusterIPs that Services gave up, until another Service takes them; the oldest first."""
+        self._vacated: dict[str | HostPort, set[ObjectRef]] = {}
+        """ClusterIPs and outside places that Services gave up, until another one takes them; the oldest first."""
 
     def update(self, ref: ObjectRef, before: Service | None, after: Service | None) -> Touched:
         """Replace one Service (None: it does not exist, or the zone does not see it)."""
@@ -55,6 +55,11 @@ class ServiceIndex:
             self._place(after, touched, add=True)
         else:
             del self.by_ref[ref]
+        places_before, places_after = outside(before), outside(after)
+        for place_ in places_before - places_after:
+            self._vacate(place_, ref)
+        for place_ in places_after - places_before:
+            touched.services |= self._vacated.pop(place_, set())
         touched.places = self.exposures.service(ref, after)
         return touched
 
@@ -70,9 +75,7 @@ class ServiceIndex:
             if add:
                 touched.services |= self._vacated.pop(ip, set())
             else:
-                self._vacated.setdefault(ip, set()).add(ref)
-                if len(self._vacated) > MAX_VACATED:
-                    del self._vacated[next(iter(self._vacated))]
+                self._vacate(ip, ref)
         declaration = service.declaration
         if declaration is not None:
             for interface in declaration.interfaces:
@@ -83,3 +86,8 @@ class ServiceIndex:
             touched.applications.add(service.application)
             if declaration is not None and declaration.everything:
                 place(self.everything, service.application, ref, add=add)
+
+    def _vacate(self, address: str | HostPort, ref: ObjectRef) -> None:
+        self._vacated.setdefault(address, set()).add(ref)
+        if len(self._vacated) > MAX_VACATED:
+            del self._vacated[next(iter(self._vacated))]

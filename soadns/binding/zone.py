@@ -213,6 +213,7 @@ class Zone:
             now=now,
             winner=state.winner,
             held=state.addresses,
+            held_ports=state.ports,
             claims=self.settings.claims,
             clusters=self.settings.clusters,
             outages=self._outages(self.sources.get(interface, ())),
