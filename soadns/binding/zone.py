@@ -15,6 +15,7 @@ from itertools import islice
 
 from soadns import naming
 from soadns.binding.answers import outcome
+from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim, Evidence, collect
@@ -60,6 +61,7 @@ class Zone:
         self.settings = settings
         self.observations = observations
         self.store = Store(settings.store)
+        self._arrivals = Arrivals(observations)
         self.guard = Guard(settings.guard)
         self.history = History()
         self.states: dict[InterfaceId, State] = {}
@@ -85,8 +87,9 @@ class Zone:
     def apply(self, changes: Iterable[Change], now: float, *, first: frozenset[str]) -> None:
         """Take in changes of the sources that the zone listens to; ``first``: those on their first pass."""
         mine = [c for c in changes if c.source in self.settings.sources]
-        if mine:
-            self.store.apply(mine, now, first=first)
+        patient = self.settings.sources if self.complete else self.settings.optional
+        if at_once := self._arrivals.sift(mine, patient):
+            self.store.apply(at_once, now, first=first)
 
     def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
         """A source came into sync or fell out of it."""
@@ -133,13 +136,18 @@ class Zone:
     @property
     def pending(self) -> bool:
         """Whether names wait for ``work`` now."""
-        return bool(self.store.dirty or self.store.touched_services or self._due)
+        return bool(self.store.dirty or self.store.touched_services or self._due or self._arrivals)
 
     def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
         """Advance up to ``limit`` names; returns their transitions."""
         self.store.run_clocks(now)
         if not self.check_complete():
             return []
+        if self._arrivals:
+            changes, first = self._arrivals.take()
+            self.store.apply(changes, now, first=first)
+            if self._arrivals:
+                return []
         self._gather(now)
         transitions: list[Transition] = []
         dirty = self.store.dirty

@@ -253,6 +253,14 @@ class Notebook:
             self.estate.fold([*gone, *whole, Synced(source)], self.now)
             self.sent[source] = dict(self.seen[source])
 
+    def do_partly(self, words: list[str], _: dict[str, str]) -> None:
+        """What is there so far is read, and the reading is not over."""
+        for source in (SOURCES[word] for word in words):
+            fresh = {k: v for k, v in self.seen[source].items() if self.sent[source].get(k) != v}
+            self.estate.fold([Upsert(source, key, value) for key, value in fresh.items()], self.now)
+            self.sent[source].update(fresh)
+        self.work()
+
     def do_release(self, words: list[str], _: dict[str, str]) -> None:
         self.zone.release(SOURCES[words[0]], self.now)
 
