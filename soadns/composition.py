@@ -10,6 +10,7 @@ import os
 from ipaddress import ip_network
 from pathlib import Path
 
+from soadns import selectors
 from soadns.binding.bind import Rules
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
@@ -20,7 +21,6 @@ from soadns.binding.sites import SiteTimes
 from soadns.binding.zone import ZoneSettings
 from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
 from soadns.kubeapi import KubeApi
-from soadns.model import Service
 from soadns.schema import Problem
 from soadns.sources import Source
 from soadns.sources.kube import KubeSettings, KubeSource
@@ -94,30 +94,12 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
             times=SiteTimes(settle=float(binding.settle), stale=float(binding.stale)),
             networks=networks,
             namespaces=frozenset(zone.namespaces),
-            selector=tuple(_selector(zone.selector)),
+            selector=selectors.pairs(zone.selector),
             immediate=immediate,
         ),
         ttl=zone.ttl,
         provider_ttl=zone.provider_ttl,
     )
-
-
-def sees(config: Config, zone: ZoneSettings, service: Service) -> bool:
-    """Whether a Service is in sight of a zone: its cluster's namespaces and selector, and the zone's own."""
-    namespaces, labels = zone.store.namespaces, set(zone.store.selector)
-    if namespaces and service.ref.namespace not in namespaces:
-        return False
-    for cluster in config.kubernetes:
-        if cluster.name == service.ref.cluster:
-            labels |= set(_selector(cluster.selector))
-            if cluster.namespaces and service.ref.namespace not in cluster.namespaces:
-                return False
-    return labels <= set(service.labels)
-
-
-def _selector(text: str) -> list[tuple[str, str]]:
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def zookeeper_ids(ensemble: ZooKeeperConfig) -> set[str]:

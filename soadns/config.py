@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
-from soadns import yamlfile
+from soadns import selectors, yamlfile
 from soadns.addresses import parse_address
 from soadns.schema import Check, Duration, Problem, convert, plain, reference, setting
 
@@ -108,9 +108,18 @@ def _zone_name(value: str) -> str | None:
 
 
 def _selector(value: str) -> str | None:
-    parts = [part for part in value.split(",") if part]
-    if any(part.count("=") != 1 for part in parts):
-        return f"{value!r} is no list of label=value"
+    return _spelt(selectors.parse, value)
+
+
+def _pairs(value: str) -> str | None:
+    return _spelt(selectors.pairs, value)
+
+
+def _spelt(read: Callable[[str], object], value: str) -> str | None:
+    try:
+        read(value)
+    except selectors.SelectorError as error:
+        return str(error)
     return None
 
 
@@ -135,9 +144,7 @@ class ZoneConfig:
         "Further clusters, answered by their home twin or load balancer.", default=()
     )
     namespaces: tuple[str, ...] = setting("Namespaces whose Services it sees; empty: all.", default=())
-    selector: str = setting(
-        "Labels its Services must carry.", default="", example="team=pay", check=_selector
-    )
+    selector: str = setting("Labels its Services must carry.", default="", example="team=pay", check=_pairs)
     ttl: int = setting(
         "TTL in seconds of answers with a ClusterIP.", default=30, example="30", check=_between(0, 86_400)
     )
@@ -226,7 +233,9 @@ class KubernetesConfig:
     context: str = setting("Context of the kubeconfig; empty: its current one.", default="")
     domain: str = setting("The cluster's DNS domain, for Istio hosts.", default="cluster.local")
     namespaces: tuple[str, ...] = setting("Namespaces to read; empty: all (needs a ClusterRole).", default=())
-    selector: str = setting("Label selector on Services.", default="")
+    selector: str = setting(
+        "Label selector on Services.", default="", example="team in (pay, user)", check=_selector
+    )
     nodes: str = setting(
         "Read Nodes (evidence by nodePort): `auto` (if permitted), `always`, `never`.",
         default="auto",

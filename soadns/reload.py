@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from soadns import composition
 from soadns.addresses import parse_address
-from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, parse, read
+from soadns.config import Config, ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
-from soadns.model import InterfaceId
+from soadns.removals import losses, names_concerned, standings
 from soadns.schema import Problem
 from soadns.supervisor import AGAIN_STATUS, ListenError, check_free
 from soadns.web.operations import Operations, Refused, Reloaded
@@ -67,8 +66,9 @@ class Reload(Operations):
             )
             raise Refused(f"{error}\nthe old configuration stays in force") from None
         old = self._control.config
-        removed = shrinkage(old, fresh)
-        names = _names_concerned(self._control, fresh)
+        taken = losses(old, fresh)
+        removed = [loss.what for loss in taken]
+        names = names_concerned(self._control.estate.zones, taken)
         if removed and not accept_removals and self._too_many(len(names)):
             counts["refused"] += 1
             said = "; ".join(removed)
@@ -97,7 +97,7 @@ class Reload(Operations):
 
     def _too_many(self, names: int) -> bool:
         guard = self._control.config.guard
-        total = sum(len(zone.outcomes) for zone in self._control.estate.zones.values())
+        total = sum(1 for zone in self._control.estate.zones.values() for _ in standings(zone))
         return names >= guard.minimum and names > guard.share * total
 
 
@@ -132,69 +132,6 @@ def _check_listeners(path: str, old: Config, fresh: Config) -> None:
                 check_free(*where, setting=key, tcp_only=True)
             except ListenError as error:
                 raise ConfigError(path, [Problem(key, str(error))]) from None
-
-
-# --------------------------------------------------------------------------- what it takes away
-
-
-def shrinkage(old: Config, new: Config) -> list[str]:
-    """What a new configuration would take away: sources, zones, and what zones see. One phrase each."""
-    lost = []
-    for section, word in (("zookeeper", "ensemble"), ("kubernetes", "cluster"), ("static", "static source")):
-        after = {item.name for item in getattr(new, section)}
-        lost += [f"{word} {i.name}" for i in getattr(old, section) if i.name not in after]
-    for before in old.zookeeper:
-        twin = next((z for z in new.zookeeper if z.name == before.name), None)
-        if twin is not None:
-            lost += [f"root {r.path} of {before.name}" for r in before.roots if r not in twin.roots]
-    for cluster in old.kubernetes:
-        twin_cluster = next((k for k in new.kubernetes if k.name == cluster.name), None)
-        if twin_cluster is not None:
-            lost += _unseen(f"cluster {cluster.name}", cluster, twin_cluster)
-    fed = {zone.name: zone.sources for zone in composition.zone_settings(new)}
-    zones = {zone.origin: zone for zone in new.zones}
-    for zone, settings in zip(old.zones, composition.zone_settings(old), strict=True):
-        twin_zone = zones.get(zone.origin)
-        if twin_zone is None:
-            lost.append(f"zone {zone.name}")
-            continue
-        if gone := (settings.sources - fed[zone.origin]) & composition.source_ids(new):
-            lost.append(f"sources {', '.join(sorted(gone))} of zone {zone.name}")
-        lost += _unseen(f"zone {zone.name}", zone, twin_zone)
-    return lost
-
-
-def _unseen(
-    what: str, old: ZoneConfig | KubernetesConfig, new: ZoneConfig | KubernetesConfig
-) -> Iterator[str]:
-    """Services that fall out of sight by narrower namespaces or another selector."""
-    before, after = set(old.namespaces), set(new.namespaces)
-    if after and not before:
-        yield f"namespaces all others of {what}"
-    elif after and before - after:
-        yield f"namespaces {', '.join(sorted(before - after))} of {what}"
-    if new.selector and new.selector != old.selector:
-        yield f"Services without {new.selector} in {what}"
-
-
-def _names_concerned(control: Control, fresh: Config) -> set[tuple[str, InterfaceId]]:
-    """(zone, interface) of the names that stand on what the new configuration drops."""
-    kept = {zone.name: zone for zone in composition.zone_settings(fresh)}
-    sources = composition.source_ids(fresh)
-    found: set[tuple[str, InterfaceId]] = set()
-    for name, zone in control.estate.zones.items():
-        after = kept.get(name)
-        for interface in zone.outcomes:
-            state = zone.states.get(interface)
-            winner = state.winner if state is not None else None
-            service = zone.store.services.by_ref.get(winner) if winner is not None else None
-            if (
-                after is None
-                or set(zone.sources.get(interface, ())) - (sources & after.sources)
-                or (service is not None and not composition.sees(fresh, after, service))
-            ):
-                found.add((name, interface))
-    return found
 
 
 def _needs_restart(old: Config, fresh: Config) -> str:

@@ -54,6 +54,10 @@ logging.getLogger("kazoo").setLevel(logging.ERROR)
 # What kazoo would say (connection dropped, session expired) the source says itself, once.
 
 
+PORT = 2181
+"""Where a connect string names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """A registry tree."""
@@ -91,7 +95,9 @@ class ZooKeeperSettings:
 def identity(hosts: str) -> str:
     """What tells ensembles apart, as a comma list: two are one when they share an item."""
     servers, slash, chroot = hosts.partition("/")
-    return ",".join(sorted(f"{server.strip()}{slash}{chroot}" for server in servers.split(",")))
+    named = servers.replace(" ", "").split(",")
+    whole = (name if name.rpartition(":")[2].isdigit() else f"{name}:{PORT}" for name in named)
+    return ",".join(sorted(f"{server}{slash}{chroot}" for server in whole))
 
 
 def build(settings: ZooKeeperSettings) -> Any:

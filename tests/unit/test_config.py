@@ -8,7 +8,6 @@ import pytest
 
 from soadns.composition import secrets, source_ids, zone_settings
 from soadns.config import ConfigError, effective, load, parse
-from soadns.reload import shrinkage
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
 
@@ -51,6 +50,8 @@ zones: [{name: 'a..b'}]                         | zones[0].name: 'a..b' is no zo
 zones: [{name: rpc.a, registries: [main]}]      | zones[0].registries: 'main' is no zookeeper or static entry (for example (there is none))
 zones: [{name: rpc.a, clusters: [east]}]        | zones[0].clusters: 'east' is no cluster (for example (there is none))
 zones: [{name: rpc.a, ttl: -1}]                 | zones[0].ttl: -1 is not between 0 and 86400 (for example 30)
+zones: [{name: rpc.a, selector: team!=pay}]     | zones[0].selector: 'team!=pay' is no list of label=value (for example team=pay)
+kubernetes: [{selector: team in pay}]           | kubernetes[0].selector: 'team in pay' is no label selector (for example team in (pay, user))
 nameserver: {listen: ['localhost:53']}          | nameserver.listen: 'localhost:53' is no address:port (for example 0.0.0.0:1053)
 nameserver: {udpSize: big}                      | nameserver.udpSize: expected a whole number, got text
 binding: {linger: ten minutes}                  | binding.linger: 'ten minutes' is no duration (for example 10m, 5s, 500ms)
@@ -130,31 +131,6 @@ def test_the_effective_configuration_can_be_read_again() -> None:
 
     config = parse(f"{ZK}\nbinding: {{linger: 1h30m}}\nguard: {{releaseAfter: 2d}}", where="soadns.yaml")
     assert parse(dump(effective(config)), where="again") == config
-
-
-LESS = """
-zookeeper: [{hosts: a}, {hosts: b, name: gray}]  | zookeeper: [{hosts: a}]                    | ensemble gray
-zookeeper: [{hosts: a, roots: [{path: /x}, {path: /y}]}] | zookeeper: [{hosts: a, roots: [{path: /x}]}] | root /y of main
-zookeeper: [{hosts: a}]                          | kubernetes: [{}]                           | ensemble main
-zones: [{name: a.example}, {name: b.example}]    | zones: [{name: a.example}]                 | zone b.example
-zones: [{name: a.example}]                       | zones: [{name: a.example, namespaces: [x]}] | namespaces all others of zone a.example
-zones: [{name: a.example, namespaces: [x, y]}]   | zones: [{name: a.example, namespaces: [x]}] | namespaces y of zone a.example
-zones: [{name: a.example}]                       | zones: [{name: a.example, selector: a=b}]  | Services without a=b in zone a.example
-kubernetes: [{}]                                 | kubernetes: [{namespaces: [x]}]            | namespaces all others of cluster home
-kubernetes: [{}]                                 | kubernetes: [{selector: a=b}]              | Services without a=b in cluster home
-zookeeper: [{hosts: a}, {hosts: b, name: gray}]  | zookeeper: [{hosts: a}, {hosts: b, name: gray}]; zones: [{name: rpc.cluster.local, registries: [main]}] | sources zookeeper/gray/dubbo of zone rpc.cluster.local
-kubernetes: [{}, {name: east}]                   | kubernetes: [{}, {name: east}]; zones: [{name: rpc.cluster.local, cluster: home}] | sources kube/east of zone rpc.cluster.local
-zones: [{name: a.example}]                       | zones: [{name: A.example.}]                |
-zones: [{name: a.example}]                       | zones: [{name: a.example}]                 |
-"""  # noqa: E501 - one row, one line
-
-
-@pytest.mark.parametrize("row", LESS.strip().splitlines())
-def test_what_a_new_configuration_takes_away(row: str) -> None:
-    before, after, expected = (cell.strip() for cell in row.split(" |"))
-    base = "" if "kubernetes" in row else "kubernetes: [{}]\n"
-    old, new = (parse(base + text.replace("; ", "\n"), where="soadns.yaml") for text in (before, after))
-    assert shrinkage(old, new) == ([expected] if expected else [])
 
 
 def test_a_value_that_is_wrong_does_not_hide_what_can_not_work_together() -> None:
