@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from soadns.binding.sites import Live
-from soadns.model import ObjectRef, Override, Provider
+from soadns.model import ObjectRef, Provider
 
 Identity = tuple[str, str, int, str, str]
 """(protocol, host, port, registry, application): a Provider below its interface."""
@@ -37,19 +37,6 @@ class Known:
 def identity_of(provider: Provider) -> Identity:
     """The part of a Provider's identity below its interface."""
     return (provider.protocol, provider.host, provider.port, provider.registry, provider.application)
-
-
-def switched_off(provider: Provider, overrides: Iterable[Override]) -> bool:
-    """Whether one of the overrides of the provider's interface name takes it out."""
-    return any(
-        o.registry == provider.registry
-        and o.host in ("", provider.host)
-        and o.port in (0, provider.port)
-        and o.application in ("", provider.application)
-        and (o.group is None or o.group == provider.interface.group)
-        and (o.version is None or o.version == provider.interface.version)
-        for o in overrides
-    )
 
 
 def without(providers: Sequence[Provider], one: Provider) -> tuple[Provider, ...]:

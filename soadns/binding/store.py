@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 
 from soadns.binding.definitions import Definitions
 from soadns.binding.indexes import count, place
-from soadns.binding.known import Known, identity_of, switched_off, without
+from soadns.binding.known import Known, identity_of, without
 from soadns.binding.networks import within
 from soadns.binding.observations import Change
+from soadns.binding.overrides import Overrides
 from soadns.binding.rosters import Roster, merge_slices
 from soadns.binding.services import ServiceIndex, Touched
 from soadns.binding.sight import StoreSettings
@@ -47,8 +48,7 @@ class Store:
         self.rosters: dict[ObjectRef, Roster] = {}
         self.slices: dict[ObjectRef, dict[ObjectRef, EndpointSlice]] = {}
         """Service → its EndpointSlices."""
-        self.overrides: dict[str, dict[Override, int]] = {}
-        """Interface name → what switches providers off → by how many nodes."""
+        self.overrides = Overrides()
         self.by_address: dict[str, set[ObjectRef]] = {}
         """Endpoint IP → living Services that have it."""
         self.departed: dict[str, float] = {}
@@ -64,6 +64,8 @@ class Store:
         self._out_since: dict[str, float] = {}
         """Sources that are out of sync, and since when."""
         self._quiet: set[str] = set()
+        self._first: dict[str, dict[SiteKey, bool]] = {}
+        """Source on its first pass → the sites it has spoken of so far, to be judged when the pass is over."""
         self._told: set[SiteKey] = set()
         """Sites of which a registry spoke in this batch."""
         self._timers: list[tuple[float, str, SiteKey]] = []
@@ -74,7 +76,8 @@ class Store:
         """Fold a batch of changes.
 
         ``first`` names sources that have never been in sync: their registrations are not new, only
-        new to us, so they need no time to settle.
+        new to us, so they need no time to settle. What they read bit by bit was there in one instant, so
+        their sites are judged by ``first_pass_over``: once, not with every interface that is read.
         """
         for change in changes:
             match change.after or change.before:
@@ -85,14 +88,26 @@ class Store:
                 case EndpointSlice():
                     self._slice(self._definitions.counting(change))
                 case Override():
-                    self._override(change)
+                    self._override(change, quiet=change.source in first)
                 case Node():
                     self._node(self._definitions.counting(change))
         self._settle_rosters(now)
         self._settle_sites(now)
 
+    def first_pass_over(self, source: str, now: float) -> None:
+        """Judge the sites of a source that was read for the first time, or restored."""
+        touched = self._first.pop(source, None)
+        if touched:
+            self._touched_sites.update(touched)
+            self._quiet.add(source)
+            self._settle_sites(now)
+
+    def _touched(self, source: str, *, quiet: bool) -> dict[SiteKey, bool]:
+        return self._first.setdefault(source, {}) if quiet else self._touched_sites
+
     def _provider(self, change: Change, now: float, *, quiet: bool) -> None:
         before, after = change.before, change.after
+        touched = self._touched(change.source, quiet=quiet)
         if isinstance(before, Provider):
             self._withdraw(before)
         if isinstance(after, Provider):
@@ -107,9 +122,7 @@ class Store:
                     and before.identity == after.identity
                     and before.timestamp == after.timestamp
                 )
-                self._touched_sites[key] = self._touched_sites.get(key, False) or moved
-                if quiet:
-                    self._quiet.add(provider.registry)
+                touched[key] = touched.get(key, False) or moved
 
     def _register(self, provider: Provider, now: float) -> None:
         interface = provider.interface
@@ -118,7 +131,7 @@ class Store:
         live = known.live.get(identity)
         if live is None:
             live = known.live[identity] = Live(provider, now)
-            live.disabled = self._is_disabled(provider)
+            live.disabled = self.overrides.take_out(provider)
             count(known.ports, (provider.protocol, provider.port), 1)
             count(known.registries, provider.registry, 1)
             if provider.application:
@@ -136,7 +149,7 @@ class Store:
             registrations = (live.provider, *live.older, provider)
             live.provider = newest(registrations)
             live.older = without(registrations, live.provider)
-            live.disabled = self._is_disabled(live.provider)
+            live.disabled = self.overrides.take_out(live.provider)
         self.dirty.add(interface)
 
     def _know(self, interface: InterfaceId) -> Known:
@@ -154,7 +167,7 @@ class Store:
         if rest:
             live.provider = newest(rest)
             live.older = without(rest, live.provider)
-            live.disabled = self._is_disabled(live.provider)
+            live.disabled = self.overrides.take_out(live.provider)
             return
         del known.live[identity]
         count(known.ports, (provider.protocol, provider.port), -1)
@@ -183,25 +196,20 @@ class Store:
             if not variants:
                 del self.names[interface.name]
 
-    def _override(self, change: Change) -> None:
+    def _override(self, change: Change, *, quiet: bool) -> None:
+        touched = self._touched(change.source, quiet=quiet)
         for value, add in ((change.before, False), (change.after, True)):
             if isinstance(value, Override):
-                held = self.overrides.setdefault(value.interface_name, {})
-                count(held, value, 1 if add else -1)
-                if not held:
-                    del self.overrides[value.interface_name]
+                self.overrides.add(value, 1 if add else -1)
         value = change.after or change.before
         assert isinstance(value, Override)
         for interface in self.names.get(value.interface_name, ()):
             for live in self.interfaces[interface].live.values():
-                disabled = self._is_disabled(live.provider)
+                disabled = self.overrides.take_out(live.provider)
                 if disabled != live.disabled:
                     live.disabled = disabled
-                    self._touched_sites[self.site_key(live.provider)] = True
+                    touched[self.site_key(live.provider)] = True
             self.dirty.add(interface)
-
-    def _is_disabled(self, provider: Provider) -> bool:
-        return switched_off(provider, self.overrides.get(provider.interface.name, ()))
 
     # ------------------------------------------------------------------ Kubernetes
 
@@ -374,6 +382,7 @@ class Store:
         for key, site in self.sites.items():
             if site.source == source and (due := site.resume(since, now, self.settings.times)) is not None:
                 heapq.heappush(self._timers, (due, "site", key))
+        self.first_pass_over(source, now)
 
     def next_clock(self) -> float | None:
         """When ``run_clocks`` has something to do, or None."""

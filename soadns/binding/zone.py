@@ -382,6 +382,7 @@ class Zone:
             saved = state.paused_at if state.restored and state.paused_at is not None else now
             self.store.sync_changed(source, saved, in_sync=False)
             self.store.apply(changes, now, first=frozenset({source}))
+            self.store.first_pass_over(source, now)
 
     def restore_decisions(
         self,

@@ -46,8 +46,6 @@ _NOT_PROVIDERS = frozenset(
 _NO_TOKEN = frozenset({"", "false", "0", "null", "n/a"})
 """Values that Dubbo takes for "no token" (ConfigUtils.isEmpty)."""
 _MAX_UNIFIED = 4
-_NO_SHORTCUT = ("default.", "%3B", "%3b")
-"""Where one of these is in an encoded query, a parameter is not simply what stands between two ampersands."""
 
 
 def interface_of(child: str) -> str | None:
@@ -101,14 +99,16 @@ class _Offer(NamedTuple):
 def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provider, ...]:
     query, token, started = url.query, "", ""
     offer: _Offer | None
-    if url.encoded and not any(mark in query for mark in _NO_SHORTCUT):
-        _, query = providerurl.take(query, "pid")
-        started, query = providerurl.take(query, "timestamp")
-        token, query = providerurl.take(query, "token")
+    if url.encoded and not ("default." in query or "%3B" in query or "%3b" in query):
+        # Then a parameter is simply what stands between two ampersands.
+        _, query = providerurl.take(query, "%26pid%3D")
+        started, query = providerurl.take(query, "%26timestamp%3D")
+        if "token" in query:
+            token, query = providerurl.take(query, "%26token%3D")
     if not url.encoded or "token" in query:  # a secret must not become a key of the cache
-        offer = _read_offer(interface, query, encoded=url.encoded)
+        offer = _read_offer(interface, providerurl.decode(query) if url.encoded else query)
     else:
-        offer = _known_offer(interface, query, encoded=True)
+        offer = _known_offer(interface, query)
     if offer is None:
         return ()
     host, port = providerurl.site(url.authority)
@@ -124,7 +124,7 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
         offer.enabled,
         offer.dynamic,
         offer.tls,
-        offer.token or _is_token(providerurl.decode(token)),
+        offer.token or (token != "" and _is_token(providerurl.decode(token))),
         offer.settings,
         offer.timestamp or providerurl.milliseconds(started),
     )
@@ -134,9 +134,9 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
     return (provider, *(replace(provider, protocol=protocol) for protocol in others))
 
 
-def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer | None:
+def _read_offer(interface: str, query: str) -> _Offer | None:
     """Read a query; None where it says that this is no provider. Raises FormatError."""
-    parameters = parameters_of(providerurl.decode(query) if encoded else query)
+    parameters = parameters_of(query)
     get = parameters.get
     if get("side", "provider") != "provider" or get("category", "providers") != "providers":
         return None
@@ -155,8 +155,13 @@ def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer | None:
     )
 
 
-# The providers of one interface mostly come from one deployment and are read one after the other.
-_known_offer = lru_cache(maxsize=4_096)(_read_offer)
+@lru_cache(maxsize=4_096)
+def _known_offer(interface: str, query: str) -> _Offer | None:
+    """The same for a query that is still encoded.
+
+    The providers of one interface mostly come from one deployment and are read one after the other.
+    """
+    return _read_offer(interface, providerurl.decode(query))
 
 
 def _is_token(text: str) -> bool:

@@ -71,6 +71,8 @@ class ProviderUrl(NamedTuple):
 
 _MARK = re.compile(r"%3[aA]%2[fF]%2[fF]|://")
 _BROKEN_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+# How nearly every leaf begins: lower-case scheme, host and port without a user, a path without escapes.
+_USUAL_HEAD = re.compile(r"([a-z0-9]{1,32})%3A%2F%2F([A-Za-z0-9.-]+%3A[0-9]+)%2F([A-Za-z0-9._-]*)%3F")
 # What nearly every leaf consists of. None of the results is a hex digit or a percent sign, so replacing them
 # one after the other can not form an escape that was not there: a text is decoded exactly once.
 _USUAL = (
@@ -111,6 +113,10 @@ def split(leaf: str, *, fragments: bool) -> ProviderUrl:
     """
     if len(leaf) > MAX_LEAF:
         raise FormatError("too-long", f"the name has {len(leaf)} characters; at most {MAX_LEAF} are read")
+    if (usual := _USUAL_HEAD.match(leaf)) is not None and _is_simple(leaf, fragments=fragments):
+        scheme, place, path = usual.groups()
+        place = place.replace("%3A", ":")
+        return ProviderUrl(_scheme(scheme), "", place, path, leaf[usual.end() :], encoded=True)
     if "?" in leaf or "://" in leaf or "%3f" in leaf or (fragments and ("#" in leaf or "%23" in leaf)):
         encoded = False
         text = leaf if "://" in leaf else decode(leaf)
@@ -129,12 +135,19 @@ def split(leaf: str, *, fragments: bool) -> ProviderUrl:
     return ProviderUrl(_scheme(scheme), user.partition(":")[0] if at else "", place, path, query, encoded)
 
 
-def take(query: str, key: str) -> tuple[str, str]:
-    """The value of a key that occurs once and not first in an encoded query, and the query without it."""
-    item = f"%26{key}%3D"
-    before, mark, after = query.partition(item)
-    if not mark or item in after:
+def _is_simple(leaf: str, *, fragments: bool) -> bool:
+    """Whether what is behind an encoded head can only be its query."""
+    if "://" in leaf or "?" in leaf:
+        return False
+    return not (fragments and ("#" in leaf or "%23" in leaf))
+
+
+def take(query: str, item: str) -> tuple[str, str]:
+    """The value of ``item`` (``%26key%3D``) if it occurs once in an encoded query, and the query without it."""
+    parts = query.split(item, 2)
+    if len(parts) != 2:
         return "", query
+    before, after = parts
     value, mark, rest = after.partition("%26")
     return value, before + mark + rest
 

@@ -42,12 +42,12 @@ def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Prov
         return ()
     query, started = url.query, ""
     if url.encoded:
-        _, query = providerurl.take(query, "pid")
-        _, query = providerurl.take(query, "id")
-        started, query = providerurl.take(query, "startTime")
-        offer = _known_offer(interface, query, encoded=True)
+        _, query = providerurl.take(query, "%26pid%3D")
+        _, query = providerurl.take(query, "%26id%3D")
+        started, query = providerurl.take(query, "%26startTime%3D")
+        offer = _known_offer(interface, query)
     else:
-        offer = _read_offer(interface, query, encoded=False)
+        offer = _read_offer(interface, query)
     host, port = providerurl.site(url.authority)
     return (
         Provider(
@@ -80,9 +80,9 @@ class _Offer(NamedTuple):
     timestamp: int
 
 
-def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer:
+def _read_offer(interface: str, query: str) -> _Offer:
     """Read a query. Raises FormatError."""
-    parameters = parameters_of(providerurl.decode(query) if encoded else query)
+    parameters = parameters_of(query)
     get = parameters.get
     found = [(key, parameters[key]) for key in SETTINGS & parameters.keys() if parameters[key] != "0"]
     return _Offer(
@@ -96,7 +96,10 @@ def _read_offer(interface: str, query: str, *, encoded: bool) -> _Offer:
 
 
 # The providers of one interface mostly come from one deployment and are read one after the other.
-_known_offer = lru_cache(maxsize=4_096)(_read_offer)
+@lru_cache(maxsize=4_096)
+def _known_offer(interface: str, query: str) -> _Offer:
+    """The same for a query that is still encoded, as nearly all are."""
+    return _read_offer(interface, providerurl.decode(query))
 
 
 def parameters_of(query: str) -> dict[str, str]:

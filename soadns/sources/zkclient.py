@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
+import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +24,7 @@ from kazoo.exceptions import (
     NoNodeError,
     SessionExpiredError,
 )
+from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KeeperState
 
 __all__ = [
@@ -100,6 +104,35 @@ def identity(hosts: str) -> str:
     return ",".join(sorted(f"{server}{slash}{chroot}" for server in whole))
 
 
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """kazoo's threads, with a cheaper wait.
+
+    Its own makes an epoll object for each of the five waits of a request, which is nearly half of what reading a
+    large registry costs.
+    """
+
+    def select(
+        self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float | None = None
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """As ``select.select`` without its limit of 1,024 descriptors; errors count as readable and writable."""
+        del xlist  # the connection asks for none
+        wanted: dict[int, int] = {}
+        for sock in rlist:
+            if isinstance(sock, ssl.SSLSocket) and sock.pending():
+                return [sock], [], []  # decrypted already: the kernel has nothing to say of it
+            wanted[sock.fileno()] = select.POLLIN
+        for sock in wlist:
+            wanted[sock.fileno()] = wanted.get(sock.fileno(), 0) | select.POLLOUT
+        waits = select.poll()
+        for descriptor, events in wanted.items():
+            waits.register(descriptor, events)
+        ready = dict(waits.poll(None if timeout is None else timeout * 1000))
+        if not ready:
+            return [], [], []
+        readable = [s for s in rlist if ready.get(s.fileno(), 0) & ~select.POLLOUT]
+        return readable, [s for s in wlist if ready.get(s.fileno(), 0) & ~select.POLLIN], []
+
+
 def build(settings: ZooKeeperSettings) -> Any:
     """A client that is not started. It connects for ever, never slower than every five seconds."""
     tls = settings.tls
@@ -117,6 +150,7 @@ def build(settings: ZooKeeperSettings) -> Any:
         }
     return KazooClient(
         hosts=settings.hosts,
+        handler=_Handler(),
         timeout=settings.session_timeout,
         read_only=settings.read_only,
         auth_data=[settings.auth] if settings.auth is not None else None,

@@ -6,6 +6,9 @@ from itertools import permutations
 
 import pytest
 
+from soadns.binding.observations import Change
+from soadns.binding.sight import StoreSettings
+from soadns.binding.store import Store
 from soadns.model import Delete, Event, InterfaceId, Override, Provider, Upsert
 from tests.unit.notation import SOURCES, Notebook
 
@@ -47,6 +50,23 @@ def test_an_address_that_a_living_and_a_deleted_service_lose_at_once_has_left_th
     gone: list[Event] = [Delete(KUBE, key) for key in keys]
     notebook.estate.fold([*gone, Delete(KUBE, ("Service", *deleted.split("/")))], notebook.now)
     assert set(notebook.zone.store.departed) == {"10.1.0.1"}
+
+
+def test_what_a_first_pass_reads_bit_by_bit_is_judged_once_when_it_is_over() -> None:
+    """A process offers hundreds of interfaces at one address: judging it with each of them costs their square."""
+    store = Store(StoreSettings())
+    first = frozenset({ZK})
+    reviews = 0
+    for number in range(200):
+        value = Provider(ZK, InterfaceId(f"I{number}"), "dubbo", "10.9.0.1", 20880)
+        store.apply([Change(ZK, (f"I{number}", "providers", "x"), None, value)], 1.0, first=first)
+        reviews += store.sites["10.9.0.1", 20880].registered
+    assert reviews == 0
+    store.first_pass_over(ZK, 2.0)
+    site = store.sites["10.9.0.1", 20880]
+    assert site.settled
+    assert len(site.provided) == 200
+    assert all(known.outside == {"10.9.0.1": 1} for known in store.interfaces.values())
 
 
 def test_an_override_and_a_changed_attribute_at_once() -> None:
