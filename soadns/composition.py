@@ -67,6 +67,7 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
     immediate = frozenset(f"static/{files.name}" for files in config.static)
     return ZoneSettings(
         name=zone.origin,
+        nested=tuple(other.origin for other in config.zones if other.origin.endswith(f".{zone.origin}")),
         sources=frozenset(sources),
         optional=frozenset(optional),
         immediate=immediate,

@@ -94,9 +94,8 @@ class Control:
         self._before = before
         negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
-        for name in self.estate.zones:
-            nested = tuple(other for other in self.estate.zones if other.endswith(f".{name}"))
-            data = ZoneData(name, negative_ttl=negative_ttl[name], nested=nested)
+        for name, zone in self.estate.zones.items():
+            data = ZoneData(name, negative_ttl=negative_ttl[name], nested=zone.settings.nested)
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(_own_addresses(self.config)))

@@ -10,7 +10,7 @@ incremental: a change touches the names of one Java name and whoever competes fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from soadns import naming
@@ -46,8 +46,10 @@ class _Bound:
 class Owners:
     """The owner names of one zone."""
 
-    def __init__(self, zone: str) -> None:
+    def __init__(self, zone: str, nested: Iterable[str] = ()) -> None:
         self.zone = zone
+        self._cuts = {naming.key(child.removesuffix(f".{zone}")): child for child in nested}
+        """Where zones below begin, relative to this one, folded → their names."""
         self._bound: dict[str, dict[InterfaceId, _Bound]] = {}
         """Java name → its bound variants."""
         self._faces: dict[str, tuple[Face, ...]] = {}
@@ -121,7 +123,14 @@ class Owners:
         faces = [Face(naming.owner_name(named), answering, False, bound.evidence, bound.created)]
         if (alias := naming.alias(named)) is not None:
             faces.append(Face(alias, answering, True, bound.evidence, bound.created))
-        return faces
+        return [face for face in faces if not self._delegated(face.owner)]
+
+    def _delegated(self, owner: str) -> str:
+        """The zone below in which an owner name lies, or ``''``."""
+        if not self._cuts:
+            return ""
+        name = naming.key(owner)
+        return next((z for cut, z in self._cuts.items() if name == cut or name.endswith(f".{cut}")), "")
 
     def leader(self, name: str) -> InterfaceId | None:
         """The variant that answers at the plain name: the plain one, else of the Service with most."""
@@ -151,7 +160,11 @@ class Owners:
 
     def problem(self, interface: InterfaceId) -> tuple[str, str] | None:
         """Why the interface can have no owner name here at all."""
-        return naming.problem(interface, self.zone)
+        found = naming.problem(interface, self.zone)
+        if found is None and (child := self._delegated(naming.owner_name(interface))):
+            name = f"{naming.owner_name(interface)}.{self.zone}"
+            return "delegated", f"{name} lies in the zone {child}, which alone may answer it"
+        return found
 
     def names_of(self, interface: InterfaceId) -> tuple[str, ...]:
         """Owner names at which this interface answers now."""

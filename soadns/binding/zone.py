@@ -37,6 +37,8 @@ class ZoneSettings:
     """Everything that distinguishes a zone."""
 
     name: str
+    nested: tuple[str, ...] = ()
+    """Other zones below this one: names at or below them are theirs."""
     sources: frozenset[str] = frozenset()
     """Source ids it listens to."""
     optional: frozenset[str] = frozenset()
@@ -68,7 +70,7 @@ class Zone:
         self.sources: dict[InterfaceId, tuple[str, ...]] = {}
         """The sources on which each name's present answer stands."""
         self.outcomes: dict[InterfaceId, Outcome] = {}
-        self.owners = Owners(settings.name)
+        self.owners = Owners(settings.name, settings.nested)
         self.published: dict[str, Records | None] = {}
         """Owner names whose records changed since ``take_published``."""
         self.complete = False

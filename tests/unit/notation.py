@@ -419,6 +419,7 @@ def zone_settings(options: dict[str, str]) -> ZoneSettings:
     release = options.get("release-after")
     return ZoneSettings(
         name=ZONE,
+        nested=tuple(filter(None, options.get("nested", "").split(","))),
         sources=frozenset(SOURCES[name] for name in names),
         optional=frozenset(optional),
         immediate=frozenset({SOURCES["files"]}),

@@ -266,3 +266,26 @@ def test_the_log_is_json_where_configured(monkeypatch: pytest.MonkeyPatch) -> No
     assert second["number"] == 1.5
     assert "source" not in first
     assert (second["level"], second["text"]) == ("error", 'say "hi"\nthere')
+
+
+NESTED = """
+static: [{name: demo, paths: [examples]}]
+zones: [{name: rpc.test}, {name: userservice.rpc.test}]
+"""
+
+
+def test_a_name_that_a_zone_below_answers_is_not_shown_as_answered_here() -> None:
+    estate = Estate(zone_settings(parse(NESTED, where="test")))
+    estate.fold(StaticSource(StaticSettings("demo", (str(EXAMPLES),))).poll(), NOW)
+    estate.work(NOW)
+    name = "com.alipay.user.UserService"
+    here, below = views.explain(estate, name, NOW)["zones"]
+    assert (here["zone"], here["state"], here["reason"], here["names"], here["addresses"]) == (
+        "rpc.test", "unbound", "delegated", [], [],
+    )  # fmt: skip
+    assert (
+        here["detail"] == f"{name}.rpc.test lies in the zone userservice.rpc.test, which alone may answer it"
+    )
+    assert (below["zone"], below["names"]) == ("userservice.rpc.test", [f"{name}.userservice.rpc.test"])
+    unbound = views.interfaces(estate, zone="rpc.test", flag="unbound")["items"]
+    assert name in {row["interface"] for row in unbound}
