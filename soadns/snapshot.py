@@ -37,6 +37,8 @@ from soadns.model import (
 )
 
 FORMAT = 1
+"""Of the body. A field that is added with a default leaves it as it is: it is passed over by an older soadns, and
+missing from its files. Whatever else changes needs another number, so that no older file is misread."""
 MAGIC = "soadns-snapshot"
 
 
@@ -90,6 +92,8 @@ class SavedZone:
     had_ready: list[ObjectRef] = field(default_factory=list)
     departed: list[tuple[str, float]] = field(default_factory=list)
     history: list[Transition] = field(default_factory=list)
+    released: list[InterfaceId] = field(default_factory=list)
+    """Names whose removal an operator released and that have not gone yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ def _capture_zone(estate: Estate, name: str, serial: int) -> SavedZone:
         complete=zone.complete,
         states=[(i, state, zone.sources.get(i, ())) for i, state in zone.states.items()],
         held=list(zone.guard.held.items()),
+        released=sorted(zone.guard.released),
         sites=sites,
         had_ready=sorted(ref for ref, roster in zone.store.rosters.items() if roster.had_ready),
         departed=list(zone.store.departed.items()),
@@ -201,6 +206,7 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
                 now,
                 states=states,
                 held=[(interface, since) for interface, since in saved_zone.held if interface in names],
+                released=names.intersection(saved_zone.released),
                 sites=[
                     SiteMemory(
                         s.host,

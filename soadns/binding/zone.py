@@ -392,6 +392,7 @@ class Zone:
         *,
         states: Iterable[tuple[InterfaceId, State, tuple[str, ...]]],
         held: Iterable[tuple[InterfaceId, float]],
+        released: Iterable[InterfaceId],
         sites: Iterable[SiteMemory],
         had_ready: Iterable[ObjectRef],
         departed: Iterable[tuple[str, float]],
@@ -412,6 +413,7 @@ class Zone:
             self._remember(interface, State(), state, present)
             self.store.dirty.add(interface)
         self.guard.held.update(held)
+        self.guard.released.update(released)
         moves = []
         for transition in history:
             self.history.add(transition)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from soadns import snapshot
@@ -196,6 +198,17 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -
     found = snapshot.read(path, report=pytest.fail)
     assert found is not None
     assert [i for i, _, _ in found.zones[0].states] == [InterfaceId("B")]
+
+
+def test_a_field_that_an_older_soadns_did_not_know_takes_its_default() -> None:
+    header, _, body = file_of(told()).partition(b"\n")
+    content = msgspec.msgpack.decode(body)
+    for zone in content["zones"]:
+        del zone["released"]
+        zone["of-a-newer-soadns"] = 1
+    older = msgspec.msgpack.encode(content)
+    found = snapshot.decode(_reheader(header + b"\n" + older, sha256=hashlib.sha256(older).hexdigest()))
+    assert [zone.released for zone in found.zones] == [[]]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
