@@ -17,7 +17,9 @@ PREFIX = "soadns.io/"
 INTERFACES = f"{PREFIX}interfaces"
 APPLICATION = f"{PREFIX}application"
 TRAFFIC = f"{PREFIX}traffic"
-KNOWN = (INTERFACES, APPLICATION, TRAFFIC, f"{PREFIX}balancing", f"{PREFIX}moves")
+KNOWN = (INTERFACES, APPLICATION, TRAFFIC)
+WITHOUT_EFFECT = (f"{PREFIX}balancing", f"{PREFIX}moves")
+"""They speak of a sidecar's table, and none is written: whoever sets one is to know."""
 MODES = ("mesh", "registry", "off")
 MAX_TEXT = 262_144
 """Kubernetes limits all annotations of an object to 256 KiB together."""
@@ -46,8 +48,12 @@ def parse(annotations: Mapping[str, str]) -> Parsed:
     mine = {key: value for key, value in annotations.items() if key.startswith(PREFIX)}
     if not mine:
         return _NOTHING
-    problems: list[str] = []
-    for key in sorted(mine.keys() - set(KNOWN)):
+    problems = [
+        f"{key}: has no effect in this version, which writes no table for sidecars"
+        for key in WITHOUT_EFFECT
+        if key in mine
+    ]
+    for key in sorted(mine.keys() - {*KNOWN, *WITHOUT_EFFECT}):
         near = get_close_matches(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in KNOWN], n=1)
         hint = f"; did you mean {PREFIX}{near[0]}?" if near else f"; known are {', '.join(KNOWN)}"
         problems.append(f"{key}: unknown annotation{hint}")

@@ -109,6 +109,12 @@ def test_an_unknown_annotation_is_told_with_the_nearest_known_one(key: str, hint
     assert hint in problem
 
 
+@pytest.mark.parametrize("name", ["balancing", "moves"])
+def test_an_annotation_for_sidecars_is_said_to_do_nothing(name: str) -> None:
+    (problem,) = parse({f"soadns.io/{name}": "inline"}).problems
+    assert problem.startswith(f"soadns.io/{name}: has no effect in this version")
+
+
 def test_annotations_of_others_are_nobodys_business() -> None:
     assert parse({"example.com/interfaces": "a b c", "soadns": "x"}) == parse({})
 
