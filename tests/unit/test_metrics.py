@@ -1,0 +1,119 @@
+"""The exposition of ``/metrics``, read as Prometheus reads it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from soadns.figures import WorkerFigures, WorkerState
+from soadns.model import Rejected
+from soadns.web.metrics import BUCKETS, Exporter
+from tests.unit.demo_process import NOW, DemoProcess
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+ODD = 'no "such"\nreason\\'
+
+
+class BusyProcess(DemoProcess):
+    """One in which everything that is counted has happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        key = ("com.x.Bad", "providers", "x")
+        self.estate.fold([Rejected("static/demo", key, "static/demo com.x.Bad", ODD, "")], NOW)
+        self.figures.transitions["choice"] = 10
+        self.figures.events["static/demo"] = 37
+        self.figures.latencies = [0.0004, 0.003, 0.003, 99.0]
+        self.figures.source_failures["static/demo"] = 1
+        self.figures.reloads["done"] = 1
+        self._workers = [
+            WorkerState(
+                1, 7, False, 1, 2,
+                WorkerFigures(
+                    queries=Counter(udp=5, tcp=4),
+                    hits=Counter({1: 5}),
+                    replies=Counter({("rpc.cluster.local", 28, 0): 2, ("", 999, 5): 1, ("", 1, 23): 1}),
+                    dropped=1, malformed=2, unsent=3, refused=4,
+                ),
+            )
+        ]  # fmt: skip
+
+    def workers(self) -> list[WorkerState]:
+        return self._workers
+
+
+@pytest.fixture
+def families() -> dict[str, Metric]:
+    text = Exporter(BusyProcess()).text().decode()
+    found = list(text_string_to_metric_families(text))
+    assert len({family.name for family in found}) == len(found), "a family is told once"
+    return {family.name: family for family in found}
+
+
+def test_every_metric_says_what_it_is_in_a_sentence(families: dict[str, Metric]) -> None:
+    for family in families.values():
+        assert re.fullmatch(r"soadns(_[a-z]+)+", family.name)
+        assert re.fullmatch(r"\S.*[.0-9]", family.documentation), family.name
+        assert family.type in ("counter", "gauge", "histogram"), family.name
+        assert family.samples, f"{family.name} never has a value"
+
+
+def test_counters_and_nothing_else_are_totals(families: dict[str, Metric]) -> None:
+    for family in families.values():
+        for sample in family.samples:
+            assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
+
+
+def test_labels_are_those_of_the_page_and_name_no_interface(families: dict[str, Metric]) -> None:
+    rows = re.findall(r"^\| (`soadns_.*?) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.M)
+    documented = {
+        name.removesuffix("_total"): set(re.findall(r"`(\w+)`", labels))
+        for names, labels in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    for family in families.values():
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        assert labels == documented[family.name], family.name
+        for sample in family.samples:
+            assert not any("alipay" in value for value in sample.labels.values())
+
+
+def test_texts_of_strangers_are_escaped(families: dict[str, Metric]) -> None:
+    [sample] = families["soadns_rejected"].samples
+    assert (sample.labels, sample.value) == ({"source": "static/demo", "reason": ODD}, 1.0)
+
+
+def test_types_and_codes_without_a_name_are_counted_as_other(families: dict[str, Metric]) -> None:
+    told = {
+        tuple(s.labels[name] for name in ("zone", "type", "rcode")): s.value
+        for s in families["soadns_dns_responses"].samples
+    }
+    assert told == {
+        ("", "A", "NOERROR"): 5.0,
+        ("rpc.cluster.local", "AAAA", "NOERROR"): 2.0,
+        ("", "other", "REFUSED"): 1.0,
+        ("", "A", "other"): 1.0,
+    }
+
+
+def test_latencies_are_cumulative_and_kept_from_one_look_to_the_next() -> None:
+    process = BusyProcess()
+    exporter = Exporter(process)
+    for looked in (1, 2):
+        [histogram] = [
+            family
+            for family in text_string_to_metric_families(exporter.text().decode())
+            if family.type == "histogram"
+        ]
+        counts = [s.value for s in histogram.samples if s.name.endswith("_bucket")]
+        assert counts == sorted(counts)
+        assert len(counts) == len(BUCKETS) + 1
+        ends = {s.name.rpartition("_")[2]: s.value for s in histogram.samples if "le" not in s.labels}
+        assert ends["count"] == counts[-1] == 3 + looked
+        assert ends["sum"] == pytest.approx(99.0064 + (looked - 1))
+        process.figures.latencies = [1.0]
