@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from soadns import composition
 from soadns.config import Config, KubernetesConfig
 from soadns.model import Rejected, Trouble
-from soadns.sources import kube, zkclient
+from soadns.sources import kubeaccess, zkclient
 from soadns.sources.static import StaticSettings, StaticSource
 
 
@@ -21,6 +21,8 @@ class Finding:
     what: str
     problem: str = ""
     """Empty when it works."""
+    note: str = ""
+    """What is missed for want of it, though soadns goes on without."""
     cure: str = ""
     """What to apply, as text that can be piped (RBAC as YAML)."""
 
@@ -43,13 +45,10 @@ async def _zookeeper(name: str, settings: zkclient.ZooKeeperSettings) -> list[Fi
 async def _kube(name: str, cluster: KubernetesConfig) -> list[Finding]:
     settings, api = composition.kube_settings(cluster), composition.kube_api(cluster)
     try:
-        found = await kube.probe(settings, api)
+        found = await kubeaccess.probe(settings, api)
     finally:
         await api.close()
-    return [
-        Finding(name, what, problem, kube.rbac(settings) if problem.startswith("may not") else "")
-        for what, problem in found
-    ]
+    return [Finding(name, each.what, each.problem, each.note, each.cure) for each in found]
 
 
 async def _static(settings: StaticSettings) -> list[Finding]:

@@ -9,7 +9,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,16 @@ class Client:
         """The JSON of the answer to one POST. Raises ClientError."""
         return self._ask(path, json.dumps(body).encode())
 
-    def interfaces(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Every row of ``/v1/interfaces``, page by page. Raises ClientError."""
+    def interfaces(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``/v1/interfaces``, its pages put together: ``items`` and ``waiting``. Raises ClientError."""
+        items: list[dict[str, Any]] = []
         after = ""
         while True:
             page = self.get("/v1/interfaces", {**query, "limit": str(PAGE), "after": after})
-            yield from page["items"]
+            items += page["items"]
             after = page["next"] or ""
             if not after:
-                return
+                return {"items": items, "waiting": page["waiting"]}
 
     def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
         if not self.url.startswith(("http://", "https://")) or not _host(self.url):
@@ -76,11 +77,8 @@ class Client:
                 return self._decode(said)
             raise ClientError(self._refusal(error.code, said)) from None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
             raise ClientError(
-                f"no soadns answers at {self.url} ({reason}). Is it running there? Start it with: soadns serve "
-                "--config FILE; name another address with --url, SOADNS_URL or http.listen in --config FILE",
-                unreachable=True,
+                f"no soadns answers at {self.url}: {_reason(error)}", unreachable=True
             ) from None
 
     def _token(self) -> str:
@@ -97,17 +95,23 @@ class Client:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise ClientError(f"{self.url} answers, but it is no soadns (no JSON came back)")
+            raise ClientError(f"{self.url} answers, but it is no soadns: no JSON came back", unreachable=True)
         return data
 
     def _refusal(self, status: int, body: bytes) -> str:
         try:
             said = str(json.loads(body)["error"])
         except (ValueError, LookupError, TypeError):
-            said = f"HTTP {status}"
+            return f"{self.url} answers HTTP {status}, which is no answer of soadns"
         if status == 401:
-            return f"{self.url} refused: {said}. Give --token-file FILE or SOADNS_TOKEN_FILE"
-        return said
+            return f"{self.url} refused: {said}\nGive it with --token-file FILE, or SOADNS_TOKEN_FILE"
+        return f"{self.url}: {said}" if status == 404 else said
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in the operating system's words and without its number."""
+    inner = getattr(error, "reason", error)
+    return getattr(inner, "strerror", None) or str(inner)
 
 
 def _host(url: str) -> str:

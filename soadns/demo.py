@@ -136,17 +136,15 @@ def _wait_ready(process: subprocess.Popen[bytes], client: Client) -> None:
 
 
 def _show(dns: tuple[str, int], http: str, folder: Path, client: Client, *, staying: bool) -> None:
-    items = list(client.interfaces({}))
+    items = client.interfaces({})["items"]
     bound = sum(item["state"] != "unbound" for item in items)
     print(f"\nsoadns serves {bound} of {len(items)} interfaces of {folder} in {ZONE}")
-    print(f"  DNS  {dns[0]}:{dns[1]} (UDP and TCP)\n  HTTP http://{http}/\n")
-    width = max(len(_command(dns, name, kind)) for name, kind, _ in TOUR)
+    print(f"  DNS  {dns[0]}:{dns[1]} (UDP and TCP)\n  HTTP http://{http}/")
     for name, kind, text in TOUR:
-        print(f"$ {_command(dns, name, kind).ljust(width)}  # {text}")
-        for line in _answer(_ask(dns, f"{name}.{ZONE}.", kind)):
-            print(f"  {line}")
-    flagged = [item for item in items if set(item["flags"]) & {"conflict", "half-boarded", "unbound"}]
+        print(f"\n# {text}\n$ {_command(dns, name, kind)}")
+        print("\n".join(_answer(_ask(dns, f"{name}.{ZONE}.", kind))))
     print("\nworth a look:")
+    flagged = [item for item in items if item["flags"]]
     rows = [[item["interface"], ", ".join(item["flags"]), item.get("service") or "-"] for item in flagged]
     print("\n".join(table(rows, indent="  ")))
     if staying:

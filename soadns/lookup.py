@@ -21,6 +21,15 @@ TRIES = 2
 MAX_LABEL, MAX_NAME = 63, 255
 """Octets (RFC 1035 2.3.4)."""
 TYPES = ("A", "AAAA", "SRV", "TXT", "SOA", "NS", "ANY")
+OPTION_EDE = 15
+EXTENDED_ERRORS = (
+    "Other", "Unsupported DNSKEY Algorithm", "Unsupported DS Digest Type", "Stale Answer", "Forged Answer",
+    "DNSSEC Indeterminate", "DNSSEC Bogus", "Signature Expired", "Signature Not Yet Valid", "DNSKEY Missing",
+    "RRSIGs Missing", "No Zone Key Bit Set", "NSEC Missing", "Cached Error", "Not Ready", "Blocked", "Censored",
+    "Filtered", "Prohibited", "Stale NXDOMAIN Answer", "Not Authoritative", "Not Supported",
+    "No Reachable Authority", "Network Error", "Invalid Data",
+)  # fmt: skip
+"""What an EDE's code means, from 0 on (RFC 8914 4). The server may be another one than ours."""
 
 
 class BadNameError(Exception):
@@ -45,6 +54,29 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedError:
+    """Why a name server says what it says (EDE, RFC 8914), as dig shows it."""
+
+    code: int
+    text: str = ""
+    """What the server adds in its own words."""
+
+    @property
+    def meaning(self) -> str:
+        """The registered name of the code, or ``''``."""
+        return EXTENDED_ERRORS[self.code] if self.code < len(EXTENDED_ERRORS) else ""
+
+    def __str__(self) -> str:
+        return " ".join(
+            [
+                f"EDE: {self.code}",
+                *([f"({self.meaning})"] if self.meaning else []),
+                *([self.text] if self.text else []),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back."""
 
@@ -56,6 +88,7 @@ class Reply:
     answer: tuple[Row, ...]
     authority: tuple[Row, ...]
     additional: tuple[Row, ...]
+    errors: tuple[ExtendedError, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """For JSON (docs/cli.md)."""
@@ -72,6 +105,7 @@ class Reply:
             "answer": rows(self.answer),
             "authority": rows(self.authority),
             "additional": rows(self.additional),
+            "ede": [{"code": e.code, "meaning": e.meaning, "text": e.text} for e in self.errors],
         }
 
 
@@ -91,10 +125,8 @@ def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> 
         raise NoAnswerError(f"{print_address(*server)} sent a reply that can not be read: {error}") from None
     except OSError as error:
         reason = "no reply in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise NoAnswerError(
-            f"{print_address(*server)} does not answer ({reason}). Is soadns running there (soadns check)? "
-            "Another address: --server ADDRESS:PORT"
-        ) from None
+        by = "TCP" if tcp else "UDP"
+        raise NoAnswerError(f"no name server answers at {print_address(*server)} by {by}: {reason}") from None
     return Reply(
         question=name,
         type=kind,
@@ -104,6 +136,7 @@ def ask(server: tuple[str, int], name: str, kind: str, *, tcp: bool = False) -> 
         answer=_rows(record.rr),
         authority=_rows(record.auth),
         additional=tuple(row for row in _rows(record.ar) if row.type != "OPT"),
+        errors=_extended_errors(record.ar),
     )
 
 
@@ -166,6 +199,15 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 def _rows(records: list[Any]) -> tuple[Row, ...]:
     return tuple(Row(str(r.rname), int(r.ttl), str(QTYPE.get(r.rtype)), str(r.rdata)) for r in records)
+
+
+def _extended_errors(records: list[Any]) -> tuple[ExtendedError, ...]:
+    options = [option for record in records if QTYPE.get(record.rtype) == "OPT" for option in record.rdata]
+    return tuple(
+        ExtendedError(int.from_bytes(option.data[:2]), option.data[2:].decode("utf-8", "replace").strip("\0"))
+        for option in options
+        if option.code == OPTION_EDE and len(option.data) >= 2
+    )
 
 
 def _family(server: tuple[str, int]) -> socket.AddressFamily:

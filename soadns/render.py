@@ -26,21 +26,102 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
     ]
 
 
-def interface_list(items: Iterable[Data]) -> list[str]:
-    """The lines of ``soadns list``."""
-    rows = [["INTERFACE", "ANSWER", "SERVICE", "STATE", "ZONE"]]
-    for item in items:
-        state = " ".join([item["state"], *(flag for flag in item["flags"] if flag != item["state"])])
-        rows.append(
-            [
-                item["interface"],
-                _some(item.get("addresses", ()), 3) or "-",
-                item.get("service") or "-",
-                state if "reason" not in item else f"{state}: {item['reason']}",
-                item["zone"],
-            ]
+def interface_list(data: Data, *, width: int = 0, narrowed: bool = False) -> list[str]:
+    """The lines of ``soadns list``: one per interface, or two if that is wider than ``width`` columns.
+
+    ``width`` 0 means no limit, ``narrowed`` that only some interfaces were asked for.
+    """
+    items = data["items"]
+    several = len({item["zone"] for item in items}) > 1
+    rows = [_list_row(item) + ([item["zone"]] if several else []) for item in items]
+    head = ["INTERFACE", "ANSWER", "SERVICE", "STATE", *(["ZONE"] if several else [])]
+    lines = table([head, *rows]) if rows else []
+    if width and any(len(line) > width for line in lines):
+        below = table([row[1:] for row in rows], indent="  ")
+        lines = [line for row, under in zip(rows, below, strict=True) for line in (row[0], under)]
+    lines += waiting(data["waiting"])
+    if lines:
+        return lines
+    if narrowed:
+        return ["no interface matches; all of them: soadns list"]
+    return ["no interface is known; what the sources hold: soadns list --sources"]
+
+
+def _list_row(item: Data) -> list[str]:
+    state = " ".join([item["state"], *(flag for flag in item["flags"] if flag != item["state"])])
+    return [
+        item["interface"],
+        _some(item.get("addresses", ()), 3) or "-",
+        item.get("service") or "-",
+        state if "reason" not in item else f"{state}: {item['reason']}",
+    ]
+
+
+def waiting(rows: Iterable[Data]) -> list[str]:
+    """One line per zone that does not know everything yet."""
+    lines = []
+    for row in rows:
+        sources = ", ".join(f"{s['source']} ({s['trouble'] or 'not read yet'})" for s in row["sources"])
+        lines.append(
+            f"zone {row['zone']} waits for {sources}; until then DNS answers SERVFAIL for what it does not know"
         )
-    return table(rows) if len(rows) > 1 else ["nothing matches"]
+    return lines
+
+
+def replies(rows: Sequence[Data], name: str) -> list[str]:
+    """The lines of ``soadns lookup`` for ``name``, much as dig has them."""
+    lines = []
+    for row in rows:
+        lines.append(
+            f";; {row['question']} {row['type']}: {row['status']} from {row['server']} ({row['transport']})"
+        )
+        for error in row["ede"]:
+            meaning = f" ({error['meaning']})" if error["meaning"] else ""
+            lines.append(f"; EDE: {error['code']}{meaning}" + (f": {error['text']}" if error["text"] else ""))
+        records = (*row["answer"], *row["authority"])
+        lines += [f"{r['name']} {r['ttl']} IN {r['type']} {r['data']}" for r in records]
+    statuses = {row["status"] for row in rows}
+    if "REFUSED" in statuses:
+        lines.append(";; the name is in none of this server's zones, which are those of: soadns config")
+    elif not any(row["answer"] for row in rows):
+        lines.append(f";; why: soadns explain {name}")
+    return lines
+
+
+def findings(rows: Sequence[Data]) -> list[str]:
+    """The lines of ``soadns check``."""
+    lines = []
+    for row in rows:
+        word, said = ("ok", "") if row["ok"] else ("FAIL", row["problem"])
+        if row["note"]:
+            word, said = "note", row["note"]
+        lines.append(f"{word.ljust(4)} {row['source']}: {row['what']}" + (f": {said}" if said else ""))
+    cures = {row["cure"]: row for row in rows if row["cure"] and not row["ok"]}
+    notes = {row["cure"]: row for row in rows if row["cure"] and row["cure"] not in cures}
+    for cure in cures:
+        lines += [
+            "",
+            "missing permissions; apply this and bind it to soadns's ServiceAccount:",
+            cure.rstrip(),
+        ]
+    for cure in notes:
+        lines += ["", "to have what is noted above as well, apply this and bind it likewise:", cure.rstrip()]
+    return lines
+
+
+def reloaded(data: Data) -> list[str]:
+    """The lines of ``soadns reload``."""
+    lines = ["the configuration is being read again", *(f"removed: {text}" for text in data["removed"])]
+    if data["needsRestart"]:
+        lines.append(f"these hold from the next start only: {data['needsRestart']}")
+    return lines
+
+
+def released(data: Data) -> list[str]:
+    """The lines of ``soadns release``."""
+    if not data["names"]:
+        return [f"{data['source']}: no removal is pending there"]
+    return [f"{data['source']}: {data['names']} pending removals may happen now"]
 
 
 def source_list(rows: Iterable[Data]) -> list[str]:
@@ -61,121 +142,6 @@ def source_list(rows: Iterable[Data]) -> list[str]:
                     f"{guard['names']} names vanish). If that is meant: soadns release {row['source']}"
                 )
     return lines
-
-
-def explanation(data: Data) -> list[str]:
-    """The lines of ``soadns explain``."""
-    if not data["known"]:
-        return _unknown(data)
-    lines: list[str] = []
-    for zone in data["zones"]:
-        lines += [""] if lines else []
-        lines += _explain_zone(zone)
-    return lines
-
-
-def _unknown(data: Data) -> list[str]:
-    lines = [f"{data['name']}: unknown"]
-    if data["rejected"]:
-        lines += ["rejected", *(f"  {r['where']}: {r['reason']}: {r['detail']}" for r in data["rejected"])]
-    if data["nearest"]:
-        lines += ["nearest known:", *(f"  {name}" for name in data["nearest"])]
-    return [*lines, "it would exist with:", *(f"  {hint}" for hint in data["hint"])]
-
-
-def _explain_zone(zone: Data) -> list[str]:
-    lines = [f"{zone['interface']} in {zone['zone']}: {_headline(zone)}"]
-    facts = [["names", ", ".join(zone["names"]) or "none"]]
-    if zone.get("addresses"):
-        facts.append(["answer", f"{', '.join(zone['addresses'])} (TTL {zone['ttl']})"])
-    if zone.get("host"):
-        facts.append(["Istio host", zone["host"]])
-    if zone.get("clusters"):
-        facts.append(["clusters", ", ".join(zone["clusters"])])
-    elif zone.get("ports"):
-        facts.append(["ports", ", ".join(f"{p['protocol']} {p['port']}" for p in zone["ports"])])
-    if zone.get("evidenceText"):
-        facts.append(["evidence", zone["evidenceText"]])
-    if zone["since"]:
-        facts.append(["since", f"{zone['since']} ({zone['cause'] or 'first seen'})"])
-    if zone["flags"]:
-        facts.append(["flags", ", ".join(zone["flags"])])
-    facts += [[_words(name), value] for name, value in zone["clocks"].items()]
-    if zone["variants"]:
-        facts.append(["variants", ", ".join(zone["variants"])])
-    if zone["split"]:
-        facts.append(["split", "variants live in " + ", ".join(zone["split"])])
-    lines += table(facts, indent="  ")
-    lines += _candidates(zone["candidates"])
-    lines += _providers(zone)
-    lines += (
-        ["  sources", *(f"    {_source(source)}" for source in zone["sources"])] if zone["sources"] else []
-    )
-    if zone["rejected"]:
-        lines.append("  rejected")
-        lines += [f"    {r['where']}: {r['reason']}: {r['detail']}" for r in zone["rejected"]]
-    if zone["history"]:
-        rows = [
-            [h["when"], f"{h['from']} -> {h['to']}", " ".join(filter(None, (h["why"], h["source"])))]
-            for h in zone["history"]
-        ]
-        lines += ["  history", *table(rows, indent="    ")]
-    if zone.get("znodes"):
-        lines += ["  znodes", *(f"    {path}" for path in zone["znodes"])]
-    return lines
-
-
-def _headline(zone: Data) -> str:
-    if "reason" in zone:
-        return f"unbound, {zone['reason']}: {zone['detail']}"
-    if zone["state"] == "providers":
-        return "answered with its providers' own addresses (no Service runs it)"
-    return f"{zone['service']}"
-
-
-def _candidates(candidates: Sequence[Data]) -> list[str]:
-    if not candidates:
-        return []
-    lines = ["  candidates"]
-    for row in candidates:
-        lines.append(
-            f"    {row['service']}: {row['verdict']}" + (f", {row['detail']}" if row["detail"] else "")
-        )
-        if "clusterIPs" in row:
-            said = [", ".join(row["clusterIPs"]) or row["type"]]
-            said += [f"{row['providing']} of {row['registered']} registered addresses provide it"]
-            said += [f"{row['ready']} of {row['addresses']} endpoints ready"]
-            said += [f"traffic {row['traffic']}"] if row["traffic"] else []
-            lines.append(f"      {'; '.join(said)}")
-            lines.append(f"      evidence: {', '.join(row['evidenceRows']) or 'none now'}")
-            lines += [f"      problem: {problem}" for problem in row["problems"]]
-    return lines
-
-
-def _providers(zone: Data) -> list[str]:
-    if not zone["providerCount"]:
-        return []
-    lines = [f"  providers ({zone['providerCount']})"]
-    rows = [
-        [
-            f"{p['protocol']}://{p['address']}",
-            p["application"] or "-",
-            p["at"],
-            ", ".join(p["problems"]) or "used",
-        ]
-        for p in zone["providers"][:20]
-    ]
-    lines += table(rows, indent="    ")
-    if zone["providerCount"] > len(rows):
-        lines.append(f"    ... and {zone['providerCount'] - len(rows)} more (-o json shows up to 200)")
-    return lines
-
-
-def _source(source: Data) -> str:
-    text = f"{source['source']}: {source['state']}"
-    if source["staleFor"] is not None:
-        text += f" for {source['staleFor']:g} s"
-    return text + (f" ({source['trouble']})" if source["trouble"] else "")
 
 
 def _some(values: Sequence[str], most: int) -> str:

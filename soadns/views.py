@@ -1,7 +1,7 @@
 """What operators see of the estate: plain data for HTTP, command line and log. Pure.
 
 The shapes are documented in ``docs/http.md`` and stable: keys are added, never renamed. Times are ISO 8601 in
-UTC, durations seconds. Nothing here decides anything; ``explain`` repeats, in words, what binding decided.
+UTC, durations seconds. Nothing here decides anything. Everything about one name is in ``soadns.explain``.
 """
 
 from __future__ import annotations
@@ -12,33 +12,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from itertools import islice
 from typing import Any
 from urllib.parse import quote_plus
 
 from soadns import naming
-from soadns.addresses import print_address
 from soadns.binding.answers import is_conflict
-from soadns.binding.bind import step
-from soadns.binding.choice import Standing
 from soadns.binding.estate import Estate
-from soadns.binding.history import Transition
-from soadns.binding.observations import Observations, SourceState
-from soadns.binding.sites import Live
+from soadns.binding.observations import SourceState
 from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Unbound
 
 Data = dict[str, Any]
-EVIDENCE = {
-    0: "registry", 1: "declared (soadns.io/interfaces)", 2: "endpoint (provider address is an endpoint)",
-    3: "exposed (external IP, load balancer or node port)", 4: "application (soadns.io/application)",
-}  # fmt: skip
 FLAGS = ("unbound", "conflict", "stale", "held", "half-boarded")
 _PORT_LABELS = re.compile(r"^_[^.]+\._(?:tcp|udp)\.", re.IGNORECASE)
-MAX_BAD_SERVICES = 5
-"""Services with malformed annotations that ``explain`` of an unknown name lists."""
-MAX_PROVIDERS = 200
-"""Providers that ``explain`` lists; the count is always the whole one."""
 
 
 def when(moment: float | None) -> str | None:
@@ -65,7 +51,7 @@ def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
     for name, each in estate.zones.items():
         if zone and zone != name:
             continue
-        inner = _relative(text, [name])
+        inner = relative(text, [name])
         # Names that differ by case are one in DNS and several interfaces: as typed comes first.
         candidates = [naming.parse_interface(inner)]
         if (at := each.owners.at(inner)) is not None:
@@ -73,16 +59,19 @@ def find(estate: Estate, text: str, *, zone: str = "") -> list[Found]:
         if "--" in inner:
             candidates.append(naming.interface_of(inner))
         hit = next((i for i in candidates if i in each.outcomes or each.history.of(i)), None)
-        if hit is None:
-            hit = next((i for i in each.outcomes if i.name == candidates[-1].name), None)
-        if hit is None:
-            hit = next((i for i in each.outcomes if i.name.lower() == candidates[-1].name.lower()), None)
+        wanted = candidates[-1]
+        if hit is None and not (
+            wanted.group or wanted.version
+        ):  # a variant that is not there is another name
+            hit = next((i for i in each.outcomes if i.name == wanted.name), None)
+            if hit is None:
+                hit = next((i for i in each.outcomes if i.name.lower() == wanted.name.lower()), None)
         if hit is not None:
             found.append(Found(each, hit))
     return found
 
 
-def _relative(text: str, zones: Iterable[str]) -> str:
+def relative(text: str, zones: Iterable[str]) -> str:
     """A name as typed without its zone, the final dot and the ``_dubbo._tcp`` of a port's owner name."""
     name = text.strip().removesuffix(".")
     for zone in sorted(zones, key=len, reverse=True):
@@ -94,13 +83,15 @@ def _relative(text: str, zones: Iterable[str]) -> str:
 
 def nearest(estate: Estate, text: str) -> list[str]:
     """Known interfaces that resemble the text, the likeliest first."""
-    name = naming.parse_interface(_relative(text, estate.zones)).name
+    inner = relative(text, estate.zones)
+    name = (naming.interface_of(inner) if "--" in inner else naming.parse_interface(inner)).name
+    variants = sorted({str(i) for zone in estate.zones.values() for i in zone.outcomes if i.name == name})
     names = {i.name for zone in estate.zones.values() for i in zone.outcomes}
     last = name.rpartition(".")[2].lower()
     same_class = sorted(n for n in names if n.rpartition(".")[2].lower() == last)[:3]
     # difflib is quadratic in the worst case: only names of about the same length compete.
     close = heapq.nsmallest(2_000, names, key=lambda n: (abs(len(n) - len(name)), n))
-    return list(dict.fromkeys(same_class + get_close_matches(name, close, n=3, cutoff=0.6)))
+    return list(dict.fromkeys(variants + same_class + get_close_matches(name, close, n=3, cutoff=0.6)))
 
 
 # --------------------------------------------------------------------------- lists
@@ -117,7 +108,7 @@ def flags(found: Found) -> list[str]:
     if outcome is not None and is_conflict(outcome.reasons):
         said.append("conflict")
     sources = [zone.observations.source(s) for s in zone.sources.get(interface, ())]
-    unheard = any(not source.in_sync or _unreadable(source, interface) for source in sources)
+    unheard = any(not source.in_sync or unreadable(source, interface) for source in sources)
     if unheard or (state is not None and state.vanishing):
         said.append("stale")
     if interface in zone.guard.held:
@@ -128,7 +119,7 @@ def flags(found: Found) -> list[str]:
     return said
 
 
-def _unreadable(source: SourceState, interface: InterfaceId) -> str:
+def unreadable(source: SourceState, interface: InterfaceId) -> str:
     """What of this interface a source can not read now; ``''`` when it can."""
     # The scope is the znode's name, which a Dubbo registry form-encodes (``Outer%24Inner``).
     scopes = source.troubled_scopes
@@ -190,7 +181,18 @@ def interfaces(
     return {
         "items": [summary(found) for _, _, found in page],
         "next": f"{page[-1][0]} {page[-1][1]}" if more else None,
+        "waiting": waiting(estate),
     }
+
+
+def waiting(estate: Estate) -> list[Data]:
+    """Zones that do not know everything yet, and the sources that each of them waits for."""
+    trouble = {name: state.trouble or None for name, state in estate.observations.sources.items()}
+    return [
+        {"zone": name, "sources": [{"source": s, "trouble": trouble[s]} for s in zone.awaited]}
+        for name, zone in estate.zones.items()
+        if zone.awaited
+    ]
 
 
 def sources(estate: Estate, now: float) -> Data:
@@ -220,205 +222,3 @@ def sources(estate: Estate, now: float) -> Data:
             }
         )
     return {"sources": rows}
-
-
-# --------------------------------------------------------------------------- explain
-
-
-def explain(estate: Estate, text: str, now: float, *, zone: str = "") -> Data:
-    """Everything about a name, from znode and Service to answer and Istio host, in every zone that knows it."""
-    found = find(estate, text, zone=zone)
-    if not found:
-        return {
-            "name": text,
-            "known": False,
-            "nearest": nearest(estate, text),
-            "rejected": _rejected_of_unknown(estate, text),
-            "hint": _what_would_have_to_exist(estate, text),
-            "zones": [],
-        }
-    return {"name": text, "known": True, "zones": [_explain(each, now) for each in found]}
-
-
-def _what_would_have_to_exist(estate: Estate, text: str) -> list[str]:
-    inner = _relative(text, estate.zones)
-    interface = naming.interface_of(inner) if "--" in inner else naming.parse_interface(inner)
-    hints = []
-    for source in sorted(estate.observations.sources):
-        kind, _, rest = source.partition("/")
-        if kind == "zookeeper":
-            name, _, root = rest.partition("/")
-            hints.append(f"a provider registered as {name}:/{root}/{interface.name}/providers/...")
-        elif kind == "static":
-            hints.append(f"a provider URL of {interface.name} in the files of {source}")
-    hints.append(f"a Service with the annotation soadns.io/interfaces: {interface}")
-    troubled = [
-        f"{name} is not in sync ({state.trouble or 'not read yet'}): it may know more"
-        for name, state in estate.observations.sources.items()
-        if not state.in_sync
-    ]
-    return [hints[0], *(f"or {hint}" for hint in hints[1:]), *troubled]
-
-
-def _rejected_of_unknown(estate: Estate, text: str) -> list[Data]:
-    """What the name might have come from: its own rejected leaves, and Services whose annotations are malformed."""
-    name = naming.parse_interface(_relative(text, estate.zones)).name
-    rows = _rejected(estate.observations, name)
-    services = {
-        s.ref: s for z in estate.zones.values() for s in z.store.services.by_ref.values() if s.problems
-    }
-    for ref, service in islice(sorted(services.items()), MAX_BAD_SERVICES):
-        rows += [{"where": str(ref), "reason": "annotation", "detail": text} for text in service.problems]
-    return rows
-
-
-def _rejected(observations: Observations, name: str) -> list[Data]:
-    scopes = dict.fromkeys((name, quote_plus(name)))  # a Dubbo registry form-encodes (``Outer%24Inner``)
-    return [
-        {"where": r.where, "reason": r.reason, "detail": r.detail}
-        for scope in scopes
-        for r in observations.rejected_in(scope)
-    ]
-
-
-def _explain(found: Found, now: float) -> Data:
-    zone, interface = found.zone, found.interface
-    data = summary(found)
-    outcome, state = zone.outcomes.get(interface), zone.states.get(interface)
-    data["since"] = when(state.since) if state is not None else None
-    data["cause"] = state.cause if state is not None else None
-    if isinstance(outcome, Binding):
-        steady = outcome.kind in ("service", "remote")
-        data |= {
-            "ttl": zone.settings.ttl if steady else zone.settings.provider_ttl,
-            "ports": [{"protocol": p.protocol, "port": p.port} for p in outcome.ports],
-            "clusters": [
-                f"outbound|{port}||{outcome.host}" for port in sorted({p.port for p in outcome.ports})
-            ]
-            if outcome.host
-            else [],
-            "evidenceText": EVIDENCE[outcome.evidence],
-        }
-    data["clocks"] = _clocks(found)
-    data["candidates"] = _candidates(found, now)
-    known = zone.store.interfaces.get(interface)
-    lives = sorted(known.live.values(), key=lambda live: live.provider.identity) if known is not None else []
-    data["providerCount"] = len(lives)
-    data["providers"] = [_provider(zone, live) for live in lives[:MAX_PROVIDERS]]
-    split = zone.owners.split(interface.name)
-    data["variants"] = sorted(str(i) for i in zone.outcomes if i.name == interface.name and i != interface)
-    data["split"] = [str(ref) if ref else "old world" for ref in split] if len(split) > 1 else []
-    data["sources"] = [_source(zone, name, interface, now) for name in zone.sources.get(interface, ())]
-    data["rejected"] = _rejected(zone.observations, interface.name)
-    data["history"] = [_transition(t) for t in zone.history.of(interface)]
-    return data
-
-
-def _clocks(found: Found) -> Data:
-    """What runs towards a change of the name, and since when."""
-    zone, state = found.zone, found.zone.states.get(found.interface)
-    held = zone.guard.held.get(found.interface)
-    data = {"heldByGuardSince": when(held)}
-    if state is not None:
-        data |= {
-            "evidenceLostSince": when(state.lost_at or state.seen.gone_since),
-            "serviceDeletedSince": when(state.deleted_at),
-            "withoutEndpointsSince": when(state.empty_at),
-            "voteNoSince": when(state.no_at),
-            "betterCandidateSince": when(state.better_since),
-        }
-    return {name: value for name, value in data.items() if value is not None}
-
-
-def _candidates(found: Found, now: float) -> list[Data]:
-    zone, interface = found.zone, found.interface
-    state = zone.states.get(interface)
-    if state is None:
-        return []
-    evidence = zone.evidence(interface, state, now)
-    standings = step(state, evidence, zone.settings.rules).standings
-    rows = [
-        _candidate(zone, standing, interface, winner=standing.ref == state.winner) for standing in standings
-    ]
-    rows.sort(key=lambda row: (row["verdict"] != "winner", row["evidence"], row["service"]))
-    if evidence.outside:
-        verdict = "winner" if state.winner is None else "beaten"
-        detail = f"{evidence.outside} host(s) at addresses that are no Service's endpoint"
-        rows.append({"service": "old world", "verdict": verdict, "detail": detail, "evidence": 0})
-    return rows
-
-
-def _candidate(zone: Zone, standing: Standing, interface: InterfaceId, *, winner: bool) -> Data:
-    candidate, service = standing.candidate, standing.candidate.service
-    tally = candidate.tally
-    outcome = zone.outcomes.get(interface)
-    taken = isinstance(outcome, Binding) and outcome.service is not None
-    verdict = "winner" if winner else standing.obstacle or ("conflict" if taken else "candidate")
-    return {
-        "service": str(service.ref),
-        "host": zone.settings.clusters.host(service.ref),
-        "verdict": verdict,
-        "detail": standing.detail,
-        "evidence": standing.strength,
-        "evidenceRows": [EVIDENCE[row] for row in candidate.rows],
-        "clusterIPs": list(service.cluster_ips),
-        "type": service.type if not service.headless else "headless",
-        "created": when(service.created),
-        "application": service.application or None,
-        "declares": sorted(str(i) for i in service.declaration.interfaces) if service.declaration else [],
-        "traffic": candidate.mode or None,
-        "addresses": tally.addresses,
-        "ready": tally.ready,
-        "registered": tally.registered,
-        "providing": tally.providing,
-        "against": tally.against,
-        "problems": list(service.problems),
-    }
-
-
-def _provider(zone: Zone, live: Live) -> Data:
-    provider = live.provider
-    where = "old world"
-    if refs := zone.store.by_address.get(provider.host):
-        where = ", ".join(sorted(map(str, refs)))
-    problems = [
-        word
-        for word, holds in (
-            ("disabled in its own URL", not provider.enabled),
-            ("disabled by an override", live.disabled),
-            ("stale: another application took over its address", live.stale),
-        )
-        if holds
-    ]
-    return {
-        "address": print_address(provider.host, provider.port),
-        "protocol": provider.protocol,
-        "application": provider.application or None,
-        "registry": provider.registry,
-        "at": where,
-        "usable": live.usable,
-        "problems": problems,
-        "since": when(live.since),
-    }
-
-
-def _source(zone: Zone, name: str, interface: InterfaceId, now: float) -> Data:
-    state = zone.observations.source(name)
-    since = state.paused_at
-    unreadable = _unreadable(state, interface)
-    return {
-        "source": name,
-        "state": "in sync" if state.in_sync and not unreadable else "stale",
-        "staleFor": round(now - since, 1) if since else None,
-        "trouble": state.trouble or unreadable or None,
-    }
-
-
-def _transition(transition: Transition) -> Data:
-    return {
-        "when": when(transition.when),
-        "from": transition.before,
-        "to": transition.after,
-        "why": transition.why,
-        "source": transition.source,
-    }

@@ -200,3 +200,25 @@ def choose(standings: Iterable[Standing]) -> Standing | None:
     largest = max(s.candidate.tally.providing for s in able)
     able = [s for s in able if s.candidate.tally.providing * 2 > largest or not largest]
     return min(able, key=lambda s: (s.candidate.service.created, s.ref.namespace, s.ref.name, s.ref.cluster))
+
+
+def behind(loser: Standing, winner: Standing) -> str:
+    """What puts one candidate behind another by the rule *Choice*, in words; ``''`` when it is not behind."""
+    one, other = loser.candidate, winner.candidate
+    if loser.strength != winner.strength:
+        return "its evidence is weaker" if loser.strength > winner.strength else ""
+    if one.service.headless != other.service.headless:
+        return "it is headless, the winner has a ClusterIP" if one.service.headless else ""
+    if one.ports != other.ports:
+        return (
+            f"{one.ports} of its ports are registered, {other.ports} of the winner's"
+            if one.ports < other.ports
+            else ""
+        )
+    if one.tally.providing * 2 <= other.tally.providing:
+        return f"{one.tally.providing} of its addresses provide it, {other.tally.providing} of the winner's"
+    if one.tally.providing >= other.tally.providing * 2 and one.tally.providing:
+        return ""
+    if one.service.created != other.service.created:
+        return "it is the younger Service" if one.service.created > other.service.created else ""
+    return "it is as old as the winner, and later by name" if loser.ref > winner.ref else ""

@@ -19,6 +19,7 @@ from aiohttp import web
 from soadns import __version__, views
 from soadns.addresses import parse_address
 from soadns.config import HttpConfig
+from soadns.explain import explain
 from soadns.logs import log
 from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running
@@ -126,7 +127,7 @@ class Site:
             raise Refused(f"limit={query['limit']}: not a number") from None
         page = views.interfaces(
             self._running.estate,
-            zone=query.get("zone", ""),
+            zone=self._zone(request),
             flag=flag,
             match=query.get("match", ""),
             after=query.get("after", ""),
@@ -134,15 +135,23 @@ class Site:
         )
         return _json(page)
 
+    def _zone(self, request: web.Request) -> str:
+        """The zone that is asked for, as it is configured; ``''`` means all. Raises Refused."""
+        zones = self._running.estate.zones
+        zone = request.query.get("zone", "").removesuffix(".").lower()
+        if zone and zone not in zones:
+            raise Refused(f"no zone {zone}; known are {', '.join(zones)}")
+        return zone
+
     async def _interface(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        found = views.find(self._running.estate, name, zone=request.query.get("zone", ""))
+        found = views.find(self._running.estate, name, zone=self._zone(request))
         body = {"items": [views.summary(each) for each in found]}
         return _json(body, status=200 if found else 404)
 
     async def _explain(self, request: web.Request) -> web.Response:
-        running, name, zone = self._running, request.match_info["name"], request.query.get("zone", "")
-        body = views.explain(running.estate, name, running.now(), zone=zone)
+        running, name, zone = self._running, request.match_info["name"], self._zone(request)
+        body = explain(running.estate, name, running.now(), zone=zone)
         if "raw" in request.query:
             for found, data in zip(views.find(running.estate, name, zone=zone), body["zones"], strict=True):
                 sources = found.zone.sources.get(found.interface, ())
@@ -177,7 +186,8 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         text = error.text or error.reason
         if error.status == 404:
-            text = f"no such path {request.path}; GET / lists them"
+            paths = dict.fromkeys(resource.canonical for resource in request.app.router.resources())
+            text = f"no such path {request.path}; there are {' '.join(paths)}"
         response = _json({"error": text}, status=error.status)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]

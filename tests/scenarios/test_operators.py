@@ -33,7 +33,7 @@ def test_verbs_against_a_running_soadns(stage: Stage) -> None:
         "com.alipay.user.AddressService"
     ]
     status, text = soadns.cli("list", "--held")
-    assert (status, text) == (1, "nothing matches\n")
+    assert (status, text) == (1, "no interface matches; all of them: soadns list\n")
     status, text = soadns.cli("explain", "com.alipay.user.UserServise")
     assert status == 1
     assert USER in text  # the nearest known one
@@ -101,7 +101,10 @@ def test_the_rbac_that_check_prints_is_enough(stage: Stage, api_server: ApiServe
     found = soadns.cli_json("check")
     assert not found["ok"]
     tried = [row["what"] for row in found["findings"]]
-    assert "nodes may not be read, so there is no evidence by nodePort (kubernetes[].nodes: auto)" in tried
+    assert "list and watch nodes" in tried
+    [note] = [row for row in found["findings"] if row["note"]]
+    assert (note["what"], note["ok"]) == ("list and watch nodes", True)
+    assert "a node's address with a nodePort are not matched" in note["note"]
     [cure] = {row["cure"] for row in found["findings"] if row["cure"]}
     api_server.grant(yaml.safe_load(cure)["rules"])
     assert soadns.cli_json("check")["ok"]

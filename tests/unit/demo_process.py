@@ -20,7 +20,8 @@ class DemoProcess:
 
     def __init__(self, config: str = "static: [{name: demo, paths: [examples]}]") -> None:
         parsed = parse(config, where="test")
-        self.estate = Estate(zone_settings(parsed))
+        self.settings = zone_settings(parsed)
+        self.estate = Estate(self.settings)
         for files in parsed.static:
             source = StaticSource(StaticSettings(files.name, (str(EXAMPLES),), files.cluster))
             self.estate.fold(source.poll(), NOW)

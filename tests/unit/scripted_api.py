@@ -21,6 +21,7 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def watch(self) -> bool:
@@ -114,7 +115,8 @@ class ScriptedApi:
                     name, _, value = raw.decode().partition(":")
                     headers[name.lower()] = value.strip()
                 query = {name: values[0] for name, values in parse_qs(url.query).items()}
-                request = Request(url.path, query, headers)
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                request = Request(url.path, query, headers, body)
                 self.requests.append(request)
                 await self._answer(self._script(request), writer)
         except (ConnectionError, asyncio.CancelledError):

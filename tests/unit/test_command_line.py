@@ -18,11 +18,12 @@ lookup {"a" * 64}.b                     | 2 | a label of 64 octets; at most 63 c
 lookup {".".join(["abcdefgh"] * 30)}    | 2 | a name of 289 octets; at most 255 can be asked for
 lookup x --type MX                      | 2 | --type MX: known are A, AAAA, SRV, TXT, SOA, NS, ANY
 lookup x --server localhost:53          | 2 | --server localhost:53: expected ADDRESS:PORT
-lookup x --server 127.0.0.1:1 --tcp     | 3 | 127.0.0.1:1 does not answer (Connection refused)
+lookup x --server 127.0.0.1:1 --tcp     | 3 | no name server answers at 127.0.0.1:1 by TCP: Connection refused
 explain x --url nonsense                | 2 | nonsense: expected http://ADDRESS:PORT (--url, SOADNS_URL)
 list --url ftp://127.0.0.1              | 2 | ftp://127.0.0.1: expected http://ADDRESS:PORT
 list --url http://[::1                  | 2 | http://[::1: expected http://ADDRESS:PORT
-list --url {NOBODY}                     | 3 | no soadns answers at {NOBODY}
+list --url {NOBODY}                     | 3 | no soadns answers at {NOBODY}: Connection refused
+list --url {NOBODY}                     | 3 | soadns serve --config FILE
 list --url {NOBODY} --token-file /none  | 2 | the token file /none can not be read: No such file or directory
 config --config /none                   | 2 | can not be read: No such file or directory
 serve --config /none                    | 2 | can not be read: No such file or directory

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from soadns import cli, views
+from soadns import arguments, cli, narrate, views
 from soadns.composition import zone_settings
 from soadns.config import HttpConfig, parse, reference_page
-from soadns.sources.kube import KubeSettings, rbac
+from soadns.explain import explain
+from soadns.sources.kube import KubeSettings
+from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.api import Site
 from soadns.web.metrics import Exporter
@@ -92,7 +94,7 @@ def test_the_errors_that_the_page_shows_are_real() -> None:
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    parser = cli._parser()
+    parser = arguments.parser()
     [action] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(action.choices)
 
@@ -112,8 +114,8 @@ def test_every_verb_shows_examples_that_it_understands() -> None:
         lines = re.findall(r"^  (soadns .*?)(?:  .*)?$", parser.format_help(), re.M)
         assert lines, verb
         for line in lines:
-            options = cli._parser().parse_args(line.split()[1:])
-            assert options.verb is parser.get_default("verb")
+            options = arguments.parser().parse_args(line.split()[1:])
+            assert options.verb == verb
 
 
 def test_the_exit_codes_are_those_of_the_page() -> None:
@@ -144,8 +146,40 @@ def test_every_key_of_the_api_is_documented() -> None:
     known = set(re.findall(r"`(\w+)`", page))
     answers: list[object] = [views.interfaces(process.estate), views.sources(process.estate, process.now())]
     names = [row["interface"] for row in views.interfaces(process.estate)["items"]] + ["com.x.Unknown"]
-    answers += [views.explain(process.estate, name, process.now()) for name in names]
+    answers += [explain(process.estate, name, process.now()) for name in names]
     assert keys_in(answers) - known == set()
+
+
+def test_every_key_in_the_tables_of_the_page_exists(tmp_path: Path) -> None:
+    process = DemoProcess()
+    providers = "com.x.Bad: ['dubbo://10.0.0.1:99999/com.x.Bad'], ns: ['dubbo://10.0.0.1:20880/ns']"
+    (tmp_path / "bad.yaml").write_text(
+        f"kind: Providers\nspec: {{dialect: dubbo, providers: {{{providers}}}}}\n"
+    )
+    process.estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),))).poll(), process.now())
+    process.estate.work(process.now())
+    names = [
+        "com.alipay.user.UserService",
+        *(row["interface"] for row in views.interfaces(process.estate)["items"]),
+    ]
+    told = [explain(process.estate, name, process.now()) for name in names]
+    keys = keys_in([*told, views.sources(process.estate, process.now())]) | {"znodes"}  # added by the API
+    for row in re.findall(r"^\| (`.*?) \|", text_of("docs/http.md").partition("## A name")[2], re.M):
+        assert set(re.findall(r"`(\w+)`", row)) <= keys
+
+
+def test_every_clock_has_words_and_is_documented() -> None:
+    page = text_of("docs/http.md")
+    assert {name for name in narrate.CLOCKS if f"`{name}`" not in page} == set()
+
+
+def test_every_cause_of_the_page_has_words() -> None:
+    [table] = re.findall(r"^\| cause \| \|\n(.*?)\n\n", text_of("docs/binding.md"), re.M | re.S)
+    causes = {
+        word for line in table.splitlines()[1:] for word in re.findall(r"`(\w[\w ]*)`", line.split("|")[1])
+    }
+    without_winner = {"first seen", "providers", "traffic", "address"}  # told by the history alone
+    assert causes - without_winner == {cause for cause in narrate.CAUSES if cause}
 
 
 def test_every_path_of_the_api_is_documented() -> None:

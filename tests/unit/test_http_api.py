@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from soadns.binding.estate import Estate
 from soadns.config import HttpConfig
+from soadns.model import Trouble
 from soadns.web.api import Site, at_home
 from tests.unit.demo_process import DemoProcess
 
@@ -128,8 +130,33 @@ async def test_the_listener_for_probes_has_no_api() -> None:
             assert (await ask(port, line))[0] == 404
 
 
+async def test_who_asks_the_listener_for_probes_is_told_what_it_has() -> None:
+    async with site(probes_only=True) as port:
+        status, body = await ask(port, "GET /v1/interfaces")
+    assert (status, body["error"]) == (404, "no such path /v1/interfaces; there are /livez /readyz /metrics")
+
+
+async def test_readiness_says_which_sources_are_waited_for() -> None:
+    process = DemoProcess()
+    process.estate = Estate(process.settings)
+    process.ready = False
+    process.estate.fold([Trouble("static/demo", "/x: no such file")], process.now())
+    async with site(process) as port:
+        assert await ask(port, "GET /readyz") == (
+            503,
+            "zone rpc.cluster.local: waits for static/demo\nnever synced: static/demo: /x: no such file\n",
+        )
+        page = (await ask(port, "GET /v1/interfaces"))[1]
+    assert page["waiting"] == [
+        {"zone": "rpc.cluster.local", "sources": [{"source": "static/demo", "trouble": "/x: no such file"}]}
+    ]
+
+
 WRONG = """
-GET /nope                      | 404 | no such path /nope; GET / lists them
+GET /v1/interfaces?zone=x.test | 409 | no zone x.test; known are rpc.cluster.local
+GET /v1/explain/a.B?zone=x     | 409 | no zone x; known are rpc.cluster.local
+GET /v1/interfaces/a.B?zone=x. | 409 | no zone x; known are rpc.cluster.local
+GET /nope                      | 404 | no such path /nope; there are /livez /readyz
 GET /v1/release                | 405 | Method Not Allowed
 DELETE /v1/reload              | 405 | Method Not Allowed
 GET /v1/interfaces?limit=many  | 409 | limit=many: not a number

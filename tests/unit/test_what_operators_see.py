@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from soadns import logs, render, views
+from soadns import logs, narrate, render, views
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.config import parse
+from soadns.explain import explain
 from soadns.model import InterfaceId, Trouble
 from soadns.sources.static import StaticSettings, StaticSource
 
@@ -29,22 +30,23 @@ def estate() -> Estate:
 
 
 def explained(estate: Estate, name: str) -> str:
-    return "\n".join(render.explanation(views.explain(estate, name, NOW))) + "\n"
+    return "\n".join(narrate.explanation(explain(estate, name, NOW))) + "\n"
 
 
 HALF_BOARDED = """\
-com.alipay.stock.StockService in rpc.cluster.local: answered with its providers' own addresses (no Service runs it)
-  names     com.alipay.stock.StockService.rpc.cluster.local
+com.alipay.stock.StockService in rpc.cluster.local
+  answered with its providers' own addresses: no Service has it
+  name      com.alipay.stock.StockService.rpc.cluster.local
   answer    10.244.1.61, 192.168.7.61, 192.168.7.62, 192.168.7.63 (TTL 5)
   ports     dubbo 20880
   evidence  registry
-  since     2027-01-15T08:00:00.000Z (first seen)
+  since     2027-01-15T08:00:00Z (0 s ago): first seen
   flags     half-boarded
   candidates
     home/stock/stock: boarding, 1 of its own against 3 hosts of the old world
       10.96.1.60; 1 of 1 registered addresses provide it; 1 of 1 endpoints ready
       evidence: endpoint (provider address is an endpoint)
-    old world: winner, 3 host(s) at addresses that are no Service's endpoint
+    old world: winner, 3 hosts at addresses that are no Service's endpoint
   providers (4)
     dubbo://10.244.1.61:20880   stock  home/stock/stock  used
     dubbo://192.168.7.61:20880  stock  old world         used
@@ -53,29 +55,34 @@ com.alipay.stock.StockService in rpc.cluster.local: answered with its providers'
   sources
     static/demo: in sync
   history
-    2027-01-15T08:00:00.000Z  nothing -> providers  first seen static/demo
+    2027-01-15T08:00:00Z  nothing -> providers  (first seen, static/demo)
+  to change that
+    soadns.io/traffic: com.alipay.stock.StockService=mesh on Service stock/stock in the files of static/demo
+      home/stock/stock takes the name now; by itself it does with 50% of all providers (binding.boardShare)
 """
 
 CONFLICT = """\
-com.alipay.order.OrderService in rpc.cluster.local: home/trade/order
-  names       com.alipay.order.OrderService.rpc.cluster.local
-  answer      10.96.1.40 (TTL 30)
-  Istio host  order.trade.svc.cluster.local
-  clusters    outbound|20880||order.trade.svc.cluster.local
-  evidence    endpoint (provider address is an endpoint)
-  since       2027-01-15T08:00:00.000Z (choice)
-  flags       conflict
+com.alipay.order.OrderService in rpc.cluster.local
+  answered with Service home/trade/order
+  name           com.alipay.order.OrderService.rpc.cluster.local
+  answer         10.96.1.40 (TTL 30)
+  Istio host     order.trade.svc.cluster.local
+  Istio cluster  outbound|20880||order.trade.svc.cluster.local
+  evidence       endpoint (provider address is an endpoint)
+  since          2027-01-15T08:00:00Z (0 s ago): chosen among the candidates
+  flags          conflict
   candidates
     home/trade/order: winner
       10.96.1.40; 2 of 2 registered addresses provide it; 2 of 2 endpoints ready
       evidence: endpoint (provider address is an endpoint)
-    home/trade/order-gray: conflict
+    home/trade/order-gray: conflict, it is the younger Service
       10.96.1.41; 2 of 2 registered addresses provide it; 2 of 2 endpoints ready
       evidence: endpoint (provider address is an endpoint)
 """
 
 UNKNOWN = """\
 com.alipay.user.UserServise: unknown
+DNS answers NXDOMAIN in zones of this soadns
 nearest known:
   com.alipay.user.UserService
 """
@@ -130,25 +137,23 @@ def broken(estate: Estate, tmp_path: Path) -> Estate:
 
 def test_explain_of_a_name_whose_every_provider_was_rejected_says_why(broken: Estate) -> None:
     text = explained(broken, "com.x.Port")
-    assert text.startswith("com.x.Port: unknown\nrejected\n")
+    assert text.startswith("com.x.Port: unknown\nDNS answers NXDOMAIN in zones of this soadns\nrejected\n")
     assert "com.x.Port: bad-port: " in text
 
 
 def test_explain_of_an_unknown_name_shows_the_annotations_that_could_not_be_read(broken: Estate) -> None:
     text = explained(broken, "com.x.Cart")
-    assert text.startswith(
-        "com.x.Cart: unknown\nrejected\n  home/shop/cart: annotation: soadns.io/interfaces: "
-    )
+    assert "\nrejected\n  home/shop/cart: annotation: soadns.io/interfaces: " in text
 
 
 def test_names_that_differ_by_case_only_are_explained_each_by_its_own_spelling(broken: Estate) -> None:
     for name in ("com.x.Pay", "com.x.pay"):
-        [zone] = views.explain(broken, name, NOW)["zones"]
+        [zone] = explain(broken, name, NOW)["zones"]
         assert zone["interface"] == name
 
 
 def test_a_name_that_can_not_be_in_dns_is_not_said_to_be_answered(broken: Estate) -> None:
-    [zone] = views.explain(broken, "ns", NOW)["zones"]
+    [zone] = explain(broken, "ns", NOW)["zones"]
     assert (zone["state"], zone["reason"], zone["names"], zone["addresses"]) == (
         "unbound",
         "reserved",
@@ -167,17 +172,18 @@ def test_a_name_that_is_gone_is_explained_by_its_history(tmp_path: Path) -> None
         found.work(moment)
         (tmp_path / "broken.yaml").write_text("")
     assert explained(found, "com.x.Pay") == (
-        "com.x.Pay in rpc.cluster.local: unbound, gone: nothing speaks for it any more\n"
-        "  names  none\n"
+        "com.x.Pay in rpc.cluster.local\n"
+        "  unbound, gone: nothing speaks for it any more\n"
+        "  name   none\n"
         "  flags  unbound\n"
         "  history\n"
-        "    2027-01-15T08:00:00.000Z  nothing -> providers  first seen static/demo\n"
-        "    2027-01-15T08:00:01.000Z  providers -> nothing  removed\n"
+        "    2027-01-15T08:00:00Z  nothing -> providers  (first seen, static/demo)\n"
+        "    2027-01-15T08:00:01Z  providers -> nothing  (removed)\n"
     )
 
 
 def test_a_service_is_found_by_the_owner_name_of_its_port(estate: Estate) -> None:
-    [zone] = views.explain(estate, "_dubbo._tcp.com.alipay.user.UserService.rpc.cluster.local", NOW)["zones"]
+    [zone] = explain(estate, "_dubbo._tcp.com.alipay.user.UserService.rpc.cluster.local", NOW)["zones"]
     assert zone["interface"] == "com.alipay.user.UserService"
 
 
@@ -190,7 +196,7 @@ def test_a_service_is_found_by_the_owner_name_of_its_port(estate: Estate) -> Non
     ],
 )
 def test_a_variant_is_found_by_every_spelling_of_it(estate: Estate, spelling: str) -> None:
-    [zone] = views.explain(estate, spelling, NOW)["zones"]
+    [zone] = explain(estate, spelling, NOW)["zones"]
     assert zone["interface"] == "blue/com.alipay.trade.TradeService:2.0.0"
     assert zone["variants"] == ["com.alipay.trade.TradeService"]
 
@@ -210,19 +216,40 @@ def test_lists_are_paged_without_a_gap(estate: Estate) -> None:
 
 
 def test_a_list_says_state_answer_and_service(estate: Estate) -> None:
-    lines = render.interface_list(views.interfaces(estate, match="stock")["items"])
+    lines = render.interface_list(views.interfaces(estate, match="stock"))
     assert [line.split() for line in lines] == [
-        ["INTERFACE", "ANSWER", "SERVICE", "STATE", "ZONE"],
+        ["INTERFACE", "ANSWER", "SERVICE", "STATE"],
         ["com.alipay.stock.StockService", "10.244.1.61,192.168.7.61,192.168.7.62,...", "(4)", "-", "providers",
-         "half-boarded", "rpc.cluster.local"],
+         "half-boarded"],
     ]  # fmt: skip
+
+
+def test_a_list_that_is_wider_than_the_terminal_has_two_lines_for_each_interface(estate: Estate) -> None:
+    page = views.interfaces(estate, match="stock")
+    assert render.interface_list(page, width=80) == [
+        "com.alipay.stock.StockService",
+        "  10.244.1.61,192.168.7.61,192.168.7.62,... (4)  -  providers half-boarded",
+    ]
+    assert len(render.interface_list(page, width=120)) == 2
+    assert render.interface_list(page, width=120)[0].startswith("INTERFACE")
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "said"),
+    [
+        (True, "no interface matches; all of them: soadns list"),
+        (False, "no interface is known; what the sources hold: soadns list --sources"),
+    ],
+)
+def test_an_empty_list_says_where_to_look(narrowed: bool, said: str) -> None:
+    assert render.interface_list({"items": [], "waiting": []}, narrowed=narrowed) == [said]
 
 
 def test_a_source_in_trouble_says_so_and_its_names_are_stale(estate: Estate) -> None:
     estate.fold([Trouble("static/demo", "the disk is gone")], NOW + 1)
     [line] = render.source_list(views.sources(estate, NOW + 2)["sources"])
     assert line == "static/demo: stale, 37 observations, the disk is gone"
-    assert "stale" in views.explain(estate, "com.alipay.user.UserService", NOW + 2)["zones"][0]["flags"]
+    assert "stale" in explain(estate, "com.alipay.user.UserService", NOW + 2)["zones"][0]["flags"]
 
 
 # --------------------------------------------------------------------------- the log

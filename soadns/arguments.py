@@ -1,0 +1,215 @@
+"""The verbs of the command line and their options, as a table. What a verb does is in ``soadns.cli``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from soadns import __version__
+from soadns.config import DEFAULT_PATH
+
+EXAMPLES = """\
+examples:
+  soadns serve --config /etc/soadns/soadns.yaml
+  soadns lookup com.alipay.user.UserService          what DNS answers, over the wire
+  soadns explain com.alipay.user.UserService         why it answers that
+  soadns list --conflicts                            names that several Services want
+  soadns check --config soadns.yaml                  try every source and permission
+  soadns release zookeeper/main/dubbo                let removals go that the guard holds
+
+exit codes: 0 done, 1 "no" is the answer, 2 wrong usage or configuration, 3 no soadns answers
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An argument in argparse's words: names, and what ``add_argument`` takes."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb; ``exclusive`` are options of which at most one is given."""
+
+    name: str
+    does: str
+    examples: tuple[str, ...]
+    options: tuple[Option, ...] = ()
+    exclusive: tuple[Option, ...] = ()
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _option(*names: str, help: str, metavar: str = "", **settings: Any) -> Option:  # noqa: A002 - argparse's
+    """An option with a text, or a positional argument that is not empty."""
+    if not names[0].startswith("-"):
+        settings["type"] = _text
+    elif "type" not in settings:
+        settings.setdefault("default", "")
+    return Option(names, {"help": help, "metavar": metavar or names[0].strip("-").upper(), **settings})
+
+
+def _switch(*names: str, help: str) -> Option:  # noqa: A002 - argparse's
+    return Option(names, {"help": help, "action": "store_true"})
+
+
+def _flag(name: str, flag: str, what: str) -> Option:
+    """One of the ways to narrow a list down."""
+    settings = {
+        "dest": "flag",
+        "action": "store_const",
+        "const": flag,
+        "default": "",
+        "help": f"those {what}",
+    }
+    return Option((name,), settings)
+
+
+_CONFIG = _option("--config", metavar="FILE", default=DEFAULT_PATH, help="configuration (%(default)s)")
+_ANY_CONFIG = _option("--config", metavar="FILE", help=f"configuration ({DEFAULT_PATH}, if any)")
+_OUTPUT = Option(
+    ("-o", "--output"), {"choices": ("text", "json"), "default": "text", "help": "(%(default)s)"}
+)
+_RUNNING = (
+    _option("--url", help="HTTP API (SOADNS_URL, http.listen)"),
+    _option("--token-file", metavar="FILE", help="bearer token (SOADNS_TOKEN_FILE, http.tokenFile)"),
+    _ANY_CONFIG,
+    _OUTPUT,
+)
+"""How to reach a running soadns."""
+_ONE_ZONE = _option("--zone", help="only in this zone")
+
+VERBS = (
+    Verb("serve", "run the name server", ("soadns serve --config /etc/soadns/soadns.yaml",), (_CONFIG,)),
+    Verb(
+        "demo",
+        "run on example files: no ZooKeeper, no cluster, no root",
+        ("soadns demo --once", "soadns demo --listen 127.0.0.1:5454 --http 127.0.0.1:8054"),
+        (
+            _switch("--once", help="show the answers and end"),
+            _option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:5353", help="DNS (%(default)s)"),
+            _option("--http", metavar="ADDRESS:PORT", default="127.0.0.1:8053", help="HTTP (%(default)s)"),
+            _option("--files", metavar="FOLDER", type=Path, help="other files than examples/dubbo-demo"),
+        ),
+    ),
+    Verb(
+        "lookup",
+        "ask DNS for a name, over the wire",
+        (
+            "soadns lookup com.alipay.user.UserService",
+            "soadns lookup blue/com.x.Pay:1.0.0 --tcp",
+            "soadns lookup _dubbo._tcp.com.alipay.user.UserService --type SRV",
+        ),
+        (
+            _option("name", help="an interface ([group/]name[:version]) or a whole owner name"),
+            _option("--type", help="A, AAAA, SRV, TXT, SOA, NS (A and AAAA)"),
+            _switch("--tcp", help="ask by TCP"),
+            _option("--server", metavar="ADDRESS:PORT", help="the name server (nameserver.listen)"),
+            _option("--zone", help="zone to complete the name with (the first one)"),
+            _ANY_CONFIG,
+            _OUTPUT,
+        ),
+    ),
+    Verb(
+        "explain",
+        "from znode and Service to answer, and why",
+        (
+            "soadns explain com.alipay.user.UserService",
+            "soadns explain --raw com.alipay.user.UserService -o json",
+        ),
+        (
+            _option("name", help="an interface or an owner name"),
+            _ONE_ZONE,
+            _switch("--raw", help="also the paths of its znodes, read now"),
+            *_RUNNING,
+        ),
+    ),
+    Verb(
+        "list",
+        "interfaces and what they answer",
+        ("soadns list --match pay", "soadns list --unbound -o json", "soadns list --conflicts"),
+        (
+            _option("--match", metavar="TEXT", help="those whose name contains TEXT"),
+            _ONE_ZONE,
+            _switch("--sources", help="list the sources instead"),
+            *_RUNNING,
+        ),
+        exclusive=(
+            _flag("--unbound", "unbound", "without an answer"),
+            _flag("--conflicts", "conflict", "that several Services want"),
+            _flag("--stale", "stale", "whose evidence is gone or whose sources are out of sync"),
+            _flag("--held", "held", "whose removal the guard holds"),
+            _flag("--half-boarded", "half-boarded", "served by a Service and by the old world"),
+        ),
+    ),
+    Verb(
+        "check",
+        "try every source and permission once",
+        ("soadns check --config soadns.yaml",),
+        (_CONFIG, _OUTPUT),
+    ),
+    Verb(
+        "config",
+        "the configuration in effect, or the documentation of every key",
+        ("soadns config --config soadns.yaml", "soadns config --reference"),
+        (_switch("--reference", help="print the documentation of every key"), _CONFIG, _OUTPUT),
+    ),
+    Verb(
+        "reload",
+        "have the running soadns read its configuration again",
+        ("soadns reload", "soadns reload --accept-removals"),
+        (_switch("--accept-removals", help="even if many names go with it"), *_RUNNING),
+    ),
+    Verb(
+        "release",
+        "let the held removals of a source happen",
+        ("soadns release zookeeper/main/dubbo",),
+        (_option("source", help="a source id (soadns list --sources)"), *_RUNNING),
+    ),
+    Verb("version", "print the version", ("soadns version -o json",), (_OUTPUT,)),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says of a wrong usage where the right one is shown."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {message}\nWith examples: {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; what it returns has the verb's name as ``verb``."""
+    whole = _Parser(
+        prog="soadns",
+        description="Dubbo, SOFARPC and HSF interfaces as DNS names of the Kubernetes Services that run them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    whole.add_argument("--version", action="version", version=f"soadns {__version__}")
+    parsers = whole.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        one = parsers.add_parser(
+            verb.name,
+            help=verb.does,
+            description=f"{verb.does[0].upper()}{verb.does[1:]}.",
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.set_defaults(verb=verb.name)
+        if verb.exclusive:
+            group = one.add_mutually_exclusive_group()
+            for option in verb.exclusive:
+                group.add_argument(*option.names, **option.settings)
+        for option in verb.options:
+            one.add_argument(*option.names, **option.settings)
+    return whole
