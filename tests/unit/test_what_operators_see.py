@@ -306,7 +306,7 @@ def test_a_name_that_a_zone_below_answers_is_not_shown_as_answered_here() -> Non
     estate.fold(StaticSource(StaticSettings("demo", (str(EXAMPLES),))).poll(), NOW)
     estate.work(NOW)
     name = "com.alipay.user.UserService"
-    here, below = views.explain(estate, name, NOW)["zones"]
+    here, below = explain(estate, name, NOW)["zones"]
     assert (here["zone"], here["state"], here["reason"], here["names"], here["addresses"]) == (
         "rpc.test", "unbound", "delegated", [], [],
     )  # fmt: skip
