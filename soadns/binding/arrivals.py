@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 from soadns.binding.observations import Change, Observations
 
 PORTION = 4_000
 """Changes taken in at once: the process has heartbeats to send in between."""
+
+
+class Portion(NamedTuple):
+    """Changes that are to be taken in together."""
+
+    changes: list[Change]
+    first: frozenset[str]
+    """Sources of whose first reading they are."""
+    over: frozenset[str]
+    """Those of them whose first reading ends with it."""
 
 
 class Arrivals:
@@ -54,12 +65,14 @@ class Arrivals:
             self._coming |= over
         return at_once
 
-    def take(self) -> tuple[list[Change], frozenset[str]]:
-        """The next portion, and the sources of which it is the first reading."""
+    def take(self) -> Portion:
+        """The next portion. The first reading of a source lies in one piece."""
         portion: list[Change] = []
         first = self._queue[0][1]
         while self._queue and len(portion) < PORTION and self._queue[0][1] == first:
             portion.append(self._queue.popleft()[0])
+        read = frozenset(change.source for change in portion) if first else frozenset()
+        goes_on = {self._queue[0][0].source} if self._queue and self._queue[0][1] else set()
         if not self._queue:
             self._coming.clear()
-        return portion, frozenset(change.source for change in portion) if first else frozenset()
+        return Portion(portion, read, read - goes_on)

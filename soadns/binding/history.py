@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from soadns.model import InterfaceId
+from soadns.model import Binding, InterfaceId, Outcome
 
 MAX_INTERFACES = 200_000
 """Names remembered; the one whose last transition is oldest is forgotten first."""
@@ -57,3 +57,13 @@ class History:
         """All transitions, grouped by interface, the least recently changed first."""
         for transitions in self._by_interface.values():
             yield from transitions
+
+
+def describe(answer: Outcome | None) -> str:
+    """The answer in a word, for history: a Service, ``providers`` or ``nothing``."""
+    if isinstance(answer, Binding):
+        if answer.kind != "providers" and answer.service is not None:
+            addresses = ",".join(answer.addresses) if answer.kind in ("service", "remote") else ""
+            return f"{answer.service} {addresses}".rstrip()
+        return "providers"
+    return "nothing"

@@ -20,7 +20,7 @@ from soadns.binding.bind import Rules, State, Step, remove, step
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim, Evidence, collect
 from soadns.binding.guard import Guard, GuardSettings
-from soadns.binding.history import History, Transition
+from soadns.binding.history import History, Transition, describe
 from soadns.binding.observations import Change, Observations
 from soadns.binding.owners import Owners
 from soadns.binding.sight import StoreSettings
@@ -146,8 +146,10 @@ class Zone:
         if not self.check_complete():
             return []
         if self._arrivals:
-            changes, first = self._arrivals.take()
-            self.store.apply(changes, now, first=first)
+            portion = self._arrivals.take()
+            self.store.apply(portion.changes, now, first=portion.first)
+            for source in sorted(portion.over):
+                self.store.first_pass_over(source, now)
             if self._arrivals:
                 return []
         self._gather(now)
@@ -484,13 +486,3 @@ class Zone:
         names = self.guard.release(source)
         self.store.dirty.update(names)
         return len(names)
-
-
-def describe(answer: Outcome | None) -> str:
-    """The answer in a word, for history: a Service, ``providers`` or ``nothing``."""
-    if isinstance(answer, Binding):
-        if answer.kind != "providers" and answer.service is not None:
-            addresses = ",".join(answer.addresses) if answer.kind in ("service", "remote") else ""
-            return f"{answer.service} {addresses}".rstrip()
-        return "providers"
-    return "nothing"
