@@ -79,13 +79,13 @@ _ANY_CONFIG = _option("--config", metavar="FILE", help=f"configuration ({DEFAULT
 _OUTPUT = Option(
     ("-o", "--output"), {"choices": ("text", "json"), "default": "text", "help": "(%(default)s)"}
 )
-_RUNNING = (
+_API = (
     _option("--url", help="HTTP API (SOADNS_URL, http.listen)"),
     _option("--token-file", metavar="FILE", help="bearer token (SOADNS_TOKEN_FILE, http.tokenFile)"),
     _ANY_CONFIG,
-    _OUTPUT,
 )
 """How to reach a running soadns."""
+_RUNNING = (*_API, _OUTPUT)
 _ONE_ZONE = _option("--zone", help="only in this zone")
 
 VERBS = (
@@ -149,6 +149,19 @@ VERBS = (
             _flag("--stale", "stale", "whose evidence is gone or whose sources are out of sync"),
             _flag("--held", "held", "whose removal the guard holds"),
             _flag("--half-boarded", "half-boarded", "served by a Service and by the old world"),
+        ),
+    ),
+    Verb(
+        "export",
+        "a zone in a form that other name servers read",
+        ("soadns export zonefile", "soadns export zonefile rpc.cluster.local"),
+        (
+            Option(("format",), {"choices": ("zonefile",), "help": "zonefile: a master file (RFC 1035)"}),
+            Option(
+                ("zone",),
+                {"metavar": "ZONE", "nargs": "?", "default": "", "help": "the zone (the only one)"},
+            ),
+            *_API,
         ),
     ),
     Verb(

@@ -143,6 +143,12 @@ def _list(options: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------- configuration and operation
 
 
+def _export(options: argparse.Namespace) -> int:
+    for piece in _client(options).stream("/v1/zonefile", {"zone": options.zone}):
+        print(piece.decode("ascii"), end="")
+    return OK
+
+
 def _check(options: argparse.Namespace) -> int:
     from soadns.checks import check
 
@@ -192,7 +198,7 @@ def _version(options: argparse.Namespace) -> int:
 
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve, "demo": _demo, "lookup": _lookup, "explain": _explain, "list": _list, "check": _check,
-    "config": _config, "reload": _reload, "release": _release, "version": _version,
+    "config": _config, "reload": _reload, "release": _release, "export": _export, "version": _version,
 }  # fmt: skip
 
 

@@ -5,17 +5,19 @@ Whatever goes wrong becomes a :class:`ClientError` that says where was asked, wh
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 10.0
 PAGE = 1_000
+PIECE = 1 << 16
 
 
 class ClientError(Exception):
@@ -41,9 +43,23 @@ class Client:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON of one GET, also that of a 404 (an unknown name is an answer). Raises ClientError."""
-        parameters = {name: value for name, value in (query or {}).items() if value}
-        suffix = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        return self._ask(f"{path}{suffix}", None)
+        return self._ask(_with(path, query), None)
+
+    def stream(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """The octets of one GET, in pieces, as they come. Raises ClientError, also when they end too soon."""
+        request = self._request(_with(path, query), None)
+        begun = False
+        try:
+            with self._open.open(request, timeout=TIMEOUT_S) as response:
+                begun = True
+                while piece := response.read(PIECE):
+                    yield piece
+        except urllib.error.HTTPError as error:
+            raise ClientError(self._refusal(error.code, error.read())) from None
+        except (OSError, ValueError, http.client.IncompleteRead) as error:
+            if begun:
+                raise ClientError(f"{self.url} stopped in the middle: what came is not all of it") from None
+            raise self._silent(error) from None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """The JSON of the answer to one POST. Raises ClientError."""
@@ -60,7 +76,7 @@ class Client:
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
 
-    def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
+    def _request(self, path: str, body: bytes | None) -> urllib.request.Request:
         if not self.url.startswith(("http://", "https://")) or not _host(self.url):
             raise ClientError(f"{self.url}: expected http://ADDRESS:PORT (--url, SOADNS_URL)", usage=True)
         request = urllib.request.Request(f"{self.url}{path}", body)  # noqa: S310 - checked above
@@ -68,6 +84,10 @@ class Client:
             request.add_header("Content-Type", "application/json")
         if self.token_file:
             request.add_header("Authorization", f"Bearer {self._token()}")
+        return request
+
+    def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
+        request = self._request(path, body)
         try:
             with self._open.open(request, timeout=TIMEOUT_S) as response:
                 return self._decode(response.read())
@@ -77,9 +97,10 @@ class Client:
                 return self._decode(said)
             raise ClientError(self._refusal(error.code, said)) from None
         except (OSError, ValueError) as error:
-            raise ClientError(
-                f"no soadns answers at {self.url}: {_reason(error)}", unreachable=True
-            ) from None
+            raise self._silent(error) from None
+
+    def _silent(self, error: Exception) -> ClientError:
+        return ClientError(f"no soadns answers at {self.url}: {_reason(error)}", unreachable=True)
 
     def _token(self) -> str:
         try:
@@ -112,6 +133,11 @@ def _reason(error: Exception) -> str:
     """What went wrong, in the operating system's words and without its number."""
     inner = getattr(error, "reason", error)
     return getattr(inner, "strerror", None) or str(inner)
+
+
+def _with(path: str, query: Mapping[str, str] | None) -> str:
+    parameters = {name: value for name, value in (query or {}).items() if value}
+    return f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path
 
 
 def _host(url: str) -> str:

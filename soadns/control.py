@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from soadns.addresses import ANY, parse_address
+from soadns.addresses import ANY, on_this_host, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import ANNOTATION, fresh_problems
@@ -26,6 +27,7 @@ from soadns.model import Binding, Event, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import READY, Delta
 from soadns.nameserver.zone import ZoneData
+from soadns.publishers import zonefile
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource
 
@@ -303,6 +305,14 @@ class Control:
                 return await each.texts(source, interface)
         return []
 
+    def zone_file(self, zone: str) -> Iterator[str] | None:
+        """The lines of a zone's master file, as it is now; they may be read in another thread.
+
+        None while names may exist that are not known here: whoever loads a file denies what it does not hold.
+        """
+        data, ttl = self.zones[zone], self.estate.zones[zone].settings.ttl
+        return zonefile.lines(zone, data.rrsets(), ttl=ttl) if data.state == READY else None
+
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
         return self.clock()
@@ -316,6 +326,19 @@ class Control:
 
 
 def _own_addresses(config: Config) -> tuple[str, ...]:
-    """The addresses that the name server's own name answers: those it listens on by number."""
+    """The addresses that the name server's own name answers: those it listens on; for all of them, this host's."""
     listening = [where for where in map(parse_address, config.nameserver.listen) if where is not None]
-    return tuple(dict.fromkeys(host for host, _ in listening if host not in ANY))
+    return tuple(dict.fromkeys(host if host not in ANY else _outward(host) for host, _ in listening))
+
+
+def _outward(listening: str) -> str:
+    """The address from which this host speaks to the world: a pod's own. Loopback where there is no world."""
+    family, somewhere = (
+        (socket.AF_INET6, "2001:db8::1") if ":" in listening else (socket.AF_INET, "192.0.2.1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((somewhere, 53))  # nothing is sent: a route is looked up
+        except OSError:
+            return on_this_host(listening)
+        return str(sock.getsockname()[0])

@@ -320,6 +320,15 @@ class Unbound:
 Outcome = Binding | Unbound
 
 
+class RRset(NamedTuple):
+    """Records of one name and type as master files spell them (RFC 1035 5.1); the owner name is absolute."""
+
+    owner: str
+    ttl: int
+    type: str
+    data: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """What a zone publishes at one owner name; the nameserver makes RRsets of it.

@@ -8,11 +8,11 @@ here. The SOA is kept apart from the answers: a new serial changes one entry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from struct import pack
 
-from soadns.model import Records
-from soadns.nameserver import wire
+from soadns.model import Records, RRset
+from soadns.nameserver import presentation, wire
 from soadns.nameserver.table import LOADING, Answer, Delta, ZoneEntry
 from soadns.naming import NAME_SERVER
 
@@ -20,6 +20,9 @@ APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
 """Short refresh: secondaries behind a Service hear no NOTIFY (dns practice for hidden primaries)."""
 MAX_ROTATIONS = 8
+Compiled = dict[bytes, dict[int, Answer]]
+"""What one owner name brings: folded names (itself, its SRV owners) → type → answer."""
+
 _HERE = wire.pointer(12)
 """Every answer's owner is the question's name, in the asker's own spelling."""
 
@@ -48,8 +51,8 @@ class ZoneData:
         self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
         self._below: dict[bytes, int] = {}
         """Folded name → how many owner names with data are at or below it."""
-        self._owners: dict[bytes, dict[bytes, dict[int, Answer]]] = {}
-        """Folded owner → the names it brings (itself, its SRV owners) → type → answer."""
+        self._owners: dict[bytes, tuple[bytes, Compiled]] = {}
+        """Folded owner → the owner as it is spelled, and what it brings. Replaced as a whole, never changed."""
 
     # ------------------------------------------------------------------ changes
 
@@ -60,9 +63,8 @@ class ZoneData:
         for cut in self._nested:
             self._count(wire.parent(cut), 1, delta)
         ns_data = self._address_answers(addresses, APEX_TTL, rotate=False)
-        self._put(wire.fold(self._ns), {wire.fold(self._ns): ns_data}, delta)
-        body = wire.rr(_HERE, wire.NS, APEX_TTL, self._ns)
-        delta.answers[self._wire + pack("!H", wire.NS)] = pack("!HHH", 1, 0, 0) + body
+        self._put(self._ns, {wire.fold(self._ns): ns_data}, delta)
+        delta.answers[self._wire + pack("!H", wire.NS)] = self._apex(wire.NS, self._ns)
         self._soa(delta)
         return delta
 
@@ -74,7 +76,7 @@ class ZoneData:
             folded = wire.fold(name)
             if folded == wire.fold(self._ns) or self._is_cut_off(folded):
                 continue
-            self._put(folded, self._compile(name, records) if records is not None else {}, delta)
+            self._put(name, self._compile(name, records) if records is not None else {}, delta)
         self.serial = serial
         self._soa(delta)
         return delta
@@ -89,8 +91,8 @@ class ZoneData:
     def remove(self) -> Delta:
         """Take the whole zone away."""
         delta = Delta()
-        for folded in list(self._owners):
-            self._put(folded, {}, delta)
+        for name, _ in list(self._owners.values()):
+            self._put(name, {}, delta)
         delta.names.update(dict.fromkeys(self._below, False))
         self._below.clear()
         for kind in (wire.NS, wire.SOA):
@@ -98,18 +100,34 @@ class ZoneData:
         delta.zones[self._wire] = None
         return delta
 
+    # ------------------------------------------------------------------ what it holds
+
+    def rrsets(self) -> Iterator[RRset]:
+        """Everything the zone holds now, the apex first, names in canonical order (RFC 4034 6.1).
+
+        Later changes do not show, so it may be read slowly, and by another thread.
+        """
+        apex: dict[int, Answer] = {wire.SOA: self._apex(wire.SOA, self._soa_rdata())}
+        apex[wire.NS] = self._apex(wire.NS, self._ns)
+        return _in_order([(self._wire, {self._wire: apex}), *self._owners.values()])
+
     # ------------------------------------------------------------------ compiling
 
+    def _soa_rdata(self) -> bytes:
+        times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
+        return wire.soa_rdata(self._ns, self._rname, self.serial, times)
+
+    @staticmethod
+    def _apex(kind: int, rdata: bytes) -> bytes:
+        return pack("!HHH", 1, 0, 0) + wire.rr(_HERE, kind, APEX_TTL, rdata)
+
     def _soa(self, delta: Delta) -> None:
-        rdata = wire.soa_rdata(
-            self._ns, self._rname, self.serial, (REFRESH, RETRY, EXPIRE, self.negative_ttl)
-        )
-        positive = wire.rr(_HERE, wire.SOA, APEX_TTL, rdata)
-        delta.answers[self._wire + pack("!H", wire.SOA)] = pack("!HHH", 1, 0, 0) + positive
+        rdata = self._soa_rdata()
+        delta.answers[self._wire + pack("!H", wire.SOA)] = self._apex(wire.SOA, rdata)
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
         delta.zones[self._wire] = ZoneEntry(self.state, negative, self.serial, self.origin)
 
-    def _compile(self, name: bytes, records: Records) -> dict[bytes, dict[int, Answer]]:
+    def _compile(self, name: bytes, records: Records) -> Compiled:
         """Everything one owner name brings, itself and its SRV owners."""
         folded = wire.fold(name)
         data = self._address_answers(records.addresses, records.ttl, rotate=records.rotate)
@@ -117,9 +135,9 @@ class ZoneData:
             body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
             data[wire.TXT] = pack("!HHH", 1, 0, 0) + body
         found = {folded: data}
-        by_protocol: dict[str, list[int]] = {}
+        by_protocol: dict[str, dict[int, None]] = {}
         for protocol, port in records.ports:
-            by_protocol.setdefault(protocol.lower(), []).append(port)
+            by_protocol.setdefault(protocol.lower(), {})[port] = None  # a set of records holds none twice
         for protocol, ports in by_protocol.items() if records.addresses else ():
             service = f"_{protocol}".encode("ascii", "ignore")[:63]
             owner = bytes([len(service)]) + service + b"\x04_tcp" + name
@@ -127,7 +145,7 @@ class ZoneData:
                 found[wire.fold(owner)] = {wire.SRV: self._srv(name, len(service) + 6, ports, records)}
         return found
 
-    def _srv(self, target: bytes, prefix: int, ports: list[int], records: Records) -> bytes:
+    def _srv(self, target: bytes, prefix: int, ports: Iterable[int], records: Records) -> bytes:
         # The target in additional records is the tail of the question's own name.
         tail = wire.pointer(12 + prefix)
         answers = [
@@ -155,8 +173,9 @@ class ZoneData:
 
     # ------------------------------------------------------------------ existence
 
-    def _put(self, folded: bytes, fresh: dict[bytes, dict[int, Answer]], delta: Delta) -> None:
-        held = self._owners.pop(folded, {})
+    def _put(self, owner: bytes, fresh: Compiled, delta: Delta) -> None:
+        folded = wire.fold(owner)
+        _, held = self._owners.pop(folded, (owner, {}))
         for name in fresh.keys() - held.keys():
             self._count(name, 1, delta)
         for name, data in fresh.items():
@@ -171,7 +190,7 @@ class ZoneData:
                 delta.answers[name + pack("!H", kind)] = None
             self._count(name, -1, delta)
         if fresh:
-            self._owners[folded] = fresh
+            self._owners[folded] = (owner, fresh)
 
     def _is_cut_off(self, name: bytes) -> bool:
         while self._nested and name != self._wire:
@@ -193,6 +212,28 @@ class ZoneData:
             if name == self._wire:
                 return
             name = wire.parent(name)
+
+
+def _in_order(held: list[tuple[bytes, Compiled]]) -> Iterator[RRset]:
+    names = [
+        (folded[: len(folded) - len(owner)] + owner, data)
+        for owner, found in held
+        for folded, data in found.items()
+    ]
+    for name, data in sorted(names, key=lambda one: _canonical(one[0])):
+        for kind in presentation.TYPES:
+            if (answer := data.get(kind)) is not None:
+                first = answer if isinstance(answer, bytes) else answer[0]
+                yield presentation.rrset(name, kind, first)
+
+
+def _canonical(name: bytes) -> bytes:
+    """Sorts as RFC 4034 6.1 wants it: by labels from the root on, whatever their case."""
+    labels = []
+    while length := name[0]:
+        labels.append(name[1 : length + 1].lower())
+        name = name[length + 1 :]
+    return b"\0".join(reversed(labels))
 
 
 def _typed(address: str, ttl: int) -> tuple[int, int, bytes]:

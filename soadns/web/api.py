@@ -6,10 +6,12 @@ loopback connection or the bearer token. Shapes of ``/v1`` are documented in ``d
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +27,8 @@ from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running
 
 MAX_LIMIT = 5_000
+LINES = 2_000
+"""Of a zone file, rendered and sent at once."""
 _NOT_AT_HOME = "needs a loopback connection to an address or localhost; for others set http.tokenFile"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -50,6 +54,7 @@ class Site:
             app.router.add_get("/v1/interfaces/{name:.+}", self._interface)
             app.router.add_get("/v1/explain/{name:.+}", self._explain)
             app.router.add_get("/v1/sources", self._sources)
+            app.router.add_get("/v1/zonefile", self._zonefile)
             app.router.add_post("/v1/release", self._release)
             app.router.add_post("/v1/reload", self._reload)
         return app
@@ -112,6 +117,7 @@ class Site:
 
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
+        paths += " /v1/zonefile"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data
@@ -160,6 +166,26 @@ class Site:
 
     async def _sources(self, _: web.Request) -> web.Response:
         return _json(views.sources(self._running.estate, self._running.now()))
+
+    async def _zonefile(self, request: web.Request) -> web.StreamResponse:
+        zones = self._running.estate.zones
+        name = request.query.get("zone", "").removesuffix(".").lower()
+        if not name and len(zones) == 1:
+            [name] = zones
+        if name not in zones:
+            text = f"no zone {name} here" if name else "which zone"
+            return _json({"error": f"{text}: known are {', '.join(zones)}"}, status=404)
+        if (lines := self._running.zone_file(name)) is None:
+            awaited = ", ".join(zones[name].awaited)
+            raise Refused(f"{name} waits for {awaited}: whoever loaded its file would deny names that exist")
+        # RFC 4027: master files have a media type of their own.
+        response = web.StreamResponse(headers={"Content-Type": "text/dns; charset=us-ascii"})
+        await response.prepare(request)
+        # Not in this thread: a large zone takes seconds, and sources must not wait for a reader.
+        while chunk := await asyncio.to_thread(lambda: "".join(f"{line}\n" for line in islice(lines, LINES))):
+            await response.write(chunk.encode("ascii"))
+        await response.write_eof()
+        return response
 
     # ------------------------------------------------------------------ changes
 

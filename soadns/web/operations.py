@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,8 @@ class Running(Protocol):
     def serials(self) -> dict[str, int]: ...  # noqa: D102
 
     def now(self) -> float: ...  # noqa: D102
+
+    def zone_file(self, zone: str) -> Iterator[str] | None: ...  # noqa: D102
 
     def workers(self) -> Sequence[WorkerState]: ...  # noqa: D102
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.stage.kubernetes import ApiServer, Etcd
+from tests.scenarios.stage.showcase import showcase
+from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper
 
@@ -77,3 +79,13 @@ def cluster_stage(api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
         last_to_first.callback(story.end)
         last_to_first.callback(api_server.start)
         yield story
+
+
+@pytest.fixture(scope="session")
+def showcased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soadns]:
+    """soadns over the example files and some long answers; its zone never changes."""
+    soadns = showcase(tmp_path_factory.mktemp("showcase"))
+    try:
+        yield soadns.start()
+    finally:
+        soadns.stop()

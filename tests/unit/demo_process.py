@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.config import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
+from soadns.nameserver.table import READY
+from soadns.nameserver.zone import ZoneData
+from soadns.publishers import zonefile
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.operations import Reloaded
 
@@ -30,9 +34,18 @@ class DemoProcess:
         self.ready = True
         self.serials = dict.fromkeys(self.estate.zones, 1)
         self.released: list[str] = []
+        self.zones = {name: ZoneData(name) for name in self.estate.zones}
+        for name, data in self.zones.items():
+            data.start(("192.0.2.53",))
+            data.apply(self.estate.zones[name].take_published(), serial=1)
+            data.set_state(READY)
 
     def now(self) -> float:
         return NOW
+
+    def zone_file(self, zone: str) -> Iterator[str] | None:
+        data = self.zones[zone]
+        return zonefile.lines(zone, data.rrsets(), ttl=30) if data.state == READY else None
 
     def workers(self) -> list[WorkerState]:
         return [WorkerState(1, 1, False, 1, 0, WorkerFigures())]

@@ -15,10 +15,14 @@ import pytest
 from aiohttp import web
 
 from soadns.binding.estate import Estate
+from soadns.cli import main
 from soadns.config import HttpConfig
 from soadns.model import Trouble
+from soadns.nameserver.table import LOADING
 from soadns.web.api import Site, at_home
 from tests.unit.demo_process import DemoProcess
+
+CaptureBytes = pytest.CaptureFixture[bytes]
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +130,8 @@ async def test_the_listener_for_probes_has_no_api() -> None:
     async with site(probes_only=True) as port:
         for path in ("/livez", "/readyz", "/metrics"):
             assert (await ask(port, f"GET {path}"))[0] == 200
-        for line in ("GET /", "GET /v1/interfaces", "GET /v1/explain/a.B", "POST /v1/release"):
+        lines = ("GET /", "GET /v1/interfaces", "GET /v1/explain/a.B", "GET /v1/zonefile", "POST /v1/release")
+        for line in lines:
             assert (await ask(port, line))[0] == 404
 
 
@@ -161,6 +166,7 @@ GET /v1/release                | 405 | Method Not Allowed
 DELETE /v1/reload              | 405 | Method Not Allowed
 GET /v1/interfaces?limit=many  | 409 | limit=many: not a number
 GET /v1/interfaces?flag=red    | 409 | flag=red: known are
+GET /v1/zonefile?zone=nope.    | 404 | no zone nope here: known are rpc.cluster.local
 """
 
 
@@ -216,3 +222,60 @@ async def test_raw_names_the_znodes_of_the_zone_that_was_asked_for() -> None:
         ["static/two/com.alipay.user.UserService"],
     ]
     assert (second["zone"], second["znodes"]) == ("b.test", ["static/two/com.alipay.user.UserService"])
+
+
+async def test_a_zone_comes_as_a_master_file() -> None:
+    async with site() as port:
+        _, text = await ask(port, "GET /v1/zonefile")
+        assert await ask(port, "GET /v1/zonefile?zone=RPC.cluster.local.") == (200, text)
+    lines = text.splitlines()
+    assert lines[0] == "$ORIGIN rpc.cluster.local."
+    assert "com.alipay.user.UserService IN A 10.96.1.7" in lines
+    assert lines[-1] == f"; {len(lines) - 3} records"
+
+
+async def test_of_several_zones_one_is_to_be_named() -> None:
+    async with site(DemoProcess(TWO_ZONES)) as port:
+        status, body = await ask(port, "GET /v1/zonefile")
+        assert (status, body["error"]) == (404, "which zone: known are a.test, b.test")
+        assert (await ask(port, "GET /v1/zonefile?zone=b.test"))[1].startswith("$ORIGIN b.test.\n")
+
+
+async def test_what_is_not_all_there_is_never_handed_out_as_a_zone() -> None:
+    process = DemoProcess()
+    process.zones["rpc.cluster.local"].set_state(LOADING)
+    async with site(process) as port:
+        status, body = await ask(port, "GET /v1/zonefile")
+    assert status == 409
+    assert "would deny names that exist" in body["error"]
+
+
+async def test_a_zone_is_told_to_who_may_know_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right")
+    async with site(token_file=str(tmp_path / "token")) as port:
+        assert (await ask(port, "GET /v1/zonefile"))[0] == 401
+        assert (await ask(port, "GET /v1/zonefile", Authorization="Bearer right"))[0] == 200
+
+
+async def test_the_command_line_prints_the_file_that_the_api_gives(capsysbinary: CaptureBytes) -> None:
+    async with site() as port:
+        _, text = await ask(port, "GET /v1/zonefile")
+        url = f"http://127.0.0.1:{port}"
+        assert await asyncio.to_thread(main, ["export", "zonefile", "--url", url]) == 0
+        assert capsysbinary.readouterr().out.decode() == text
+        assert await asyncio.to_thread(main, ["export", "zonefile", "nope", "--url", url]) == 1
+        printed = capsysbinary.readouterr()
+    assert not printed.out
+    assert printed.err.endswith(b": no zone nope here: known are rpc.cluster.local\n")
+
+
+async def test_a_file_that_was_cut_on_its_way_is_an_error(capsysbinary: CaptureBytes) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n$ORIG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert await asyncio.to_thread(main, ["export", "zonefile", "--url", url]) == 1
+    assert b"stopped in the middle" in capsysbinary.readouterr().err

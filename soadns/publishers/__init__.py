@@ -1,0 +1,1 @@
+"""Names in the forms that other name servers and tools read."""

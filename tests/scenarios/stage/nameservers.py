@@ -1,0 +1,130 @@
+"""Other name servers on a zone file, Knot and NSD, each set to what soadns promises.
+
+EDNS replies are capped at 1232 octets, NSID and CHAOS say what soadns says, NSD adds nothing and limits no rate.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from soadns import __version__
+from tests.ports import free_port
+from tests.scenarios.stage.process import Process, command_of
+from tests.scenarios.stage.showcase import IDENTITY
+
+VERSION = f"soadns {__version__}"
+_SOA = b"\x12\x34\0\0\0\1\0\0\0\0\0\0"
+"""Header of a question."""
+
+
+def wire_name(name: str) -> bytes:
+    """A name without escapes, in wire form."""
+    labels = name.removesuffix(".").split(".")
+    return b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
+
+
+class NameServer:
+    """One server of one zone; ``port`` speaks UDP and TCP."""
+
+    def __init__(self, name: str, folder: Path, zone: str) -> None:
+        self.name = name
+        self.zone = zone
+        self.port = free_port()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.process: Process
+
+    def start(self) -> None:
+        """Start it and wait until it has loaded the zone."""
+        self.process.start()
+        self.process.wait_until(self._loaded, within=30.0)
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def _loaded(self) -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.2)
+            sock.connect(("127.0.0.1", self.port))
+            sock.send(_SOA + wire_name(self.zone) + b"\0\6\0\1")
+            with suppress(TimeoutError):
+                reply = sock.recv(4096)
+                return not reply[3] & 0xF and reply[7] == 1
+            return False
+
+    def _run(self, part: str, *arguments: str) -> None:
+        command, env = command_of(part)
+        self.process = Process(self.name, [*command, *arguments], log=self.folder / "log", env=env)
+
+
+class Knot(NameServer):
+    """knotd."""
+
+    def __init__(self, folder: Path, zone: str, file: Path) -> None:
+        super().__init__("Knot", folder, zone)
+        config = folder / "knot.conf"
+        config.write_text(
+            f"""
+server:
+    listen: 127.0.0.1@{self.port}
+    rundir: {folder}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+    udp-max-payload: 1232
+    identity: {IDENTITY}
+    version: {VERSION}
+    nsid: {IDENTITY}
+database:
+    storage: {folder}
+log:
+  - target: stderr
+    any: info
+zone:
+  - domain: {zone}
+    file: {file}
+    journal-content: none
+    zonefile-sync: -1
+"""
+        )
+        self._run("knotd", "-c", str(config))
+
+
+class Nsd(NameServer):
+    """nsd."""
+
+    def __init__(self, folder: Path, zone: str, file: Path) -> None:
+        super().__init__("NSD", folder, zone)
+        config = folder / "nsd.conf"
+        config.write_text(
+            f"""
+server:
+    ip-address: 127.0.0.1@{self.port}
+    server-count: 1
+    username: ""
+    chroot: ""
+    database: ""
+    zonesdir: "{folder}"
+    pidfile: "{folder}/pid"
+    xfrdfile: "{folder}/xfrd"
+    xfrdir: "{folder}"
+    zonelistfile: "{folder}/zones"
+    cookie-secret-file: "{folder}/cookies"
+    ipv4-edns-size: 1232
+    identity: "{IDENTITY}"
+    version: "{VERSION}"
+    nsid: "ascii_{IDENTITY}"
+    minimal-responses: yes
+    rrl-ratelimit: 0
+    rrl-whitelist-ratelimit: 0
+    zonefiles-write: 0
+remote-control:
+    control-enable: no
+zone:
+    name: {zone}
+    zonefile: {file}
+"""
+        )
+        self._run("nsd", "-d", "-c", str(config))
