@@ -33,7 +33,7 @@ from soadns.nameserver.feed import Feed, Publisher
 from soadns.reload import Reload, in_force, keep
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
-from soadns.supervisor import ListenError, SupervisorSettings, check_free, supervise
+from soadns.supervisor import ListenError, SupervisorSettings, supervise
 from soadns.web.api import Site, listen
 
 FAULT_STATUS = 70
@@ -50,9 +50,6 @@ def serve(config_path: str) -> int:
     config = parse(text, where=config_path)
     composition.secrets(config)  # those that can not be read are known before anything starts
     logs.configure(config.log.level, config.log.format)
-    for setting, address in (("http.listen", config.http.listen), ("http.probes", config.http.probes)):
-        if address:
-            _check_http(setting, address)
     with _state_directory(config) as state:
         try:
             keep(state, text)
@@ -67,21 +64,20 @@ def _supervisor_log(line: str) -> None:
     log(fields.pop("event", "supervisor"), **fields)
 
 
-def _check_http(setting: str, address: str) -> None:
-    where = parse_address(address)
-    assert where is not None, "the configuration was checked"
-    check_free(*where, setting=setting, tcp_only=True)
-
-
 def _supervisor_settings(config: Config, control: tuple[str, ...]) -> SupervisorSettings:
     nameserver = config.nameserver
     identity = nameserver.identity
     options = ["--version", f"soadns {__version__}", "--udp-size", str(nameserver.udp_size)]
     options += ["--lameduck", str(float(nameserver.lameduck)), "--identity", identity]
     options += ["--log-format", config.log.format]
+    served = {
+        "http.listen": parse_address(config.http.listen),
+        "http.probes": parse_address(config.http.probes),
+    }
     return SupervisorSettings(
         listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
         control=control,
+        control_listen=tuple((name, address) for name, address in served.items() if address is not None),
         workers=nameserver.workers,
         livez=parse_address(config.http.livez) if config.http.livez else None,
         worker_options=tuple(options),
@@ -125,6 +121,8 @@ def control_main(arguments: list[str]) -> int:
     parser.add_argument("--heartbeat", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
     parser.add_argument("--channel", type=int, action="append", default=[])
+    parser.add_argument("--http-listen", type=int)
+    parser.add_argument("--http-probes", type=int)
     options = parser.parse_args(arguments)
     try:
         config = in_force(options.state, options.config)
@@ -159,7 +157,12 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     operations = Reload(options.config, options.state, control, stopping)
     _signals(options, stopping, operations)
     site = Site(control, operations, config.http)
-    runners = await listen(site, config.http)
+    served = {
+        fd: fd == options.http_probes for fd in (options.http_listen, options.http_probes) if fd is not None
+    }
+    runners = [
+        await listen(site, socket.socket(fileno=fd), probes_only=probes) for fd, probes in served.items()
+    ]
     tasks = [
         asyncio.create_task(control.run()),
         asyncio.create_task(saver.run()),
@@ -168,6 +171,8 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     for task in tasks:
         task.add_done_callback(partial(_ended, stopping))
     status = await stopping
+    for runner in runners:  # whoever connects from now on waits for the successor
+        await runner.cleanup()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -175,8 +180,6 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
         saver.save_now()
     for feed in publisher.feeds:
         feed.stop()
-    for runner in runners:
-        await runner.cleanup()
     return status
 
 

@@ -178,7 +178,7 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _reload(options: argparse.Namespace) -> int:
-    data = _client(options).post("/v1/reload", {"acceptRemovals": options.accept_removals})
+    data = _client(options).reload(accept_removals=options.accept_removals)
     _print(options, data, render.reloaded)
     return OK
 

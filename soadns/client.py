@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +19,9 @@ from typing import Any
 TIMEOUT_S = 10.0
 PAGE = 1_000
 PIECE = 1 << 16
+IN_FORCE_S = 120.0
+"""How long a control process may take to follow another one (it reads the snapshot before)."""
+AGAIN_S = 0.1
 
 
 class ClientError(Exception):
@@ -75,6 +79,24 @@ class Client:
             after = page["next"] or ""
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
+
+    def reload(self, *, accept_removals: bool) -> dict[str, Any]:
+        """What became of a reload, once the new configuration is in force. Raises ClientError."""
+        done = self.post("/v1/reload", {"acceptRemovals": accept_removals})
+        deadline = time.monotonic() + IN_FORCE_S
+        while time.monotonic() < deadline:
+            try:
+                # Whoever asks between two control processes waits for the next.
+                if self.get("/v1/reload") != {"since": done["since"]}:
+                    return done
+            except ClientError as error:
+                if not error.unreachable:
+                    raise
+            time.sleep(AGAIN_S)
+        raise ClientError(
+            f"{self.url}: the configuration was taken, but is not in force after {IN_FORCE_S:g} s. The log of "
+            "soadns says what keeps it; answers go on as before meanwhile"
+        )
 
     def _request(self, path: str, body: bytes | None) -> urllib.request.Request:
         if not self.url.startswith(("http://", "https://")) or not _host(self.url):

@@ -283,8 +283,7 @@ class Control:
 
         So it is as long as a worker answers from the table of a predecessor that was ready.
         """
-        inherited = self._before.ready and any(feed.inherited for feed in self.publisher.feeds)
-        return self.publisher.complete or inherited
+        return self.publisher.complete or (self._before.ready and self.publisher.inherited)
 
     @property
     def serials(self) -> dict[str, int]:

@@ -14,13 +14,11 @@ import os
 from pathlib import Path
 
 from soadns import composition
-from soadns.addresses import parse_address
 from soadns.config import Config, ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
 from soadns.removals import losses, names_concerned, standings
-from soadns.schema import Problem
-from soadns.supervisor import AGAIN_STATUS, ListenError, check_free
+from soadns.supervisor import AGAIN_STATUS
 from soadns.web.operations import Operations, Refused, Reloaded
 
 _IN_FORCE = "configuration"
@@ -35,6 +33,7 @@ class Reload(Operations):
         self._state = state
         self._control = control
         self._stopping = stopping
+        self.since = control.now()
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
@@ -55,7 +54,6 @@ class Reload(Operations):
             text = read(self._path)
             fresh = parse(text, where=self._path)
             composition.secrets(fresh)
-            _check_listeners(self._path, self._control.config, fresh)
         except ConfigError as error:
             counts["bad"] += 1
             log(
@@ -87,13 +85,8 @@ class Reload(Operations):
         restart = _needs_restart(old, fresh)
         log("reloading", where=self._path, removes="; ".join(removed) or None, needs_restart=restart or None)
         if not self._stopping.done():
-            # The answer to the request goes out first.
-            asyncio.get_running_loop().call_later(0.2, self._end)
-        return Reloaded(tuple(removed), len(names), restart)
-
-    def _end(self) -> None:
-        if not self._stopping.done():
             self._stopping.set_result(AGAIN_STATUS)  # its successor reads what is in force by then
+        return Reloaded(tuple(removed), len(names), restart)
 
     def _too_many(self, names: int) -> bool:
         guard = self._control.config.guard
@@ -122,25 +115,13 @@ def in_force(state: Path, path: str) -> Config:
     return parse(text, where=path)
 
 
-def _check_listeners(path: str, old: Config, fresh: Config) -> None:
-    """Raise ConfigError where the successor could not listen: it would never answer again."""
-    held = {old.http.listen, old.http.probes}
-    for key, address in (("http.listen", fresh.http.listen), ("http.probes", fresh.http.probes)):
-        where = parse_address(address)
-        if where is not None and address not in held:
-            try:
-                check_free(*where, setting=key, tcp_only=True)
-            except ListenError as error:
-                raise ConfigError(path, [Problem(key, str(error))]) from None
-
-
 def _needs_restart(old: Config, fresh: Config) -> str:
     """Settings of the supervisor that differ: they hold from the next start of the whole process."""
     changed = []
     if old.nameserver != fresh.nameserver:
         changed.append("nameserver")
-    if old.http.livez != fresh.http.livez:
-        changed.append("http.livez")
+    listeners = ("listen", "probes", "livez")
+    changed += [f"http.{name}" for name in listeners if getattr(old.http, name) != getattr(fresh.http, name)]
     if old.state.directory != fresh.state.directory:
         changed.append("state.directory")
     return ", ".join(changed)

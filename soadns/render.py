@@ -111,7 +111,7 @@ def findings(rows: Sequence[Data]) -> list[str]:
 
 def reloaded(data: Data) -> list[str]:
     """The lines of ``soadns reload``."""
-    lines = ["the configuration is being read again", *(f"removed: {text}" for text in data["removed"])]
+    lines = ["the configuration is in force", *(f"removed: {text}" for text in data["removed"])]
     if data["needsRestart"]:
         lines.append(f"these hold from the next start only: {data['needsRestart']}")
     return lines

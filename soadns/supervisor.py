@@ -48,6 +48,9 @@ class SupervisorSettings:
     """DNS addresses, UDP and TCP each."""
     control: tuple[str, ...]
     """Command of the control process; descriptors are appended as options."""
+    control_listen: tuple[tuple[str, tuple[str, int]], ...] = ()
+    """(setting, TCP address) of what the control process serves. Its option is ``--`` and the setting, ``-`` for ``.``.
+    Whoever connects while one control process follows another waits for the next."""
     workers: int = 1
     livez: tuple[str, int] | None = None
     worker_options: tuple[str, ...] = ()
@@ -87,6 +90,8 @@ class _Sockets:
     """Per worker: the socket it answers probes on, and ours."""
     channels: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
     """Per worker: control's end and the worker's end."""
+    control: list[tuple[str, socket.socket]] = field(default_factory=list)
+    """(option, listening socket) of the control process."""
 
 
 class Supervisor:
@@ -123,6 +128,10 @@ class Supervisor:
             ours.setblocking(False)
             sockets.probes.append((theirs, ours))
             sockets.channels.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        for setting, (host, port) in self.settings.control_listen:
+            check_free(host, port, setting=setting, tcp_only=True)
+            option = f"--{setting.replace('.', '-')}"
+            sockets.control.append((option, _listening(host, port, 128, setting=setting)))
         if self.settings.livez is not None:
             host, port = self.settings.livez
             check_free(host, port, setting="http.livez", tcp_only=True)
@@ -141,7 +150,8 @@ class Supervisor:
         for pair in (*sockets.probes, *sockets.channels):
             for sock in pair:
                 sock.close()
-        for sock in (*sockets.tcp, *(sock for group in sockets.udp for sock in group)):
+        served = [sock for _, sock in sockets.control]
+        for sock in (*served, *sockets.tcp, *(sock for group in sockets.udp for sock in group)):
             sock.close()
         for descriptor in (*self._lifeline, *self._heartbeat):
             os.close(descriptor)
@@ -272,11 +282,14 @@ class Supervisor:
 
     def _control_command(self) -> tuple[list[str], list[int]]:
         channels = [ours.fileno() for ours, _ in self._sockets.channels]
-        descriptors = [*channels, self._heartbeat[1], self._lifeline[0]]
+        served = [(option, sock.fileno()) for option, sock in self._sockets.control]
+        descriptors = [*channels, self._heartbeat[1], self._lifeline[0], *(fd for _, fd in served)]
         command = [*self.settings.control, "--heartbeat", str(self._heartbeat[1])]
         command += ["--lifeline", str(self._lifeline[0])]
         for channel in channels:
             command += ["--channel", str(channel)]
+        for option, descriptor in served:
+            command += [option, str(descriptor)]
         return command, descriptors
 
     def _worker_command(self, index: int) -> tuple[list[str], list[int]]:

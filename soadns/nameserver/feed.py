@@ -163,6 +163,11 @@ class Publisher:
         self.on_applied: Callable[[int], None] = lambda _: None
         """Called with the generation that every worker which keeps up has applied."""
 
+    @property
+    def inherited(self) -> bool:
+        """Whether workers answer from the table of an earlier control process."""
+        return any(feed.inherited for feed in self.feeds)
+
     def set_complete(self) -> None:
         """Every zone is known: load the workers that have something older."""
         if not self.complete:

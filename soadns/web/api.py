@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from soadns import __version__, views
-from soadns.addresses import parse_address
 from soadns.config import HttpConfig
 from soadns.explain import explain
 from soadns.logs import log
@@ -56,6 +56,7 @@ class Site:
             app.router.add_get("/v1/sources", self._sources)
             app.router.add_get("/v1/zonefile", self._zonefile)
             app.router.add_post("/v1/release", self._release)
+            app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
         return app
 
@@ -199,7 +200,14 @@ class Site:
     async def _reload(self, request: web.Request) -> web.Response:
         body = await _body(request)
         done = self._operations.reload(accept_removals=body.get("acceptRemovals") is True)
-        return _json({"removed": list(done.removed), "names": done.names, "needsRestart": done.needs_restart})
+        body = {"removed": list(done.removed), "names": done.names, "needsRestart": done.needs_restart}
+        return _json({**body, **self._since()})
+
+    async def _in_force(self, _: web.Request) -> web.Response:
+        return _json(self._since())
+
+    def _since(self) -> dict[str, Any]:
+        return {"since": views.when(self._operations.since)}
 
 
 @web.middleware
@@ -257,15 +265,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-async def listen(site: Site, settings: HttpConfig) -> list[web.AppRunner]:
-    """Open the listeners; the runners are to be cleaned up by the caller. Raises OSError."""
-    runners = []
-    for address, probes_only in ((settings.listen, False), (settings.probes, True)):
-        where = parse_address(address) if address else None
-        if where is None:
-            continue
-        runner = web.AppRunner(site.application(probes_only=probes_only), access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, *where, reuse_address=True, shutdown_timeout=1.0).start()
-        runners.append(runner)
-    return runners
+async def listen(site: Site, sock: socket.socket, *, probes_only: bool) -> web.AppRunner:
+    """Serve on a listening socket, which others hold as well; the runner is to be cleaned up by the caller."""
+    runner = web.AppRunner(site.application(probes_only=probes_only), access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, sock, shutdown_timeout=1.0).start()
+    return runner

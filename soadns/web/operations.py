@@ -28,6 +28,9 @@ class Reloaded:
 class Operations(Protocol):
     """What operators may change."""
 
+    since: float
+    """Unix seconds; since when the configuration is in force."""
+
     def release(self, source: str) -> int: ...  # noqa: D102
 
     def reload(self, *, accept_removals: bool) -> Reloaded: ...  # noqa: D102

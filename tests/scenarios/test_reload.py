@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+import time
+from collections import Counter
 
+from tests.ports import free_port
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Callers
 from tests.scenarios.stage.stage import Stage
@@ -45,7 +49,7 @@ def test_a_bad_file_is_reported_and_the_old_one_stays_in_force(stage: Stage) -> 
     soadns.config.write_text(good)
     assert soadns.metric('soadns_reloads_total{outcome="bad"}') == 1
     status, text = soadns.cli("reload")
-    assert (status, text) == (0, "the configuration is being read again\n")
+    assert (status, text) == (0, "the configuration is in force\n")
     soadns.answers(USER, user.cluster_ip)
 
 
@@ -91,14 +95,57 @@ def test_a_file_that_nobody_took_is_not_in_force_after_a_crash_either(stage: Sta
         soadns.answers(USER, user.cluster_ip)
 
 
-def test_an_api_address_that_is_taken_is_refused(stage: Stage) -> None:
+def test_nobody_who_asks_over_http_is_refused_while_the_configuration_is_read_again(stage: Stage) -> None:
     soadns = stage.soadns()
+    before = soadns.child("_control")
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                statuses[soadns.http("/readyz")[0]] += 1
+            except OSError:
+                statuses[0] += 1
+            time.sleep(0.02)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        assert soadns.cli("reload")[0] == 0
+        # It is in force by now, not some time later.
+        assert soadns.child("_control") not in (0, before)
+        assert soadns.cli("list", "--sources")[0] == 0
+        # A control process that is killed is waited for as well.
+        os.kill(soadns.child("_control"), signal.SIGKILL)
+        assert soadns.http("/livez")[0] == 200
+    finally:
+        over.set()
+        asking.join()
+    assert statuses[200] > 20
+    assert statuses[0] <= 1, statuses  # the one who was being answered by the process that was killed
+    assert set(statuses) <= {0, 200}, statuses
+
+
+def test_addresses_of_the_api_hold_from_the_next_start(stage: Stage) -> None:
+    soadns = stage.soadns()
+    probes = free_port()
+    soadns.write_config(http={"listen": f"127.0.0.1:{soadns.http_port}", "probes": f"127.0.0.1:{probes}"})
+    status, text = soadns.cli("reload")
+    assert status == 0
+    assert text.splitlines()[1:] == ["these hold from the next start only: http.probes, http.livez"]
+    soadns.stop()
+    soadns.start()
+    assert soadns.http("/readyz", port=probes)[0] == 200
+    assert soadns.http("/v1/sources", port=probes)[0] == 404
+
+
+def test_an_api_address_that_is_taken_is_named_before_anything_starts(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        soadns.write_config(http={"listen": f"127.0.0.1:{soadns.http_port}", "probes": address})
-        status, text = soadns.cli("reload")
-    assert status == 1
-    assert (
-        f"can not listen on TCP {address}: Address already in use. Set http.probes to another address" in text
+        soadns = stage.soadns_not_started(http={"probes": address})
+        soadns.process.start()
+        assert eventually(lambda: not soadns.process.running, within=10)
+    assert soadns.logged(
+        f"can not listen on TCP {address}: Address already in use. Set http.probes to another"
     )
-    assert soadns.http("/readyz")[0] == 200

@@ -39,6 +39,7 @@ class DemoProcess:
             data.start(("192.0.2.53",))
             data.apply(self.estate.zones[name].take_published(), serial=1)
             data.set_state(READY)
+        self.since = NOW
 
     def now(self) -> float:
         return NOW
