@@ -140,10 +140,10 @@ VERBS = (
         (
             _option("--match", metavar="TEXT", help="those whose name contains TEXT"),
             _ONE_ZONE,
-            _switch("--sources", help="list the sources instead"),
             *_RUNNING,
         ),
         exclusive=(
+            _switch("--sources", help="list the sources instead"),
             _flag("--unbound", "unbound", "without an answer"),
             _flag("--conflicts", "conflict", "that several Services want"),
             _flag("--stale", "stale", "whose evidence is gone or whose sources are out of sync"),

@@ -26,12 +26,12 @@ from soadns.config import DEFAULT_PATH, Config, ConfigError, effective, load, re
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 
-_NO_CONFIGURATION = f"""\
-there is no configuration at {DEFAULT_PATH}
+_NO_CONFIGURATION = """
 Name one with --config FILE; the keys are explained by: soadns config --reference
 To try soadns without any: soadns demo"""
 _NO_API = """
 If none runs: soadns serve --config FILE
+If it was started a moment ago: ask again
 If it listens elsewhere: --url http://ADDRESS:PORT, SOADNS_URL, or --config FILE with its http.listen"""
 _NO_NAME_SERVER = """
 Does soadns run, and is it ready? soadns list --sources
@@ -212,7 +212,7 @@ class _UsageError(Exception):
 def _configuration(options: argparse.Namespace) -> str:
     """The path of the configuration of a verb that needs one."""
     if options.config == DEFAULT_PATH and not Path(DEFAULT_PATH).exists():
-        raise _UsageError(_NO_CONFIGURATION)
+        raise _UsageError(f"there is no configuration at {options.config}{_NO_CONFIGURATION}")
     return str(options.config)
 
 

@@ -225,8 +225,9 @@ class KubeApi:
             raise KubeConfigError(str(error)) from None
         except (ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             # The loader raises the last three for files of another shape.
+            said = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
             hint = "" if self._kubeconfig else "; outside a pod set kubernetes[].kubeconfig to a file"
-            raise KubeConfigError(f"{where}: {error}{hint}") from error
+            raise KubeConfigError(f"{where}: {said}{hint}") from error
         return configuration
 
     def _read_kubeconfig(self) -> dict[str, Any]:

@@ -198,7 +198,13 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def _rows(records: list[Any]) -> tuple[Row, ...]:
-    return tuple(Row(str(r.rname), int(r.ttl), str(QTYPE.get(r.rtype)), str(r.rdata)) for r in records)
+    return tuple(Row(str(r.rname), int(r.ttl), str(QTYPE.get(r.rtype)), _data(r)) for r in records)
+
+
+def _data(record: Any) -> str:
+    """The data as dig shows it: the library puts commas between the strings of a TXT."""
+    text = str(record.rdata)
+    return text.replace('","', '" "') if QTYPE.get(record.rtype) == "TXT" else text
 
 
 def _extended_errors(records: list[Any]) -> tuple[ExtendedError, ...]:

@@ -65,9 +65,10 @@ def _unknown(data: Data) -> list[str]:
     if data["nearest"]:
         lines += ["nearest known:", *(f"  {name}" for name in data["nearest"])]
     lines += ["it would exist with:", *_alternatives(data["hint"])]
-    if data["outOfSync"]:
-        lines += ["not in sync, so they may know more:"]
-        lines += [f"  {s['source']}: {s['trouble'] or 'not read yet'}" for s in data["outOfSync"]]
+    said = {source["source"] for zone in data["waiting"] for source in zone["sources"]}
+    if others := [source for source in data["outOfSync"] if source["source"] not in said]:
+        lines += ["out of sync, so they may know more:"]
+        lines += [f"  {s['source']}: {s['trouble'] or 'not read yet'}" for s in others]
     return lines
 
 

@@ -58,13 +58,11 @@ def _list_row(item: Data) -> list[str]:
 
 
 def waiting(rows: Iterable[Data]) -> list[str]:
-    """One line per zone that does not know everything yet."""
+    """Zones that do not know everything yet, and what each waits for."""
     lines = []
     for row in rows:
-        sources = ", ".join(f"{s['source']} ({s['trouble'] or 'not read yet'})" for s in row["sources"])
-        lines.append(
-            f"zone {row['zone']} waits for {sources}; until then DNS answers SERVFAIL for what it does not know"
-        )
+        lines.append(f"zone {row['zone']} answers SERVFAIL for what it does not know, until these are read:")
+        lines += [f"  {s['source']}: {s['trouble'] or 'not read yet'}" for s in row["sources"]]
     return lines
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from soadns import cli
 from soadns.cli import main
 
 NOBODY = "http://127.0.0.1:1"
@@ -25,6 +28,7 @@ list --url http://[::1                  | 2 | http://[::1: expected http://ADDRE
 list --url {NOBODY}                     | 3 | no soadns answers at {NOBODY}: Connection refused
 list --url {NOBODY}                     | 3 | soadns serve --config FILE
 list --url {NOBODY} --token-file /none  | 2 | the token file /none can not be read: No such file or directory
+explain x --url http://127.0.0.1:1/x    | 3 | started a moment ago: ask again
 config --config /none                   | 2 | can not be read: No such file or directory
 serve --config /none                    | 2 | can not be read: No such file or directory
 demo --listen 127.0.0.1:0               | 2 | --listen 127.0.0.1:0: expected ADDRESS:PORT
@@ -40,6 +44,50 @@ def test_arguments_that_can_not_work_are_named(row: str, capsys: pytest.CaptureF
     printed = capsys.readouterr()
     assert expected in printed.err
     assert printed.err.startswith("soadns: ")
+    assert not printed.out
+
+
+USAGE = """
+explain ""                | argument NAME: it is empty
+explain                   | the following arguments are required: NAME
+list --held --stale       | argument --stale: not allowed with argument --held
+list --held --sources     | argument --sources: not allowed with argument --held
+list -o yaml              | argument -o/--output: invalid choice: 'yaml'
+lookup x --mx             | unrecognized arguments: --mx
+"""
+
+
+@pytest.mark.parametrize("row", USAGE.strip().splitlines())
+def test_a_wrong_usage_says_where_the_right_one_is_shown(
+    row: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, _, expected = row.partition("|")
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(arguments))
+    assert ended.value.code == 2
+    usage, *_, said, last = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: soadns")
+    assert expected.strip() in said
+    assert last.startswith("With examples: soadns")
+
+
+NOWHERE = """
+serve | there is no configuration at {path}
+check | there is no configuration at {path}
+config | soadns config --reference
+check -o json | soadns demo
+"""
+
+
+@pytest.mark.parametrize("row", NOWHERE.strip().splitlines())
+def test_without_any_configuration_the_next_step_is_told(
+    row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, _, expected = row.partition(" | ")
+    monkeypatch.setattr(cli, "DEFAULT_PATH", str(tmp_path / "soadns.yaml"))
+    assert main([*arguments.split(), "--config", cli.DEFAULT_PATH]) == 2
+    printed = capsys.readouterr()
+    assert expected.format(path=cli.DEFAULT_PATH) in printed.err
     assert not printed.out
 
 

@@ -87,20 +87,21 @@ def test_a_removal_that_the_guard_holds_says_what_releases_it() -> None:
 
 # --------------------------------------------------------------------------- before everything is known
 
-WAITS = (
-    "zone rpc.test waits for kube/home (not read yet), zookeeper/main/dubbo (connection lost); "
-    "until then DNS answers SERVFAIL for what it does not know"
-)
+WAITS = [
+    "zone rpc.test answers SERVFAIL for what it does not know, until these are read:",
+    "  kube/home: not read yet",
+    "  zookeeper/main/dubbo: connection lost",
+]
 
 
 def test_a_zone_that_waits_for_its_sources_says_for_which() -> None:
     notebook = Notebook()
     notebook.say("zone unsynced")
     notebook.say("trouble zookeeper")
-    assert render.interface_list(views.interfaces(notebook.estate)) == [WAITS]
+    assert render.interface_list(views.interfaces(notebook.estate)) == WAITS
     told = narrate.explanation(explain(notebook.estate, "User", notebook.now))
-    assert told[:2] == ["User: unknown", WAITS]
-    assert told[-2:] == ["  kube/home: not read yet", "  zookeeper/main/dubbo: connection lost"]
+    assert told[:4] == ["User: unknown", *WAITS]
+    assert told[4] == "it would exist with:"
 
     notebook.say("synced")
     assert views.interfaces(notebook.estate)["waiting"] == views.waiting(notebook.estate)
@@ -109,6 +110,14 @@ def test_a_zone_that_waits_for_its_sources_says_for_which() -> None:
     assert render.interface_list(views.interfaces(notebook.estate)) == [
         "no interface is known; what the sources hold: soadns list --sources"
     ]
+
+
+def test_an_unknown_name_says_which_sources_may_know_it_all_the_same() -> None:
+    notebook = Notebook()
+    notebook.say("trouble kube")
+    told = narrate.explanation(explain(notebook.estate, "User", notebook.now))
+    assert told[1] == "DNS answers NXDOMAIN in zones of this soadns"
+    assert told[-2:] == ["out of sync, so they may know more:", "  kube/home: connection lost"]
 
 
 def test_a_name_that_there_can_not_be_is_not_looked_for() -> None:

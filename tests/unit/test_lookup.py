@@ -36,7 +36,7 @@ def name_server(rcode: int, *errors: tuple[int, str], answer: str = "") -> Itera
             reply.use_edns(0, options=options)
             if answer:
                 owner, ttl, _, kind, data = answer.split(maxsplit=4)
-                section = reply.answer if kind == "A" else reply.authority
+                section = reply.authority if kind == "SOA" else reply.answer
                 section.append(dns.rrset.from_text(owner, int(ttl), "IN", kind, data))
             sock.sendto(reply.to_wire(), peer)
 
@@ -57,6 +57,13 @@ SAID = (
     (dns.rcode.NXDOMAIN, [], SOA, 1, [SOA, ";; why: soadns explain a.B"]),
     (dns.rcode.NOERROR, [], f"{NAME} 30 IN A 10.96.0.1", 0, [f"{NAME} 30 IN A 10.96.0.1"]),
 )  # fmt: skip
+
+
+def test_the_strings_of_a_txt_are_set_apart_as_dig_does(capsys: pytest.CaptureFixture[str]) -> None:
+    record = f'{NAME} 30 IN TXT "host=user.shop" "a,b"'
+    with name_server(dns.rcode.NOERROR, answer=record) as server:
+        assert main(["lookup", "a.B", "--type", "TXT", "--server", server]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [record]
 
 
 @pytest.mark.parametrize(("rcode", "errors", "answer", "status", "lines"), SAID)
