@@ -193,7 +193,7 @@ def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
 
 
 async def _identities(config: Config, control: Control) -> dict[str, str]:
-    """Who each source is. A cluster that does not answer in time stays unknown: its snapshot is believed."""
+    """Who each source is. One that does not answer in time is believed until it says so itself (``Identified``)."""
     found = composition.known_identities(config)
     clusters = [source for source in control.sources if isinstance(source, KubeSource)]
 

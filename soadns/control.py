@@ -23,9 +23,9 @@ from soadns.clock import Clock
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.logs import Log
-from soadns.model import Binding, Event, Rejected, Service, Trouble, Upsert
+from soadns.model import Binding, Event, Identified, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
-from soadns.nameserver.table import READY, Delta
+from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
 from soadns.publishers import zonefile
 from soadns.sources import Source
@@ -211,6 +211,11 @@ class Control:
                     "rejected", level="warning", source=event.source, where=event.where,
                     reason=event.reason, detail=event.detail,
                 )  # fmt: skip
+            elif isinstance(event, Identified) and self.estate.observations.is_foreign(event):
+                self._log(
+                    "snapshot-refused", level="warning",
+                    reason=f"source {event.source}: saved from {state.identity}, now {event.identity}; dropped",
+                )  # fmt: skip
             elif isinstance(event, Upsert) and isinstance(event.value, Service):
                 for detail in fresh_problems(event.value, state.values.get(event.key)):
                     where = str(event.value.ref)
@@ -235,6 +240,9 @@ class Control:
     def _publish(self, now: float) -> None:
         delta = Delta()
         for name, zone in self.estate.zones.items():
+            if self.zones[name].state == READY and zone.awaited:
+                # It turned out that a source was not read yet: the snapshot was another one's.
+                delta.merge(self.zones[name].set_state(LOADING))
             records = zone.take_published()
             if records:
                 data = self.zones[name]

@@ -266,7 +266,18 @@ class Rejected:
     """What is wrong and what to do, for people; at most 300 characters."""
 
 
-Event = Upsert | Delete | Synced | Trouble | Rejected
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The source says what it observes, before it says anything else of it (a cluster: the UID of kube-system).
+
+    What a snapshot kept of another one under the same name is not to be believed.
+    """
+
+    source: str
+    identity: str
+
+
+Event = Upsert | Delete | Synced | Trouble | Rejected | Identified
 
 # --------------------------------------------------------------------------- answers
 

@@ -16,10 +16,10 @@ from pathlib import PurePath
 from soadns import composition, selectors
 from soadns.binding.evidence import DECLARED, ENDPOINT, EXPOSED
 from soadns.binding.networks import Network, within
+from soadns.binding.observations import same
 from soadns.binding.zone import Zone
 from soadns.config import Config, KubernetesConfig, StaticConfig, ZoneConfig, ZooKeeperConfig
 from soadns.model import Binding, InterfaceId, Service
-from soadns.snapshot import same
 from soadns.sources.zkclient import identity
 
 

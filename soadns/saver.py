@@ -52,8 +52,6 @@ class Saver:
         now = control.now()
         for text in snapshot.restore(control.estate, found, now, identities=self._identities):
             self._log("snapshot-refused", level="warning", reason=text)
-        for source in found.sources:
-            self._identities.setdefault(source.name, source.identity)
         names = sum(len(zone.states) for zone in found.zones)
         self._log("restored", path=self.path, age_s=round(now - found.saved, 1), names=names)
         return Predecessor(

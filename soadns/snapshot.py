@@ -22,6 +22,7 @@ import msgspec
 from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
+from soadns.binding.observations import same
 from soadns.binding.sites import SiteMemory
 from soadns.binding.zone import Zone
 from soadns.model import (
@@ -123,7 +124,10 @@ def capture(estate: Estate, now: float, *, identities: dict[str, str], serials: 
         if not state.known:
             continue
         saved = SavedSource(
-            name, identities.get(name, ""), pauses=list(state.pauses), paused_at=state.paused_at
+            name,
+            state.identity or identities.get(name, ""),
+            pauses=list(state.pauses),
+            paused_at=state.paused_at,
         )
         for key, value in state.values.items():
             for attribute, kind in _KINDS:
@@ -193,7 +197,10 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
             continue
         values = [pair for attribute, _ in _KINDS for pair in getattr(saved, attribute)]
         paused_at = snapshot.saved if saved.paused_at is None else saved.paused_at
-        estate.observations.restore(saved.name, values, saved=paused_at, pauses=saved.pauses)
+        identity = expected or saved.identity
+        estate.observations.restore(
+            saved.name, values, saved=paused_at, pauses=saved.pauses, identity=identity
+        )
         taken.add(saved.name)
     by_name = {zone.name: zone for zone in snapshot.zones}
     for name, zone in estate.zones.items():
@@ -232,11 +239,6 @@ def _is_whole(zone: Zone, saved: SavedZone, taken: set[str]) -> bool:
     """Whether every source that the zone's names stand upon is there; or, where none do, all that are required."""
     stood_on = {source for _, _, sources in saved.states for source in sources}
     return not zone.awaited or (bool(stood_on) and stood_on <= taken & zone.settings.sources)
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two identities (comma lists) may be one thing: they share an item, or one is unknown."""
-    return not one or not other or bool(set(one.split(",")) & set(other.split(",")))
 
 
 _encoder = msgspec.msgpack.Encoder()

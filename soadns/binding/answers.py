@@ -13,7 +13,7 @@ from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
 from soadns.binding.pool import answer_set, fit, spots
 from soadns.binding.store import Store
-from soadns.model import Binding, ObjectRef, Outcome, Reason, Unbound
+from soadns.model import Binding, ObjectRef, Outcome, Reason, Records, Unbound
 
 
 def outcome(
@@ -102,6 +102,24 @@ def _pods(store: Store, ref: ObjectRef, owner_octets: int) -> tuple[str, ...]:
     if roster is None:
         return ()
     return fit([ip for ip, address in roster.addresses.items() if address.ready], owner_octets)
+
+
+def records_of(answer: Binding, *, ttl: int, provider_ttl: int) -> Records:
+    """What is published for an answer: its addresses and ports, and texts for people."""
+    steady = answer.kind in ("service", "remote")
+    texts = [f"interface={answer.interface}", f"kind={answer.kind}"]
+    if answer.host and answer.kind != "providers":
+        texts.append(f"host={answer.host}")
+        numbers = sorted({number for _, number in answer.ports})
+        texts.extend(f"cluster=outbound|{number}||{answer.host}" for number in numbers)
+        texts.append(f"evidence={answer.evidence}")
+    return Records(
+        addresses=answer.addresses,
+        ttl=ttl if steady else provider_ttl,
+        ports=answer.ports,
+        texts=tuple(texts),
+        rotate=not steady and len(answer.addresses) > 1,
+    )
 
 
 def reasons_of(state: State, standings: tuple[Standing, ...]) -> tuple[Reason, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from soadns.binding.history import Transition
 from soadns.binding.observations import Observations
 from soadns.binding.zone import Zone, ZoneSettings
-from soadns.model import Event
+from soadns.model import Event, Identified
 
 
 class Estate:
@@ -30,11 +30,14 @@ class Estate:
         before = {source: self.observations.source(source).in_sync for source in sources}
         # The pass that ends with this batch is a first one, too.
         first = frozenset(source for source in sources if not self.observations.source(source).known)
+        foreign = [e.source for e in events if isinstance(e, Identified) and self.observations.is_foreign(e)]
         changes = self.observations.fold(events, now)
         lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
         for zone in self.zones.values():
             for source in lost:
                 zone.sync_changed(source, now, in_sync=False)
+            for source in foreign:
+                zone.disown(source, now)
             zone.apply(changes, now, first=first)
             for source in sources:
                 if not before[source] and self.observations.source(source).in_sync:

@@ -13,7 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from soadns.model import Delete, Event, Key, Observation, Rejected, Service, Synced, Trouble, Upsert
+from soadns.model import (
+    Delete,
+    Event,
+    Identified,
+    Key,
+    Observation,
+    Rejected,
+    Service,
+    Synced,
+    Trouble,
+    Upsert,
+)
 
 MAX_PAUSES = 64
 """Out-of-sync intervals remembered per source; older ones are merged into one."""
@@ -41,6 +52,8 @@ class SourceState:
     values: dict[Key, Observation] = field(default_factory=dict)
     unconfirmed: dict[str, set[Key]] = field(default_factory=dict)
     """By scope: keys that came from a snapshot and were not seen again yet."""
+    identity: str = ""
+    """What it observes (a comma list; ``same``); ``''`` while nobody knows."""
     rejected: dict[Key, Rejected] = field(default_factory=dict)
     rejections: dict[str, int] = field(default_factory=dict)
     """How often each reason occurred since the process started."""
@@ -89,18 +102,23 @@ class Observations:
         *,
         saved: float,
         pauses: Iterable[tuple[float, float]] = (),
+        identity: str = "",
     ) -> None:
         """Put back what a snapshot saved at ``saved``; it stays until a complete pass disproves it.
 
         ``pauses`` are earlier outages. Where the source was out of sync then, ``saved`` is when that began.
         """
         state = self.source(source)
-        state.restored = True
+        state.restored, state.identity = True, identity
         state.paused_at = saved
         state.pauses = list(pauses)
         for key, value in values:
             state.values[key] = value
             state.unconfirmed.setdefault(key[0], set()).add(key)
+
+    def is_foreign(self, event: Identified) -> bool:
+        """Whether what is known of the source is another one's."""
+        return not same(self.source(event.source).identity, event.identity)
 
     def fold(self, events: Sequence[Event], now: float) -> list[Change]:
         """Apply events in order and return what changed, at most one entry per key and event."""
@@ -119,6 +137,8 @@ class Observations:
                     self._synced(state, event, now, changes)
                 case Trouble():
                     self._trouble(state, event, now)
+                case Identified():
+                    self._identified(state, event, changes)
         return changes
 
     def _upsert(self, state: SourceState, event: Upsert, changes: list[Change]) -> None:
@@ -178,6 +198,13 @@ class Observations:
             state.in_sync = False
             state.paused_at = now
 
+    def _identified(self, state: SourceState, event: Identified, changes: list[Change]) -> None:
+        if self.is_foreign(event):
+            changes += [Change(event.source, key, value, None) for key, value in state.values.items()]
+            state.values, state.unconfirmed, state.rejected = {}, {}, {}
+            state.restored = state.synced_once = False
+        state.identity = event.identity
+
     def _sweep(self, state: SourceState, source: str, scope: str, changes: list[Change]) -> None:
         for key in sorted(state.unconfirmed.pop(scope, ())):
             before = state.values.pop(key, None)
@@ -197,6 +224,11 @@ class Observations:
             for key, event in state.rejected.items():
                 if name in key[:2]:
                     yield event
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two identities (comma lists) may be one thing: they share an item, or one is unknown."""
+    return not one or not other or bool(set(one.split(",")) & set(other.split(",")))
 
 
 def fresh_problems(service: Service, before: Observation | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from soadns import naming
-from soadns.binding.answers import outcome
+from soadns.binding.answers import outcome, records_of
 from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
 from soadns.binding.clusters import Clusters
@@ -356,6 +356,17 @@ class Zone:
         self.states.pop(interface, None)
         self.sources.pop(interface, None)
 
+    def disown(self, source: str, now: float) -> None:
+        """What is known of a source was another one's: no name that stands on it keeps anything of that."""
+        for interface in [i for i, sources in self.sources.items() if source in sources]:
+            told = describe(self.outcomes.get(interface))
+            self._forget(interface, self.states[interface], self.sources[interface])
+            self._publish(interface, None)
+            self.history.add(Transition(interface, told, describe(None), "foreign", source, now))
+            self.store.dirty.add(interface)
+        if source in self._needed:
+            self.complete = False
+
     def _sources_of(self, interface: InterfaceId, state: State) -> tuple[str, ...]:
         """Registries that provide it now (or did last), and the winner's cluster."""
         known = self.store.interfaces.get(interface)
@@ -459,21 +470,7 @@ class Zone:
         answer = self.outcomes.get(interface)
         if not isinstance(answer, Binding):
             return None
-        steady = answer.kind in ("service", "remote")
-        texts = [f"interface={interface}", f"kind={answer.kind}"]
-        if answer.host and answer.kind != "providers":
-            texts.append(f"host={answer.host}")
-            texts.extend(
-                f"cluster=outbound|{port}||{answer.host}" for port in sorted({p for _, p in answer.ports})
-            )
-            texts.append(f"evidence={answer.evidence}")
-        return Records(
-            addresses=answer.addresses,
-            ttl=self.settings.ttl if steady else self.settings.provider_ttl,
-            ports=answer.ports,
-            texts=tuple(texts),
-            rotate=not steady and len(answer.addresses) > 1,
-        )
+        return records_of(answer, ttl=self.settings.ttl, provider_ttl=self.settings.provider_ttl)
 
     def take_published(self) -> dict[str, Records | None]:
         """The owner names whose records changed since the last call."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
-from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
+from soadns.model import Delete, Event, Identified, Key, Rejected, Synced, Trouble, Upsert
 from soadns.sources import Emit, kubeobjects
 from soadns.sources.kubeobjects import FormatError, Item
 
@@ -70,6 +70,8 @@ class KubeSource:
             self._reflectors.append(_Reflector(self, NODES, "", "", optional=settings.nodes == "auto"))
         self._said = ""
         self._synced = False
+        self._uid = ""
+        """Who the cluster said it is; ``''`` while nobody knows."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ class KubeSource:
         """List and watch until cancelled."""
         self._emit = emit
         try:
+            await self._identify()
             async with asyncio.TaskGroup() as group:
                 for reflector in self._reflectors:
                     group.create_task(reflector.run())
@@ -103,10 +106,43 @@ class KubeSource:
     async def identity(self) -> str:
         """UID of the namespace kube-system: what tells clusters apart. ``''`` when it can not be had."""
         try:
+            self._uid = await self._ask()
+        except (ApiError, KubeConfigError):
+            return ""
+        return self._uid
+
+    async def _ask(self) -> str:
+        """The UID, ``''`` where the API server does not tell it. Raises ApiError, KubeConfigError."""
+        try:
             body = await self.api.get("/api/v1/namespaces/kube-system")
             return str(msgspec.json.decode(body)["metadata"]["uid"])
-        except (ApiError, KubeConfigError, msgspec.MsgspecError, LookupError, TypeError):
-            return ""
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+        except (msgspec.MsgspecError, LookupError, TypeError):
+            pass
+        return ""
+
+    async def _identify(self) -> None:
+        """Say who the cluster is before anything it holds: a snapshot may have been another one's."""
+        failures = 0
+        while not self._uid:
+            try:
+                self._uid = await self._ask()
+                break
+            except (ApiError, KubeConfigError) as error:
+                retry_after = error.retry_after if isinstance(error, ApiError) else 0.0
+                reason = (
+                    _reason(error, "namespace kube-system") if isinstance(error, ApiError) else str(error)
+                )
+            if reason != self._said:
+                self._said = reason
+                self._emit([Trouble(self.source, reason)])
+            delay = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** min(failures, 16)) * self.draw(0.5, 1.0)
+            failures += 1
+            await asyncio.sleep(max(retry_after, delay))
+        if self._uid:
+            self._emit([Identified(self.source, self._uid)])
 
 
 class _Reflector:

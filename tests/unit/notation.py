@@ -22,6 +22,7 @@ from soadns.model import (
     Delete,
     Endpoint,
     EndpointSlice,
+    Identified,
     InterfaceId,
     Key,
     Node,
@@ -261,6 +262,12 @@ class Notebook:
             self.sent[source].update(fresh)
         self.work()
 
+    def do_identified(self, words: list[str], _: dict[str, str]) -> None:
+        """The API server can be asked who it is."""
+        identity = f"id-of-{SOURCES['kube']}" if words == ["same"] else "id-of-another-cluster"
+        self.estate.fold([Identified(SOURCES["kube"], identity)], self.now)
+        self.work()
+
     def do_release(self, words: list[str], _: dict[str, str]) -> None:
         self.zone.release(SOURCES[words[0]], self.now)
 
@@ -269,6 +276,8 @@ class Notebook:
         self.flush()
         identities = {source: f"id-of-{source}" for source in self.seen}
         data = snapshot.encode(snapshot.capture(self.estate, self.now, identities=identities, serials={}))
+        if "unasked" in words:
+            del identities[SOURCES["kube"]]
         if "other-cluster" in words:
             identities[SOURCES["kube"]] = "id-of-another-cluster"
         if options:

@@ -12,9 +12,9 @@ from soadns.clock import Clock
 from soadns.composition import zone_settings
 from soadns.config import parse
 from soadns.control import Control
-from soadns.model import InterfaceId, Provider, Synced, Upsert
+from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
 from soadns.nameserver.feed import Publisher
-from soadns.nameserver.table import READY
+from soadns.nameserver.table import LOADING, READY
 from soadns.saver import Saver
 from tests.unit.notation import NOON
 
@@ -80,3 +80,45 @@ async def test_a_replica_that_was_ready_stays_so_whatever_is_added(tmp_path: Pat
     assert ("yes" if other.ready else "no", [n for n, z in other.zones.items() if z.state == READY]) == (
         ready, denies,
     )  # fmt: skip
+
+
+async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_until_it_was_read(
+    tmp_path: Path,
+) -> None:
+    text = "kubernetes: [{name: home}]\nzones: [{name: rpc.test}]\n"
+    said: list[str] = []
+
+    def log(event: str, *, level: str = "info", **fields: object) -> None:
+        said.append(f"{event} {fields.get('reason', '')}".strip())
+
+    def start() -> tuple[Control, Saver]:
+        config = parse(text, where="soadns.yaml")
+        estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
+        control = Control(config, estate, Publisher(), [], log=log, clock=clock)
+        saver = Saver(control, tmp_path / "snapshot", {}, log=log)
+        control.begin(saver.restore())
+        return control, saver
+
+    source = "kube/home"
+    declared = Declaration((InterfaceId("com.x.User"),))
+    service = Service(
+        ObjectRef("home", "shop", "user"), "uid", cluster_ips=("10.96.0.1",), declaration=declared
+    )
+    one, saver = start()
+    key = ("Service", "shop", "user")
+    one.emit([Identified(source, "uid-a"), Upsert(source, key, service), Synced(source)])
+    one._turn()
+    saver.save_now()
+
+    other, _ = start()
+    name = b"\x03com\x01x\x04user\x03rpc\x04test\x00\x00\x01"
+    assert other.zones["rpc.test"].state == READY
+    assert name in other.publisher.table.answers
+    other.emit([Identified(source, "uid-b")])
+    other._turn()
+    assert "snapshot-refused source kube/home: saved from uid-a, now uid-b; dropped" in said
+    assert other.zones["rpc.test"].state == LOADING
+    assert name not in other.publisher.table.answers
+    other.emit([Synced(source)])
+    other._turn()
+    assert other.zones["rpc.test"].state == READY

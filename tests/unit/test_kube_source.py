@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from soadns.kubeapi import KubeApi
-from soadns.model import Delete, Event, Rejected, Service, Synced, Trouble, Upsert
+from soadns.model import Delete, Event, Identified, Rejected, Service, Synced, Trouble, Upsert
 from soadns.sources import kube
 from soadns.sources.kube import KubeSettings, KubeSource
 from tests.unit.scripted_api import Reply, Request, ScriptedApi, bookmark, failure, page, service, watch
@@ -36,6 +36,8 @@ def said(events: list[Event]) -> list[str]:
                 )
             case Rejected():
                 lines.append(f"rejected {event.key[-1]}: {event.reason}")
+            case Identified():
+                lines.append(f"is {event.identity}")
             case _:
                 lines.append(type(event).__name__)
     return lines
@@ -50,11 +52,14 @@ class Run:
         self.events: list[Event] = []
         self._services = services
         self._nodes = nodes
+        self.identity: Callable[[Request], Reply] = lambda _: failure(403, "namespaces is forbidden")
         self.others: Reply | None = None
         self.api: ScriptedApi
         self.moments: list[float] = []
 
     def _script(self, request: Request) -> Reply:
+        if request.path.endswith("/namespaces/kube-system"):
+            return self.identity(request)
         if request.path.endswith("/services"):
             self.moments.append(time.monotonic())
             reply = self._services(request)
@@ -105,6 +110,28 @@ async def test_a_list_comes_in_pages_and_a_watch_goes_on_from_its_version(tmp_pa
         "7",
         "true",
     )
+
+
+KUBE_SYSTEM = Reply(body={"metadata": {"name": "kube-system", "uid": "uid-of-this-cluster"}})
+
+
+async def test_a_cluster_says_who_it_is_before_anything_it_holds(tmp_path: Path) -> None:
+    run = Run(in_turn(page("7", service("a", "1"))))
+    run.identity = in_turn(failure(503, "starting"), failure(500, "etcd is away"), KUBE_SYSTEM)
+    lines = await run.until(lambda lines: "synced" in lines, tmp_path)
+    assert lines == [
+        "trouble namespace kube-system: HTTP 503: starting",
+        "trouble namespace kube-system: HTTP 500: etcd is away",
+        "is uid-of-this-cluster",
+        "+ a",
+        "synced",
+    ]
+
+
+async def test_a_cluster_that_may_not_be_asked_who_it_is_is_read_all_the_same(tmp_path: Path) -> None:
+    run = Run(in_turn(page("7", service("a", "1"))))
+    run.identity = in_turn(failure(403, "namespaces is forbidden"))
+    assert await run.until(lambda lines: "synced" in lines, tmp_path) == ["+ a", "synced"]
 
 
 async def test_a_bookmark_is_where_the_next_watch_begins(tmp_path: Path) -> None:
