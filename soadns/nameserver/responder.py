@@ -30,6 +30,8 @@ MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 
 QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
+DO = 0x8000
+"""Comes back as it came (RFC 3225 3), though nothing here is signed."""
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
 _CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
 
@@ -48,6 +50,8 @@ class _Edns:
 
     size: int
     version: int
+    flags: int
+    """DO, or zero: no other is known (RFC 6891 6.1.4)."""
     wants_nsid: bool
 
 
@@ -64,6 +68,7 @@ class Responder:
         self.hits: dict[bytes, int] = {}
         """Fast-path answers by QTYPE octets."""
         self._opt = _OPT_HEAD + _OPT.pack(self.udp_size, 0, 0, 0, 0)
+        self._opt_do = _OPT_HEAD + _OPT.pack(self.udp_size, 0, 0, DO, 0)
 
     def respond(self, packet: bytes, *, tcp: bool = False) -> bytes | None:
         """The reply to one packet, or None to drop it."""
@@ -99,7 +104,7 @@ class Responder:
                             )
                         )
                 elif len(packet) == stop + 11 and packet[stop : stop + 3] == _OPT_HEAD:
-                    sender, _, version, _, options = _OPT.unpack_from(packet, stop + 3)
+                    sender, _, version, flags, options = _OPT.unpack_from(packet, stop + 3)
                     # What fits 512 fits everybody; the limit matters for what does not.
                     size += 11
                     if (
@@ -121,7 +126,7 @@ class Responder:
                                 _H.pack((answer[4] << 8 | answer[5]) + 1),
                                 packet[12:stop],
                                 answer[6:],
-                                self._opt,
+                                self._opt_do if flags & DO else self._opt,
                             )
                         )
         return self._unusual(packet, tcp=tcp)
@@ -191,7 +196,8 @@ class Responder:
                 codes = _option_codes(data)
                 if codes is None:
                     return None, False
-                found = _Edns(size, packet[index + 5], wire.OPTION_NSID in codes)
+                flags = _H.unpack_from(packet, index + 6)[0] & DO
+                found = _Edns(size, packet[index + 5], flags, wire.OPTION_NSID in codes)
             index += 10 + length
         return found, True
 
@@ -216,9 +222,7 @@ class Responder:
             rcode = wire.NXDOMAIN
         else:
             rcode = wire.NOERROR
-        offset = 12 + len(name) - len(origin)
-        soa = (wire.pointer(offset) if len(origin) > 1 else b"\0") + zone.soa
-        negative = b"\0\0\0\x01\0\0" + soa
+        negative = b"\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
         return self._reply(packet, question, edns, tcp=tcp, rcode=rcode, answer=negative, zone=zone)
 
     def _find(self, name: bytes, kind: int) -> bytes | None:
@@ -285,7 +289,7 @@ class Responder:
             options += pack("!HH", wire.OPTION_NSID, len(name)) + name
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
-        return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, 0, len(options)) + options
+        return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
 
 
 def _turn(answers: list[bytes]) -> bytes:

@@ -20,6 +20,8 @@ from soadns.nameserver.responder import Responder
 DRAIN = 64
 """Datagrams per wake-up: TCP and the feed get their turn in between."""
 MAX_DATAGRAM = 4096
+HEADER = 12
+"""Octets of the shortest message there is (RFC 1035 4.1.1): who sends less has lost count."""
 PIPELINE = 64
 """Messages of one connection answered in a row: others get their turn in between."""
 SWEEP_S = 1.0
@@ -248,7 +250,7 @@ class TcpConnection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Answer every complete message; a zero-length one ends the connection."""
+        """Answer every complete message; one that is shorter than a header ends the connection."""
         if self._ending:
             return
         if self._at < len(self._buffer):
@@ -316,7 +318,7 @@ class TcpConnection(asyncio.Protocol):
         answered, more, over = 0, False, False
         while size - index >= 2:
             length = _LENGTH.unpack_from(buffer, index)[0]
-            over = not length
+            over = length < HEADER
             if over or size - index - 2 < length:
                 break
             more = self._blocked or answered == PIPELINE

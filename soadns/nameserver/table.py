@@ -21,7 +21,7 @@ class ZoneEntry:
     state: int
     """``LOADING``: names that are not in the table may exist; ``READY``: they do not."""
     soa: bytes
-    """The SOA record without owner, with its TTL in negative answers (RFC 2308 3)."""
+    """The SOA record for ``wire.soa_at``, with its TTL in negative answers (RFC 2308 3)."""
     serial: int
     label: str
     """The zone's name for metrics."""

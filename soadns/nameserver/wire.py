@@ -99,6 +99,22 @@ def pointer(offset: int) -> bytes:
     return pack("!H", 0xC000 | offset)
 
 
+_NS, _MAIL = b"\x02ns", b"\x0ahostmaster"
+"""What stands before the origin in the names of a zone's SOA and NS records."""
+_AT_NS, _AT_MAIL = 10 + len(_NS), 10 + len(_NS) + 2 + len(_MAIL)
+
+
+def apex_names(origin: bytes) -> tuple[bytes, bytes]:
+    """The name server and the mailbox of a zone; ``origin`` may be a compression pointer to it."""
+    return _NS + origin, _MAIL + origin
+
+
+def soa_at(soa: bytes, origin: int) -> bytes:
+    """An SOA record whose names are ``apex_names`` of a pointer, with its owner, pointing to this offset."""
+    where = pointer(origin)
+    return where + soa[:_AT_NS] + where + soa[_AT_NS + 2 : _AT_MAIL] + where + soa[_AT_MAIL + 2 :]
+
+
 def skip_name(packet: bytes, index: int) -> int:
     """Index behind a name that may be compressed; -1 when it is cut, too long or has a reserved label type."""
     size = min(len(packet), index + MAX_WIRE_NAME)

@@ -14,7 +14,6 @@ from struct import pack
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
 from soadns.nameserver.table import LOADING, Answer, Delta, ZoneEntry
-from soadns.naming import NAME_SERVER
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -46,8 +45,7 @@ class ZoneData:
         self.serial = 0
         self.state = LOADING
         self._wire = wire.fold(wire.encode_name(origin))
-        self._ns = wire.encode_name(f"{NAME_SERVER}.{origin}")
-        self._rname = wire.encode_name(f"hostmaster.{origin}")
+        self._ns, self._mail = wire.apex_names(wire.encode_name(origin))
         self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
         self._below: dict[bytes, int] = {}
         """Folded name → how many owner names with data are at or below it."""
@@ -64,7 +62,7 @@ class ZoneData:
             self._count(wire.parent(cut), 1, delta)
         ns_data = self._address_answers(addresses, APEX_TTL, rotate=False)
         self._put(self._ns, {wire.fold(self._ns): ns_data}, delta)
-        delta.answers[self._wire + pack("!H", wire.NS)] = self._apex(wire.NS, self._ns)
+        delta.answers[self._wire + pack("!H", wire.NS)] = self._apex(wire.NS, wire.apex_names(_HERE)[0])
         self._soa(delta)
         return delta
 
@@ -107,22 +105,22 @@ class ZoneData:
 
         Later changes do not show, so it may be read slowly, and by another thread.
         """
-        apex: dict[int, Answer] = {wire.SOA: self._apex(wire.SOA, self._soa_rdata())}
+        apex: dict[int, Answer] = {wire.SOA: self._apex(wire.SOA, self._soa_rdata(self._ns, self._mail))}
         apex[wire.NS] = self._apex(wire.NS, self._ns)
         return _in_order([(self._wire, {self._wire: apex}), *self._owners.values()])
 
     # ------------------------------------------------------------------ compiling
 
-    def _soa_rdata(self) -> bytes:
+    def _soa_rdata(self, name_server: bytes, mail: bytes) -> bytes:
         times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
-        return wire.soa_rdata(self._ns, self._rname, self.serial, times)
+        return wire.soa_rdata(name_server, mail, self.serial, times)
 
     @staticmethod
     def _apex(kind: int, rdata: bytes) -> bytes:
         return pack("!HHH", 1, 0, 0) + wire.rr(_HERE, kind, APEX_TTL, rdata)
 
     def _soa(self, delta: Delta) -> None:
-        rdata = self._soa_rdata()
+        rdata = self._soa_rdata(*wire.apex_names(_HERE))
         delta.answers[self._wire + pack("!H", wire.SOA)] = self._apex(wire.SOA, rdata)
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
         delta.zones[self._wire] = ZoneEntry(self.state, negative, self.serial, self.origin)

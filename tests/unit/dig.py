@@ -127,8 +127,9 @@ def lines(reply: bytes) -> list[str]:
     if reply[3] & 0x40:
         found[0] += " z"
     if message.edns >= 0:
-        edns = f"EDNS version {message.edns}, udp {message.payload}"
-        assert message.ednsflags & 0xFFFF == 0
+        assert message.ednsflags & 0x7FFF == 0
+        do = ", do" if message.ednsflags & dns.flags.DO else ""
+        edns = f"EDNS version {message.edns}{do}, udp {message.payload}"
         for option in message.options:
             if option.otype == dns.edns.NSID:
                 edns += f", NSID {option.to_wire().decode()}"

@@ -16,9 +16,11 @@ import dns.rdatatype
 import pytest
 
 from soadns.model import Records, ServedPort
+from soadns.nameserver import wire
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.table import Delta, Table
+from soadns.nameserver.table import READY, Delta, Table
 from soadns.nameserver.zone import ZoneData
+from tests.packets import octets
 from tests.unit.dig import CONTENT, IDENTITY, Case, cases, lines, query, table
 
 CASES = (Path(__file__).parent / "test_responder_replies.txt").read_text()
@@ -73,14 +75,6 @@ UNUSUAL = [
     ("trailing octets",          "0000 0001 0000 0000 0000",      QUESTION + "dead",               "REFUSED qr"),
     ("an rcode in the question", "000f 0001 0000 0000 0000",      QUESTION,                        "REFUSED qr"),
 ]  # fmt: skip
-
-
-def octets(text: str) -> bytes:
-    """Hex, and characters in quotes."""
-    parts = text.split("'")
-    return b"".join(
-        bytes.fromhex(part) if index % 2 == 0 else part.encode() for index, part in enumerate(parts)
-    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +194,8 @@ def test_the_longest_identity_leaves_room_for_the_longest_question(switches: str
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
 @pytest.mark.parametrize(
-    "switches", ["", "+edns", "+norec", "+bufsize=600", "+norec +bufsize=0 +dnssec", "+adflag"]
+    "switches",
+    ["", "+edns", "+norec", "+bufsize=600", "+norec +bufsize=0 +dnssec", "+adflag", "+ednsflags=0xffff"],
 )
 def test_the_short_way_says_what_the_long_way_says(switches: str, tcp: bool) -> None:
     short, long = Responder(table()), Responder(table())
@@ -209,6 +204,43 @@ def test_the_short_way_says_what_the_long_way_says(switches: str, tcp: bool) -> 
         packet, _ = query(f"{switches} {name.upper()} TYPE{kind}")
         assert short.respond(packet, tcp=tcp) == long._unusual(packet, tcp=tcp)
     assert len(short.hits) == 6, "A, AAAA, SRV, TXT, SOA, NS"
+
+
+@pytest.mark.parametrize("command", [
+    "rpc.test SOA",
+    "rpc.test NS",
+    "rpc.test MX",
+    "Nobody.RPC.test A",
+    "+edns x.com.alipay.user.UserService.rpc.test A",
+    "deep.rpc.test A",
+    "com.alipay.user.UserService.rpc.test A",
+    "many.Pods.rpc.test A +tcp",
+    "_tri._tcp.com.alipay.user.UserService.rpc.test SRV",
+])  # fmt: skip
+def test_names_are_compressed_wherever_they_may_be(command: str) -> None:
+    packet, tcp = query(command)
+    reply = Responder(table()).respond(packet, tcp=tcp)
+    assert reply is not None
+    # dnspython writes everything once more and compresses what a server may compress (never SRV targets).
+    assert len(reply) <= len(dns.message.from_wire(reply).to_wire(max_size=65_535))
+
+
+def test_a_target_is_never_compressed() -> None:
+    command = "_tri._tcp.com.alipay.user.UserService.rpc.test SRV"
+    packet, _ = query(command)
+    reply = Responder(table()).respond(packet)
+    assert reply is not None
+    assert reply.count(wire.encode_name("com.alipay.user.UserService.rpc.test")) == 2  # RFC 2782
+
+
+def test_a_zone_at_the_root_denies_with_a_soa_of_the_root() -> None:
+    zone = ZoneData("")
+    found = Table()
+    delta = zone.start(("192.0.2.53",))
+    delta.merge(zone.set_state(READY))
+    found.apply(delta, 1)
+    reply = ask(Responder(found), "no.Such A")
+    assert [rrset.to_text() for rrset in reply.authority] == [". 5 IN SOA ns. hostmaster. 0 10 5 86400 5"]
 
 
 def test_without_identity_nothing_is_said() -> None:

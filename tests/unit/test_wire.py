@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soadns import naming
 from soadns.nameserver import wire
 
 labels = st.text("abcXYZ019_-$", min_size=1, max_size=63)
@@ -118,3 +119,15 @@ def test_soa_srv_and_records() -> None:
     assert wire.rr(wire.pointer(12), wire.A, 30, b"\x0a\0\0\1") == bytes.fromhex(
         "c00c 0001 0001 0000001e 0004 0a000001"
     )
+
+
+def test_the_names_of_the_apex_follow_it_to_where_it_is() -> None:
+    ns, mail = wire.apex_names(wire.encode_name("rpc.test"))
+    assert ns == wire.encode_name(f"{naming.NAME_SERVER}.rpc.test")
+    assert mail == wire.encode_name("hostmaster.rpc.test")
+    rdata = wire.soa_rdata(*wire.apex_names(wire.pointer(0)), 7, (10, 5, 86400, 5))
+    packet = b"\4rpc1\3rpc\4test\0" + wire.soa_at(wire.rr(b"", wire.SOA, 5, rdata), 5)
+    owner, size = dns.name.from_wire(packet, 15)
+    assert (owner.to_text(), size) == ("rpc.test.", 2)
+    soa = dns.rdata.from_wire("IN", "SOA", packet, 27, len(packet) - 27)
+    assert soa.to_text() == "ns.rpc.test. hostmaster.rpc.test. 7 10 5 86400 5"

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import dns.message
+import pytest
 
 from soadns.model import Records
 from soadns.nameserver.responder import Responder
@@ -99,7 +100,9 @@ async def test_a_reply_and_its_length_are_one_write() -> None:
 
 async def test_what_is_no_question_is_ignored_and_the_rest_answered() -> None:
     async with serving() as (_, connect), connect() as (reader, writer):
-        writer.write(b"\0\x03abc" + framed(NAME, 3))
+        reply = bytearray(framed(NAME, 2))
+        reply[4] |= 0x80  # QR
+        writer.write(reply + framed(NAME, 3))
         assert (await message(reader)).id == 3
 
 
@@ -112,9 +115,10 @@ async def test_a_half_closed_connection_gets_its_answers_and_then_fin() -> None:
         assert await reader.read() == b""
 
 
-async def test_a_message_without_octets_ends_the_connection_behind_the_answers() -> None:
+@pytest.mark.parametrize("size", [0, 1, 11])
+async def test_a_message_without_a_header_ends_the_connection_behind_the_answers(size: int) -> None:
     async with serving() as (_, connect), connect() as (reader, writer):
-        writer.write(framed(NAME, 1) + b"\0\0" + framed(NAME, 2))
+        writer.write(framed(NAME, 1) + struct.pack("!H", size) + bytes(size) + framed(NAME, 2))
         assert (await message(reader)).id == 1
         assert await reader.read() == b""
 

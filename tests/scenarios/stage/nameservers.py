@@ -75,7 +75,7 @@ server:
     background-workers: 1
     udp-max-payload: 1232
     identity: {IDENTITY}
-    version: {VERSION}
+    version: "{VERSION}"
     nsid: {IDENTITY}
 database:
     storage: {folder}
