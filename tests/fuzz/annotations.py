@@ -9,9 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from soadns import naming
 from soadns.model import InterfaceId
@@ -25,7 +23,7 @@ from soadns.sources.annotations import (
     parse_interfaces,
 )
 from tests import captured
-from tests.fuzz.running import main
+from tests.fuzz.running import Outcome, main, run_for
 
 LONGEST_S = 1.5
 """Processor time that the annotations of one Service may take, with the 256 KiB that Kubernetes allows."""
@@ -39,20 +37,6 @@ PIECES = (
     "a" * 64, "a." * 130,
     "[", "[!", "ns1",
 )  # fmt: skip
-
-
-@dataclass
-class Outcome:
-    """What a run found: annotations by what became of them, and those that took longest."""
-
-    services: int = 0
-    became: Counter[str] = field(default_factory=Counter)
-    slowest: str = ""
-    slowest_s: float = 0.0
-
-    def __str__(self) -> str:
-        became = ", ".join(f"{what} {count}" for what, count in self.became.most_common())
-        return f"{self.services} Services: {became}\nslowest: {self.slowest_s * 1e3:.1f} ms: {self.slowest[:80]!r}"
 
 
 def examine(given: dict[str, str]) -> list[str]:
@@ -115,25 +99,23 @@ def services(rng: random.Random) -> Iterator[dict[str, str]]:
         yield given
 
 
+def attempt(given: dict[str, str]) -> tuple[list[str], float]:
+    """What became of each annotation, and the processor time it took."""
+    before = time.process_time()
+    became = examine(given)
+    taken = time.process_time() - before
+    assert taken < LONGEST_S, f"it took {taken:.3f} s"
+    return became, taken
+
+
+def show(given: dict[str, str]) -> str:
+    """Annotations as they are found again."""
+    return repr({key: text[:2000] for key, text in given.items()})
+
+
 def run(seconds: float, seed: int) -> Outcome:
     """Try annotations for some time. Raises AssertionError with those that fail."""
-    outcome = Outcome()
-    until = time.monotonic() + seconds
-    for given in services(random.Random(seed)):
-        if time.monotonic() >= until:
-            break
-        before = time.process_time()
-        try:
-            outcome.became.update(examine(given))
-            taken = time.process_time() - before
-            assert taken < LONGEST_S, f"it took {taken:.3f} s"
-        except Exception as error:
-            shown = {key: text[:2000] for key, text in given.items()}
-            raise AssertionError(f"seed {seed}, Service {outcome.services}, {shown!r}: {error!r}") from error
-        outcome.services += 1
-        if taken > outcome.slowest_s:
-            outcome.slowest, outcome.slowest_s = repr(given), taken
-    return outcome
+    return run_for(seconds, seed, services(random.Random(seed)), attempt, show)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from types import ModuleType
 from urllib.parse import quote_plus, unquote_plus
 
@@ -20,7 +18,7 @@ from soadns.model import Override, Provider
 from soadns.sources import dubbo, providerurl, sofa
 from soadns.sources.providerurl import FormatError
 from tests import captured
-from tests.fuzz.running import main
+from tests.fuzz.running import Outcome, main, run_for
 
 LONGEST_S = 0.25
 """Processor time that one leaf may take, the longest included."""
@@ -33,23 +31,6 @@ PIECES = (
     "token%3DN%2FA", "side%3Dconsumer", "ext.protocol%3Dtri%2Crest", "language%3Dnodejs", "uniqueId%3Dundefined",
     "providerAddresses%3D", "release%3D3.3", "category%3Dconfigurators", "methods%3D*", "a.timeout%3D1",
 )  # fmt: skip
-
-
-@dataclass
-class Outcome:
-    """What a run found: leaves by what became of them, and the one that took longest."""
-
-    leaves: int = 0
-    became: Counter[str] = field(default_factory=Counter)
-    slowest: str = ""
-    slowest_s: float = 0.0
-
-    def __str__(self) -> str:
-        became = ", ".join(f"{what} {count}" for what, count in self.became.most_common())
-        return (
-            f"{self.leaves} leaves: {became}\n"
-            f"slowest: {self.slowest_s * 1e3:.1f} ms for {len(self.slowest)} characters: {self.slowest[:80]!r}"
-        )
 
 
 Read = tuple[Provider | Override, ...]
@@ -202,27 +183,24 @@ def _without_surrogates(leaf: str) -> str:
 # --------------------------------------------------------------------------- the loop
 
 
+def attempt(leaf: tuple[ModuleType, str, str]) -> tuple[list[str], float]:
+    """What became of a leaf, and the processor time it took."""
+    before = time.process_time()
+    became = examine(*leaf)
+    taken = time.process_time() - before
+    assert taken < LONGEST_S, f"it took {taken:.3f} s"
+    return [became], taken
+
+
+def show(leaf: tuple[ModuleType, str, str]) -> str:
+    """A leaf as it is found again."""
+    dialect, category, text = leaf
+    return f"{dialect.__name__.rpartition('.')[2]}, {category}, {text[:2000]!r}"
+
+
 def run(seconds: float, seed: int) -> Outcome:
     """Try leaves for some time. Raises AssertionError with the leaf that fails."""
-    outcome = Outcome()
-    until = time.monotonic() + seconds
-    for dialect, category, leaf in leaves(random.Random(seed)):
-        if time.monotonic() >= until:
-            break
-        before = time.process_time()
-        try:
-            outcome.became[examine(dialect, category, leaf)] += 1
-            taken = time.process_time() - before
-            assert taken < LONGEST_S, f"it took {taken:.3f} s"
-        except Exception as error:
-            name = dialect.__name__.rpartition(".")[2]
-            raise AssertionError(
-                f"seed {seed}, leaf {outcome.leaves}, {name}, {category}, {leaf[:2000]!r}: {error!r}"
-            ) from error
-        outcome.leaves += 1
-        if taken > outcome.slowest_s:
-            outcome.slowest, outcome.slowest_s = leaf, taken
-    return outcome
+    return run_for(seconds, seed, leaves(random.Random(seed)), attempt, show)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ kills them; each story has a chroot and a namespace for itself."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,39 +46,39 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         etcd.process.kill()
 
 
+@contextmanager
+def story(folder: Path, *, zookeeper: ZooKeeper | None, api: ApiServer | None) -> Iterator[Stage]:
+    """A stage over servers that run at its beginning and again at its end, whatever the story did to them."""
+    servers = [server for server in (zookeeper, api) if server is not None]
+    for server in servers:
+        server.start()
+    stage = Stage(folder, zookeeper=zookeeper, api=api)
+    with ExitStack() as last_to_first:
+        last_to_first.callback(stage.end)
+        for server in servers:
+            last_to_first.callback(server.start)
+        yield stage
+
+
 @pytest.fixture
 def stage(zookeeper_server: ZooKeeper, api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
     """ZooKeeper and Kubernetes."""
-    zookeeper_server.start()
-    api_server.start()
-    story = Stage(tmp_path, zookeeper=zookeeper_server, api=api_server)
-    with ExitStack() as last_to_first:
-        last_to_first.callback(story.end)
-        last_to_first.callback(api_server.start)
-        last_to_first.callback(zookeeper_server.start)
-        yield story
+    with story(tmp_path, zookeeper=zookeeper_server, api=api_server) as told:
+        yield told
 
 
 @pytest.fixture
 def registry_stage(zookeeper_server: ZooKeeper, tmp_path: Path) -> Iterator[Stage]:
     """ZooKeeper alone."""
-    zookeeper_server.start()
-    story = Stage(tmp_path, zookeeper=zookeeper_server, api=None)
-    with ExitStack() as last_to_first:
-        last_to_first.callback(story.end)
-        last_to_first.callback(zookeeper_server.start)
-        yield story
+    with story(tmp_path, zookeeper=zookeeper_server, api=None) as told:
+        yield told
 
 
 @pytest.fixture
 def cluster_stage(api_server: ApiServer, tmp_path: Path) -> Iterator[Stage]:
     """Kubernetes alone."""
-    api_server.start()
-    story = Stage(tmp_path, zookeeper=None, api=api_server)
-    with ExitStack() as last_to_first:
-        last_to_first.callback(story.end)
-        last_to_first.callback(api_server.start)
-        yield story
+    with story(tmp_path, zookeeper=None, api=api_server) as told:
+        yield told
 
 
 @pytest.fixture(scope="session")

@@ -16,17 +16,12 @@ from soadns.config import parse
 from soadns.explain import explain
 from soadns.model import InterfaceId, Trouble
 from soadns.sources.static import StaticSettings, StaticSource
-
-NOW = 1_800_000_000.0
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo"
+from tests.unit.demo_process import NOW, DemoProcess
 
 
 @pytest.fixture
 def estate() -> Estate:
-    found = Estate(zone_settings(parse("static: [{name: demo, paths: [examples]}]", where="test")))
-    found.fold(StaticSource(StaticSettings("demo", (str(EXAMPLES),))).poll(), NOW)
-    found.work(NOW)
-    return found
+    return DemoProcess().estate
 
 
 def explained(estate: Estate, name: str) -> str:
@@ -302,9 +297,7 @@ zones: [{name: rpc.test}, {name: userservice.rpc.test}]
 
 
 def test_a_name_that_a_zone_below_answers_is_not_shown_as_answered_here() -> None:
-    estate = Estate(zone_settings(parse(NESTED, where="test")))
-    estate.fold(StaticSource(StaticSettings("demo", (str(EXAMPLES),))).poll(), NOW)
-    estate.work(NOW)
+    estate = DemoProcess(NESTED).estate
     name = "com.alipay.user.UserService"
     here, below = explain(estate, name, NOW)["zones"]
     assert (here["zone"], here["state"], here["reason"], here["names"], here["addresses"]) == (
