@@ -59,4 +59,10 @@ async def _static(settings: StaticSettings) -> list[Finding]:
             findings.append(Finding(source.source, "read files", event.reason))
         elif isinstance(event, Rejected):
             findings.append(Finding(source.source, event.where, f"{event.reason}: {event.detail}"))
-    return findings or [Finding(source.source, f"read {', '.join(settings.paths)}")]
+    if not findings:
+        findings = [Finding(source.source, f"read {', '.join(settings.paths)}")]
+    if others := source.passed_over:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(others.items()))
+        what = f"pass over {others.total()} objects that are not for soadns ({kinds})"
+        findings.append(Finding(source.source, what))
+    return findings

@@ -46,8 +46,24 @@ class YamlError(ValueError):
         self.problem = problem
 
 
+class Document(NamedTuple):
+    """One document of a text."""
+
+    value: object
+    line: int
+    """Where its content begins, from 1."""
+
+
 def load_all(text: str | bytes, *, where: str) -> list[object]:
     """Values of all documents of the text, without empty ones.
+
+    :raises YamlError: as ``documents``.
+    """
+    return [document.value for document in documents(text, where=where)]
+
+
+def documents(text: str | bytes, *, where: str) -> list[Document]:
+    """All documents of the text, without empty ones.
 
     :raises YamlError: when the text is not UTF-8, not YAML or not JSON-like.
     """
@@ -102,7 +118,7 @@ class _Reader:
         self._anchors: dict[str, _Node | None] = {}
         self._repeated = 0
 
-    def documents(self) -> Iterator[object]:
+    def documents(self) -> Iterator[Document]:
         loader = self._loader
         try:
             loader.get_event()  # StreamStart
@@ -113,7 +129,7 @@ class _Reader:
                 node = self._node(loader.get_event(), 0)
                 loader.get_event()  # DocumentEnd
                 if node.value is not None:
-                    yield node.value
+                    yield Document(node.value, node.line)
         finally:
             loader.dispose()
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +22,12 @@ from soadns.model import (
     Event,
     Key,
     Observation,
-    Rejected,
     Synced,
     Trouble,
     Upsert,
 )
-from soadns.sources import Emit, kubeobjects
-from soadns.sources.dialects import DIALECTS
-from soadns.sources.providerurl import FormatError, without_secrets
+from soadns.sources import Emit
+from soadns.sources.manifests import Contents, read
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 64 * 1024 * 1024
@@ -61,6 +60,10 @@ class StaticSource:
         self._rejected: dict[str, tuple[Key, ...]] = {}
         """By file: what of it could not be understood."""
         self._broken: set[str] = set()
+        self._opaque: dict[str, int] = {}
+        """By file: how many of its documents nobody could tell the meaning of when it was whole."""
+        self._passed_over: dict[str, Counter[str]] = {}
+        """By file: objects that are not for soadns, by kind."""
         self._missing: dict[str, str] = {}
         """Path that can not be read → why."""
         self._doubted: dict[str, tuple[int, int, int]] = {}
@@ -119,15 +122,22 @@ class StaticSource:
             return []
         self._seen[name] = mark
         try:
-            fresh, rejected = self._read(name, path)
+            contents = self._read(name, path)
         except (BrokenFileError, yamlfile.YamlError, OSError) as error:
             self._broken.add(name)
             return [Trouble(self.source, f"{error} (the last good state stays)", scope=name)]
         self._broken.discard(name)
+        fresh, rejected = contents.values, contents.rejected
+        self._passed_over[name] = contents.passed_over
         held = self._held.get(name, {})
         # What can not be understood any more keeps its last good value, as an API server's object does.
         bad = {event.key: held.get(event.key) for event in rejected}
         fresh |= {key: value for key, value in bad.items() if value is not None and key not in fresh}
+        if contents.opaque > self._opaque.setdefault(name, contents.opaque):
+            # What the file held before may stand in what nobody can read now.
+            fresh = held | fresh
+        else:
+            self._opaque[name] = contents.opaque
         known = dict.fromkeys((*held, *self._rejected.get(name, ())))
         gone = [key for key in known if key not in fresh and key not in bad]
         if gone and self._doubted.get(name) != mark:
@@ -148,76 +158,25 @@ class StaticSource:
         del self._seen[name]
         self._doubted.pop(name, None)
         self._broken.discard(name)
+        self._passed_over.pop(name, None)
+        self._opaque.pop(name, None)
         known = (*self._held.pop(name, {}), *self._rejected.pop(name, ()))
         events: list[Event] = [Delete(self.source, key) for key in dict.fromkeys(known)]
         return [*events, Synced(self.source, scope=name)]
 
-    # ------------------------------------------------------------------ one file
-
-    def _read(self, name: str, path: Path) -> tuple[dict[Key, Observation], list[Rejected]]:
+    def _read(self, name: str, path: Path) -> Contents:
         if path.stat().st_size > MAX_FILE:
             raise BrokenFileError(f"{name}: larger than {MAX_FILE >> 20} MiB")
-        values: dict[Key, Observation] = {}
-        rejected: list[Rejected] = []
-        for document in yamlfile.load_all(path.read_bytes(), where=name):
-            for item in _flatten(document):
-                kind = item.get("kind")
-                if kind in kubeobjects.KINDS:
-                    self._object(name, str(kind), item, values, rejected)
-                elif kind == "Providers":
-                    self._providers(name, item, values, rejected)
-                elif kind is None:
-                    raise BrokenFileError(f"{name}: a document has no kind; {_EXPECTED}")
-        return values, rejected
+        return read(path.read_bytes(), name=name, source=self.source, cluster=self.settings.cluster)
 
-    def _object(
-        self,
-        name: str,
-        kind: str,
-        document: dict[str, object],
-        values: dict[Key, Observation],
-        rejected: list[Rejected],
-    ) -> None:
-        item = kubeobjects.from_object(kind, document, cluster=self.settings.cluster)
-        key = (name, *item.key)
-        if item.value is not None:
-            values[key] = item.value
-        elif item.reason:
-            where = f"{name}: {item.where}"
-            rejected.append(Rejected(self.source, key, where, item.reason, item.detail))
-
-    def _providers(
-        self,
-        name: str,
-        document: dict[str, object],
-        values: dict[Key, Observation],
-        rejected: list[Rejected],
-    ) -> None:
-        spec = document.get("spec")
-        if not isinstance(spec, dict):
-            raise BrokenFileError(f"{name}: a Providers document needs a spec; {_EXPECTED}")
-        dialect = DIALECTS.get(str(spec.get("dialect", "dubbo")))
-        if dialect is None:
-            raise BrokenFileError(
-                f"{name}: spec.dialect is {spec['dialect']!r}; known are {' and '.join(DIALECTS)}"
-            )
-        for category in ("providers", "configurators"):
-            for interface, leaves in _leaves(name, category, spec.get(category) or {}):
-                for leaf in leaves:
-                    key = (name, interface, category, leaf)
-                    try:
-                        observations = dialect.parse(self.source, interface, category, leaf)
-                    except FormatError as error:
-                        where = f"{name}: {category} of {interface}: {without_secrets(leaf)}"
-                        rejected.append(Rejected(self.source, key, where, error.reason, error.detail))
-                        continue
-                    for index, value in enumerate(observations):
-                        values[(*key, str(index))] = value
+    @property
+    def passed_over(self) -> Counter[str]:
+        """Objects in the files that are not for soadns, by kind."""
+        return sum(self._passed_over.values(), Counter[str]())
 
 
 _UNREAD = (0, 0, 0)
 """The mark of a file that is to be read again."""
-_EXPECTED = "expected Service, EndpointSlice, Node, List or Providers (see docs/static.md)"
 
 
 def _files(path: Path, unreadable: dict[str, str]) -> Iterator[Path]:
@@ -236,27 +195,3 @@ def _files(path: Path, unreadable: dict[str, str]) -> Iterator[Path]:
         for file in sorted(files):
             if file.endswith(SUFFIXES) and not file.startswith("."):
                 yield Path(folder, file)
-
-
-def _flatten(document: object) -> Iterator[dict[str, object]]:
-    if document is None:
-        return
-    if not isinstance(document, dict):
-        raise BrokenFileError(f"a document is no mapping; {_EXPECTED}")
-    kind = document.get("kind")
-    if isinstance(kind, str) and kind.endswith("List"):
-        items = document.get("items")
-        for item in items if isinstance(items, list) else []:
-            if isinstance(item, dict):
-                yield {"kind": kind.removesuffix("List"), **item} if kind != "List" else item
-        return
-    yield document
-
-
-def _leaves(name: str, category: str, value: object) -> Iterator[tuple[str, Sequence[str]]]:
-    if not isinstance(value, dict):
-        raise BrokenFileError(f"{name}: spec.{category} maps interfaces to lists of URLs")
-    for interface, leaves in value.items():
-        if not isinstance(leaves, list) or not all(isinstance(leaf, str) for leaf in leaves):
-            raise BrokenFileError(f"{name}: spec.{category}[{interface}] is no list of URLs")
-        yield str(interface), leaves

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from soadns.model import Delete, Synced, Trouble, Upsert
+from soadns.model import Delete, Rejected, Synced, Trouble, Upsert
 from soadns.sources.static import StaticSettings, StaticSource
 
 NOBODY = 65534
@@ -40,6 +40,8 @@ class Desk:
                     lines.append(f"{'+' if isinstance(event, Upsert) else '-'} {event.key[-1]}")
                 case Synced(scope=""):
                     lines.append("synced")
+                case Rejected():
+                    lines.append(f"rejected {event.reason}")
                 case Trouble():
                     lines.append(f"trouble {event.reason.replace(str(self.folder), 'FOLDER')}")
         return lines
@@ -137,3 +139,24 @@ def test_a_folder_that_can_not_be_listed_is_no_proof() -> None:
         folder.chmod(0o755)
         with _somebody():
             assert desk.look() == ["synced"]
+
+
+def test_a_slip_in_a_kind_takes_nothing_away_until_it_is_corrected(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("a.yaml", USER + PAY)
+    desk.look()
+    desk.write("a.yaml", USER + PAY.replace("kind: Service", "kind: Sevice"))
+    assert [desk.look() for _ in range(3)] == [["rejected unknown-kind", "synced"], [], []]
+    desk.write("a.yaml", PAY.replace("kind: Service", "kind: Sevice"))
+    assert [line for _ in range(3) for line in desk.look() if line in ("- user", "- pay")] == []
+    desk.write("a.yaml", PAY)
+    assert [line for _ in range(3) for line in desk.look() if line in ("- user", "- pay")] == ["- user"]
+
+
+def test_what_was_never_understood_does_not_keep_what_is_taken_out(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("a.yaml", USER + PAY + "---\nkind: Foo\n")
+    assert desk.look() == ["+ user", "+ pay", "rejected unknown-kind", "synced"]
+    desk.write("a.yaml", USER + "---\nkind: Foo\n")
+    desk.look()
+    assert "- pay" in desk.look()
