@@ -28,12 +28,15 @@ from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.config import Config, ConfigError, parse, read
 from soadns.control import Control
+from soadns.cores import cores
+from soadns.listening import ListenError
 from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher
+from soadns.nameserver.journal import Journal
 from soadns.reload import Reload, in_force, keep
 from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
-from soadns.supervisor import ListenError, SupervisorSettings, supervise
+from soadns.supervisor import SupervisorSettings, supervise
 from soadns.web.api import Site, listen
 
 FAULT_STATUS = 70
@@ -56,6 +59,7 @@ def serve(config_path: str) -> int:
         except OSError as error:
             raise ListenError(f"{state} can not be written: {error.strerror}") from None
         control = [sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state)]
+        control += ["--lameduck", str(float(config.nameserver.lameduck))]
         return supervise(_supervisor_settings(config, tuple(control)), log=_supervisor_log)
 
 
@@ -78,7 +82,7 @@ def _supervisor_settings(config: Config, control: tuple[str, ...]) -> Supervisor
         listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
         control=control,
         control_listen=tuple((name, address) for name, address in served.items() if address is not None),
-        workers=nameserver.workers,
+        workers=nameserver.workers or cores(),
         livez=parse_address(config.http.livez) if config.http.livez else None,
         worker_options=tuple(options),
         stop_s=10.0 + float(nameserver.lameduck),
@@ -118,9 +122,11 @@ def control_main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="soadns _control")
     parser.add_argument("--config", required=True)
     parser.add_argument("--state", required=True, type=Path)
+    parser.add_argument("--lameduck", type=float, default=0.0)
     parser.add_argument("--heartbeat", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
-    parser.add_argument("--channel", type=int, action="append", default=[])
+    parser.add_argument("--journal", type=int, nargs=2, required=True)
+    parser.add_argument("--channel", type=int, nargs=2, action="append", default=[])
     parser.add_argument("--http-listen", type=int)
     parser.add_argument("--http-probes", type=int)
     options = parser.parse_args(arguments)
@@ -139,14 +145,17 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     # Observations come by the hundred thousand and hardly ever form cycles: look for those less often.
     gc.set_threshold(*COLLECT)
     estate = Estate(composition.zone_settings(config))
-    publisher = Publisher()
-    publisher.table.generation = time.time_ns() // 1_000_000  # above any predecessor's
+    begun = time.time_ns()
+    publisher = Publisher(Journal(tuple(options.journal), begun))
+    publisher.table.generation = begun // 1_000_000  # above any predecessor's
     sources = composition.sources(config)
     control = Control(config, estate, publisher, sources, log=log, clock=Clock())
     identities = await _identities(config, control)
     saver = Saver(control, options.state / "snapshot", identities, log=log)
     before = saver.restore()
-    publisher.feeds = [Feed(socket.socket(fileno=fd), publisher) for fd in options.channel]
+    publisher.feeds = [
+        Feed([socket.socket(fileno=fd) for fd in channels], publisher) for channels in options.channel
+    ]
     control.begin(before)
     for feed in publisher.feeds:
         feed.start()
@@ -155,7 +164,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     gc.freeze()
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     operations = Reload(options.config, options.state, control, stopping)
-    _signals(options, stopping, operations)
+    _signals(options, control, stopping, operations)
     site = Site(control, operations, config.http)
     served = {
         fd: fd == options.http_probes for fd in (options.http_listen, options.http_probes) if fd is not None
@@ -214,19 +223,26 @@ async def _heartbeat(descriptor: int) -> None:
         await asyncio.sleep(1.0)
 
 
-def _signals(options: argparse.Namespace, stopping: asyncio.Future[int], reload: Reload) -> None:
+def _signals(
+    options: argparse.Namespace, control: Control, stopping: asyncio.Future[int], reload: Reload
+) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         if not stopping.done():
             stopping.set_result(0)
 
+    def leave() -> None:
+        # Probes hear of it while the workers answer on; a second signal ends the wait.
+        loop.call_later(0.0 if control.leaving else options.lameduck, stop)
+        control.leaving = True
+
     def orphaned() -> None:
         # Readable means closed, and stays so.
         loop.remove_reader(options.lifeline)
         stop()
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGTERM, leave)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reload.by_signal)
     loop.add_reader(options.lifeline, orphaned)

@@ -302,10 +302,16 @@ class NameserverConfig:
     listen: tuple[str, ...] = setting(
         "Addresses for UDP and TCP.", default=("127.0.0.1:5353",), example="0.0.0.0:1053", check=_addresses
     )
-    workers: int = setting("Worker processes.", default=1, check=_between(1, 64))
+    workers: int | None = setting(
+        "Worker processes; none: one for each core that the cgroup grants.",
+        default=None,
+        check=_between(1, 64),
+    )
     udp_size: int = setting("Largest UDP reply in octets.", default=1232, check=_between(512, 4_096))
     identity: str = setting("What NSID and id.server answer; empty: nothing.", default="")
-    lameduck: Duration = setting("How long to go on answering after SIGTERM.", default=Duration(0))
+    lameduck: Duration = setting(
+        "How long to go on answering after SIGTERM, while /readyz says 503.", default=Duration(0)
+    )
 
 
 @dataclass(frozen=True, slots=True)

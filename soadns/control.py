@@ -72,6 +72,8 @@ class Control:
         self.figures = Figures()
         self.changed = asyncio.Event()
         """Set when something worth a snapshot happened."""
+        self.leaving = False
+        """Whether this is the end, and not the beginning of a successor."""
         self.zones: dict[str, ZoneData] = {}
         self._log = log
         self.clock = clock
@@ -289,7 +291,7 @@ class Control:
     def ready(self) -> bool:
         """Whether every zone has been complete once; one that a reload has added is not waited for.
 
-        So it is as long as a worker answers from the table of a predecessor that was ready.
+        So it is as long as workers answer from the table of a predecessor that was ready.
         """
         return self.publisher.complete or (self._before.ready and self.publisher.inherited)
 
@@ -300,10 +302,7 @@ class Control:
 
     def workers(self) -> list[WorkerState]:
         """Every worker, as its feed sees it."""
-        return [
-            WorkerState(f.pid, f.applied, f.behind, f.names, f.connections, f.figures)
-            for f in self.publisher.feeds
-        ]
+        return [feed.state for feed in self.publisher.feeds]
 
     async def texts(self, source: str, interface: str) -> list[str]:
         """Paths of the znodes of an interface, read now."""

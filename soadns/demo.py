@@ -20,9 +20,9 @@ from typing import Any
 
 from soadns.addresses import parse_address, print_address
 from soadns.client import Client, ClientError
+from soadns.listening import ListenError, check_free
 from soadns.lookup import NoAnswerError, Reply, ask
 from soadns.render import table
-from soadns.supervisor import ListenError, check_free
 
 READY_S = 30.0
 STOP_S = 15.0

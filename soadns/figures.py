@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import add
 
 
 @dataclass(slots=True)
@@ -27,6 +29,27 @@ class Figures:
     snapshot_octets: int = 0
 
 
+DURATIONS = tuple(0.00025 * 2**step for step in range(16))
+"""Upper bounds of the buckets of answering times in seconds: CoreDNS's."""
+
+
+@dataclass(slots=True)
+class Durations:
+    """A histogram of answering times: one slot for each of ``DURATIONS``, and one for what took longer."""
+
+    slots: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))
+    seconds: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self.slots[bisect_left(DURATIONS, seconds)] += 1
+        self.seconds += seconds
+
+    def plus(self, other: Durations) -> Durations:
+        """Both together."""
+        return Durations(list(map(add, self.slots, other.slots)), self.seconds + other.seconds)
+
+
 @dataclass(slots=True)
 class WorkerFigures:
     """Cumulative figures of one worker, over all processes that were this worker."""
@@ -42,6 +65,10 @@ class WorkerFigures:
     unsent: int = 0
     refused: int = 0
     """TCP connections closed at once for want of room."""
+    durations: Durations = field(default_factory=Durations)
+    """From a datagram's arrival in the kernel to its reply, of a sample."""
+    processor_s: float = 0.0
+    """Seconds of processor time, user and system."""
 
     def plus(self, other: WorkerFigures) -> WorkerFigures:
         """Both together."""
@@ -53,16 +80,24 @@ class WorkerFigures:
             self.malformed + other.malformed,
             self.unsent + other.unsent,
             self.refused + other.refused,
+            self.durations.plus(other.durations),
+            self.processor_s + other.processor_s,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """One worker as its feed sees it."""
+    """One worker as control sees it: what runs now, and what all its processes have counted."""
 
-    pid: int
-    generation: int
-    behind: bool
-    names: int
-    connections: int
-    figures: WorkerFigures
+    pid: int = 0
+    generation: int = 0
+    behind: bool = True
+    names: int = 0
+    connections: int = 0
+    figures: WorkerFigures = field(default_factory=WorkerFigures)
+    memory: int = 0
+    """Octets resident in memory."""
+    overflowed: int = 0
+    """Datagrams that its sockets had no room for, since they were opened."""
+    processes: int = 0
+    """How many processes this worker has been."""

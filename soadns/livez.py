@@ -52,7 +52,6 @@ class Livez:
         for client in list(self._clients):
             self._close(client)
         self._selector.unregister(self._sock)
-        self._sock.close()
 
     def _accept(self) -> None:
         for _ in range(MAX_CLIENTS):

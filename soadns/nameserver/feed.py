@@ -1,9 +1,9 @@
-"""The control process's end of the workers' channels.
+"""The control process's side of the workers: the journal it writes for them, and what they report.
 
-One ``Feed`` per worker sends the full table on request and every change afterwards, without ever
-blocking: a worker that does not read is marked as behind and gets a full table when it reads again. The
-``Publisher`` holds the control process's own copy of the table and numbers its generations. A control process
-that does not know everything yet leaves workers alone that still answer from its predecessor's table.
+The ``Publisher`` holds control's own copy of the table, numbers its generations, and writes each change once,
+whoever reads. A ``Feed`` is one worker: it is told that something was written, and says what it has applied and
+counted. Neither ever waits. A control process that does not know everything yet writes nothing while workers
+answer from its predecessor's table.
 """
 
 from __future__ import annotations
@@ -11,137 +11,100 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from soadns.figures import WorkerFigures
+from soadns.figures import Durations, WorkerFigures, WorkerState
 from soadns.nameserver import frames
+from soadns.nameserver.journal import Journal
 from soadns.nameserver.table import Delta, Table
 
-MAX_QUEUED = 32 << 20
-"""Octets of changes queued for one worker before it is considered behind."""
+SILENT_S = 2.0
+"""A worker that reported nothing for so long is waited for no more."""
+RELEASE_S = 5.0
+"""How long workers may read on in the old file of a journal after there is a new one."""
+_CHANGED = frames.encode(frames.CHANGED, 0)
 
 
 class Feed:
-    """The channel to one worker."""
+    """One worker. Its processes come and go, on two channels in turn; both may be there while one takes over."""
 
-    def __init__(self, sock: socket.socket, publisher: Publisher) -> None:
-        self._sock = sock
+    def __init__(self, channels: Sequence[socket.socket], publisher: Publisher) -> None:
+        self._channels = channels
         self._publisher = publisher
-        self._queue: deque[bytes] = deque()
-        self._room = MAX_QUEUED
-        self._writing = False
-        self.behind = True
-        self.inherited = False
-        """Whether the worker answers from the table of an earlier control process."""
         self.applied = 0
-        self.pid = 0
-        self.connections = 0
-        """Open TCP connections now."""
-        self.names = 0
-        self._before = WorkerFigures()
-        """Of earlier processes that were this worker."""
-        self._latest = WorkerFigures()
-        sock.setblocking(False)
+        self._heard = float("-inf")
+        self._state = WorkerState()
+        """Of the process that reported last."""
+        self._ended = WorkerFigures()
+        """Of processes that are gone."""
+        self._running: dict[int, WorkerFigures] = {}
+        """By pid, the latest last."""
+        for channel in channels:
+            channel.setblocking(False)
 
     def start(self) -> None:
-        """Listen to the worker, and load it as soon as there is something better than what it may have."""
-        asyncio.get_running_loop().add_reader(self._sock, self._read)
-        if self._publisher.complete:
-            self.load()
+        """Listen to the worker."""
+        for channel in self._channels:
+            asyncio.get_running_loop().add_reader(channel, self._read, channel)
 
     def stop(self) -> None:
-        """Leave the channel to a successor."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._sock)
-        if self._writing:
-            loop.remove_writer(self._sock)
+        """Leave the channels to a successor."""
+        for channel in self._channels:
+            asyncio.get_running_loop().remove_reader(channel)
 
-    def load(self) -> None:
-        """Queue the full table; whatever was queued before is void."""
-        self._queue.clear()
-        self._queue.extend(self._publisher.full())
-        self._room = MAX_QUEUED
-        self.behind = self.inherited = False
-        self._write()
-
-    def send(self, messages: list[bytes]) -> None:
-        """Queue frames of one change."""
-        if self.behind:
-            return
-        self._room -= sum(map(len, messages))
-        if self._room < 0:
-            self.behind = True
-            self._queue.clear()
-            return
-        self._queue.extend(messages)
-        if not self._writing:
-            self._write()
-
-    def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._queue:
+    def wake(self) -> None:
+        """Say that the journal has more. Where nobody listens, or one was told often already, nothing is lost."""
+        for channel in self._channels:
             try:
-                self._sock.send(self._queue[0])
-            except (BlockingIOError, InterruptedError):
-                if not self._writing:
-                    self._writing = True
-                    loop.add_writer(self._sock, self._write)
-                return
+                channel.send(_CHANGED)
             except OSError:
-                # Nobody has the other end now; the next worker asks for everything.
-                self.behind = True
-                self._queue.clear()
-                break
-            self._queue.popleft()
-        else:
-            self._room = MAX_QUEUED
-        if self._writing:
-            self._writing = False
-            loop.remove_writer(self._sock)
-
-    def _read(self) -> None:
-        # A worker that waited for us has asked many times: it is loaded once.
-        wanted = False
-        while True:
-            try:
-                message = self._sock.recv(1 << 18)
-            except OSError:
-                break
-            if not message:
-                asyncio.get_running_loop().remove_reader(self._sock)
-                break
-            try:
-                wanted |= self._take(frames.decode(message))
-            except frames.FrameError:
                 continue
-        if wanted:
-            self.load()
-
-    def _take(self, frame: frames.Frame) -> bool:
-        """Take what the worker says; returns whether it is to be loaded."""
-        if frame.kind == frames.NEED:
-            return self._publisher.complete or not frame.generation
-        if frame.kind == frames.APPLIED:
-            self.applied = max(self.applied, frame.generation)
-            self._publisher.note_applied()
-        elif frame.kind == frames.STATS:
-            self._take_stats(frame.body)
-            self.inherited = self.behind and frame.generation > 0
-            return self.behind and self._publisher.complete
-        return False
 
     @property
-    def figures(self) -> WorkerFigures:
-        """What this worker has counted since the control process began."""
-        return self._before.plus(self._latest)
+    def alive(self) -> bool:
+        """Whether it has reported lately."""
+        return asyncio.get_running_loop().time() - self._heard < SILENT_S
 
-    def _take_stats(self, body: bytes) -> None:
-        raw = json.loads(body)
-        if self.pid not in (0, raw["pid"]):
-            self._before = self._before.plus(self._latest)
-        self.pid, self.connections, self.names = raw["pid"], raw["connections"], raw["names"]
-        self._latest = WorkerFigures(
+    @property
+    def state(self) -> WorkerState:
+        """The worker as it was last heard of, with what all its processes have counted."""
+        figures = self._ended
+        for each in self._running.values():
+            figures = figures.plus(each)
+        behind = self.applied != self._publisher.table.generation
+        return replace(self._state, generation=self.applied, behind=behind, figures=figures)
+
+    def _read(self, channel: socket.socket) -> None:
+        while True:
+            try:
+                message = channel.recv(1 << 18)
+            except OSError:
+                return
+            if not message:
+                asyncio.get_running_loop().remove_reader(channel)
+                return
+            try:
+                self._take(frames.decode(message))
+            except frames.FrameError:
+                continue
+
+    def _take(self, frame: frames.Frame) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if frame.kind == frames.NEED:
+            self._publisher.renew(frame.generation)
+        elif frame.kind == frames.APPLIED:
+            self.applied = frame.generation
+            self._publisher.note_applied()
+        elif frame.kind == frames.STATS:
+            self._take_stats(json.loads(frame.body))
+
+    def _take_stats(self, raw: dict[str, Any]) -> None:
+        pid = raw["pid"]
+        known = self._running.pop(pid, None)
+        self._running[pid] = WorkerFigures(
             queries=Counter(udp=raw["udp"], tcp=raw["tcp"]),
             hits=Counter({int(key, 16): count for key, count in raw["hits"].items()}),
             replies=Counter({(zone, kind, rcode): count for zone, kind, rcode, count in raw["counts"]}),
@@ -149,49 +112,83 @@ class Feed:
             malformed=raw["malformed"],
             unsent=raw["unsent"],
             refused=raw["refused"],
+            durations=Durations(raw["durations"], raw["seconds"]),
+            processor_s=raw["processor"],
+        )
+        while len(self._running) > len(self._channels):
+            self._ended = self._ended.plus(self._running.pop(next(iter(self._running))))
+        self._state = WorkerState(
+            pid=pid,
+            names=raw["names"],
+            connections=raw["connections"],
+            memory=raw["memory"],
+            overflowed=raw["overflowed"],
+            processes=self._state.processes + (known is None),
         )
 
 
 class Publisher:
-    """The table as the control process holds it, and the feeds that spread it."""
+    """The table as the control process holds it, and the journal that spreads it."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.table = Table()
         self.feeds: list[Feed] = []
         self.complete = False
         """Whether the table may replace what a worker answers from."""
         self.on_applied: Callable[[int], None] = lambda _: None
-        """Called with the generation that every worker which keeps up has applied."""
+        """Called with the generation that every worker has applied."""
+        self._journal = journal
 
     @property
     def inherited(self) -> bool:
         """Whether workers answer from the table of an earlier control process."""
-        return any(feed.inherited for feed in self.feeds)
+        return self._journal.inherited
 
     def set_complete(self) -> None:
-        """Every zone is known: load the workers that have something older."""
+        """Every zone is known: workers that have something older get this."""
         if not self.complete:
             self.complete = True
-            for feed in self.feeds:
-                feed.load()
+            if not self._journal.own:
+                self._begin()
 
     def publish(self, delta: Delta) -> int:
-        """Apply a change and send it to all workers; returns its generation."""
+        """Apply a change and write it for all workers; returns its generation."""
         if not delta:
             return self.table.generation
         generation = self.table.generation + 1
         self.table.apply(delta, generation)
-        messages = list(frames.delta(delta, generation))
-        for feed in self.feeds:
-            feed.send(messages)
+        if self._journal.own:
+            self._journal.append(list(frames.delta(delta, generation)))
+            self._wake()
+            if self._journal.outgrown:
+                self._begin()
+        elif self.complete or not self._journal.inherited:
+            self._begin()
         return generation
 
-    def full(self) -> list[bytes]:
-        """The frames of the whole table."""
-        return list(frames.full(self.table.whole(), self.table.generation))
+    def renew(self, epoch: int) -> None:
+        """A worker can not read this journal: write another."""
+        if epoch == self._journal.epoch and not self._journal.writing:
+            self._begin()
 
     def note_applied(self) -> None:
         """Some worker reached a generation."""
-        reached = [feed.applied for feed in self.feeds if not feed.behind]
+        reached = [feed.applied for feed in self.feeds if feed.alive]
         if reached:
             self.on_applied(min(reached))
+
+    def _begin(self) -> None:
+        self._journal.begin(self.table)
+        self._step()
+
+    def _step(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._journal.step():
+            loop.call_soon(self._step)
+        else:
+            self._wake()
+            loop.call_later(RELEASE_S, self._journal.release)
+
+    def _wake(self) -> None:
+        for feed in self.feeds:
+            feed.wake()

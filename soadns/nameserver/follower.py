@@ -1,62 +1,64 @@
 """A worker's copy of the table, kept equal to the control process's by its frames.
 
-Pure; standard library only. Whatever is lost, damaged or comes twice, the table is always one that the
-control process had: a change is taken as a whole or not at all, a full table replaces the old one in one
-step, and after a gap nothing is taken before the next full table.
+Pure; standard library only. Whatever is lost, damaged or comes twice: each owner name answers as it did in
+some table of the control process. A full table is built beside the one that answers and replaces it in one
+step; after a gap nothing is taken before the next full table.
 """
 
 from __future__ import annotations
 
 from soadns.nameserver import frames
-from soadns.nameserver.table import Delta, Table
+from soadns.nameserver.table import Answer, Names, Table
 
 
 class Follower:
-    """Takes frames, says what to send back."""
+    """Takes frames in order."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.loaded = False
         """Whether there has been a full table; nothing may be answered before."""
-        self._loading: Table | None = None
+        self._fresh: Table | None = None
         """The full table that is coming in."""
+        self._whole = False
+        """Whether it has come to its end: changes since its beginning follow."""
         self._next = 0
-        """The number that its next frame must have."""
-        self._parts: list[Delta] = []
+        """The number that the next frame of a table or change must have."""
         self._lost = False
         """Whether changes were missed; only a full table helps."""
-        self._heard = False
-        """Whether a frame came since the last ``remind``."""
 
-    def take(self, message: bytes) -> bytes | None:
-        """Take one frame; returns the frame to send back, if any.
-
-        Raises FrameError for a damaged one, or when one before it is missing; ``give_up`` is then to be called.
-        """
-        self._heard = True
-        frame = frames.decode(message)
+    def take(self, frame: frames.Frame) -> None:
+        """Take one frame. Raises FrameError when one before it is missing; ``give_up`` is then to be called."""
         if frame.kind == frames.BEGIN:
-            self._loading, self._next = Table(), 1
-            self._loading.generation = frame.generation
-            self._parts.clear()
+            self._fresh, self._whole, self._next = Table(Names()), False, 1
+            self._fresh.generation = frame.generation
         elif frame.kind in (frames.CHUNK, frames.END):
-            return self._take_chunk(frame)
+            self._take_chunk(frame)
         elif frame.kind in (frames.PART, frames.DELTA):
-            return self._take_change(frame)
-        return None
+            self._take_change(frame)
 
-    def give_up(self) -> bytes:
-        """Forget what is not complete, take no more changes, and ask for a full table."""
-        self._loading = None
-        self._parts.clear()
+    def give_up(self) -> None:
+        """Forget what is not complete, and take no more changes before the next full table."""
+        self._fresh, self._next = None, 0
         self._lost = True
-        return frames.encode(frames.NEED, self.table.generation if self.loaded else 0)
 
-    def remind(self) -> bytes | None:
-        """Called now and then: asks (again) for a full table where one is missing and nothing comes."""
-        silent, self._heard = not self._heard, False
-        missing = not self.loaded or self._lost or self._loading is not None
-        return self.give_up() if silent and missing else None
+    def settle(self) -> dict[bytes, Answer] | None:
+        """There is nothing more to take: answer from a full table that has come.
+
+        Returns the answers it replaced, for whoever has the time to take them to pieces.
+        """
+        fresh = self._fresh
+        if fresh is None or not self._whole:
+            return None
+        table, old = self.table, self.table.answers
+        table.answers, table.names, table.zones = fresh.answers, fresh.names, fresh.zones
+        table.generation = fresh.generation
+        self._fresh, self._lost, self.loaded = None, False, True
+        return old
+
+    def has(self, generation: int) -> bool:
+        """Whether changes from this generation on are all that is missing."""
+        return self.loaded and not self._lost and self._fresh is None and self.table.generation >= generation
 
     @staticmethod
     def _expect(frame: frames.Frame, generation: int, number: int) -> None:
@@ -65,38 +67,31 @@ class Follower:
                 f"frame {frame.number} of generation {frame.generation} came instead of {number} of {generation}"
             )
 
-    def _take_chunk(self, frame: frames.Frame) -> bytes | None:
-        fresh = self._loading
-        if fresh is None:
-            # The rest of a table whose beginning went to an earlier process, or was damaged.
-            return None
+    def _take_chunk(self, frame: frames.Frame) -> None:
+        fresh = self._fresh
+        if fresh is None or self._whole:
+            raise frames.FrameError("a piece of a full table came without its beginning")
         self._expect(frame, fresh.generation, self._next)
+        self._next += 1
         if frame.kind == frames.CHUNK:
             fresh.apply(frames.content(frame.body), frame.generation)
-            self._next += 1
-            return None
-        table = self.table
-        table.answers, table.names, table.zones = fresh.answers, fresh.names, fresh.zones
-        table.generation = fresh.generation
-        self._loading, self._lost, self.loaded = None, False, True
-        return frames.encode(frames.APPLIED, table.generation)
+        else:
+            self._whole, self._next = True, 0
 
-    def _take_change(self, frame: frames.Frame) -> bytes | None:
-        if self._lost or not self.loaded:
+    def _take_change(self, frame: frames.Frame) -> None:
+        table = self.table if self._fresh is None else self._fresh
+        if self._fresh is None and (self._lost or not self.loaded):
             # What was missed is in the full table that is asked for.
-            return None
-        if self._loading is not None:
-            raise frames.FrameError(
-                f"a change came before the end of the full table {self._loading.generation}"
-            )
-        generation = self.table.generation
-        if frame.generation <= generation:
-            return None
-        self._expect(frame, generation + 1, len(self._parts))
-        self._parts.append(frames.content(frame.body))
+            return
+        if self._fresh is not None and not self._whole:
+            raise frames.FrameError(f"a change came before the end of the full table {table.generation}")
+        if frame.generation <= table.generation:
+            return
+        self._expect(frame, table.generation + 1, self._next)
         if frame.kind == frames.PART:
-            return None
-        for part in self._parts:
-            self.table.apply(part, frame.generation)
-        self._parts.clear()
-        return frames.encode(frames.APPLIED, frame.generation)
+            # Applied at once, packets in between; the generation is reached with the last of them.
+            table.apply(frames.content(frame.body), table.generation)
+            self._next += 1
+        else:
+            table.apply(frames.content(frame.body), frame.generation)
+            self._next = 0

@@ -1,30 +1,35 @@
-"""Frames by which the control process feeds workers, over a socket that keeps message boundaries.
+"""Frames: how control tells workers what to answer, and how workers report back.
 
 Pure; standard library only. A full table is ``BEGIN``, ``CHUNK``..., ``END``; afterwards each change is a
-``DELTA``, after ``PART``s of the same generation where it is large. Every frame has a generation, its number
-within it, and a checksum; a worker that misses one asks for a full table with ``NEED``. Values are
-marshalled between two processes of the same interpreter, over a socket that nobody else can open.
+``DELTA``, after ``PART``s of the same generation where it is large. Those stand in a journal that control writes
+and every worker reads (``journal``); ``CHANGED``, ``NEED``, ``APPLIED`` and ``STATS`` are messages between one
+worker and control. Every frame has a length, a generation, its number within it, and a checksum. Values are
+marshalled between processes of the same interpreter, through descriptors that nobody else can open.
+
+A frame is small, and what is said of one owner name stands in one: a worker takes it between two packets.
 """
 
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from zlib import crc32
 
-from soadns.nameserver.table import Delta, ZoneEntry
+from soadns.nameserver.table import Answer, Delta, Table, ZoneEntry
 
-BEGIN, CHUNK, END, DELTA, PART, NEED, APPLIED, STATS = range(1, 9)
-_HEADER = Struct("!IBQI")
-"""Checksum of all that follows; kind, generation and number."""
-MAX_BODY = 48 * 1024
-"""Octets of content per frame, well below a SOCK_SEQPACKET socket's default buffer (208 KiB)."""
+BEGIN, CHUNK, END, DELTA, PART, CHANGED, NEED, APPLIED, STATS = range(1, 10)
+_HEADER = Struct("!IIBQI")
+"""Checksum of all that follows; octets of content; kind, generation and number."""
+MAX_BODY = 16 * 1024
+"""Octets of content from which on a frame takes no more."""
+MAX_ENTRIES = 256
+"""The same in answers and names: a frame costs a worker about a tenth of a millisecond."""
 
 
 class FrameError(ValueError):
-    """A frame that is cut, damaged or unknown."""
+    """A frame that is cut, damaged, unknown or out of order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,67 +44,55 @@ class Frame:
 
 
 def encode(kind: int, generation: int, body: bytes = b"", number: int = 0) -> bytes:
-    """A frame as one message."""
-    message = _HEADER.pack(0, kind, generation, number) + body
-    return crc32(message[4:]).to_bytes(4) + message[4:]
+    """A frame as octets."""
+    octets = _HEADER.pack(0, len(body), kind, generation, number) + body
+    return crc32(octets[4:]).to_bytes(4) + octets[4:]
 
 
-def decode(message: bytes) -> Frame:
-    """The frame in one message. Raises FrameError."""
-    if len(message) < _HEADER.size:
-        raise FrameError(f"a frame of {len(message)} octets is too short")
-    checksum, kind, generation, number = _HEADER.unpack_from(message)
-    if crc32(message[4:]) != checksum:
-        raise FrameError(f"a frame of {len(message)} octets has a wrong checksum")
+def decode(octets: bytes) -> Frame:
+    """The frame that these octets are. Raises FrameError."""
+    found = first(octets, 0)
+    if found is None or found[1] != len(octets):
+        raise FrameError(f"{len(octets)} octets are no frame")
+    return found[0]
+
+
+def first(octets: bytes, at: int) -> tuple[Frame, int] | None:
+    """The frame that begins at an index, and where it ends; None when it is not all there. Raises FrameError."""
+    body = at + _HEADER.size
+    if len(octets) < body:
+        return None
+    checksum, size, kind, generation, number = _HEADER.unpack_from(octets, at)
+    end = body + size
+    if len(octets) < end:
+        return None
+    if crc32(octets[at + 4 : end]) != checksum:
+        raise FrameError(f"a frame of {size} octets has a wrong checksum")
     if not BEGIN <= kind <= STATS:
         raise FrameError(f"a frame of unknown kind {kind}")
-    return Frame(kind, generation, message[_HEADER.size :], number)
+    return Frame(kind, generation, octets[body:end], number), end
 
 
-def full(whole: Delta, generation: int) -> Iterator[bytes]:
-    """The frames of a full table."""
+def full(table: Table) -> Iterator[bytes]:
+    """The frames of a whole table, as it is asked for them.
+
+    Changes meanwhile are in it or not, or in part; whoever applies those again afterwards has the table as it
+    is then.
+    """
+    generation = table.generation
     yield encode(BEGIN, generation)
     number = 0
-    for number, body in enumerate(_bodies(whole), 1):
-        yield encode(CHUNK, generation, body, number)
+    for number, piece in enumerate(_bounded(table.pieces(MAX_ENTRIES)), 1):
+        yield encode(CHUNK, generation, piece, number)
     yield encode(END, generation, number=number + 1)
 
 
 def delta(change: Delta, generation: int) -> Iterator[bytes]:
-    """The frames of one change; the receiver applies all of them before the next packet."""
-    bodies = list(_bodies(change))
+    """The frames of one change."""
+    bodies = list(_bounded(_by_owner(change)))
     for number, body in enumerate(bodies[:-1]):
         yield encode(PART, generation, body, number)
     yield encode(DELTA, generation, bodies[-1], len(bodies) - 1)
-
-
-def _bodies(change: Delta) -> Iterator[bytes]:
-    zones = {
-        origin: None if zone is None else (zone.state, zone.soa, zone.serial, zone.label)
-        for origin, zone in change.zones.items()
-    }
-    answers: dict[bytes, object] = {}
-    names: dict[bytes, bool] = {}
-    size = 0
-    for key, answer in change.answers.items():
-        answers[key] = answer
-        size += (
-            len(key)
-            + 16
-            + (0 if answer is None else len(answer) if isinstance(answer, bytes) else sum(map(len, answer)))
-        )
-        if isinstance(answer, list):
-            size += 8 * len(answer)
-        if size > MAX_BODY:
-            yield marshal.dumps((answers, {}, {}))
-            answers, size = {}, 0
-    for name, exists in change.names.items():
-        names[name] = exists
-        size += len(name) + 8
-        if size > MAX_BODY:
-            yield marshal.dumps((answers, names, {}))
-            answers, names, size = {}, {}, 0
-    yield marshal.dumps((answers, names, zones))
 
 
 def content(body: bytes) -> Delta:
@@ -110,3 +103,58 @@ def content(body: bytes) -> Delta:
     except (ValueError, EOFError, TypeError, AttributeError) as error:
         raise FrameError(f"unreadable frame: {error}") from None
     return Delta(answers, names, entries)
+
+
+def _by_owner(change: Delta) -> Iterator[Delta]:
+    """A change in pieces that may be applied one by one, packets in between.
+
+    A name begins to exist before it has data, and has none any more before it ends to: in between it has no
+    data, never NXDOMAIN for one type and data for another. A zone goes before its names, and comes after them.
+    """
+    gone = {origin: None for origin, zone in change.zones.items() if zone is None}
+    yield Delta(zones=dict(gone))
+    yield from (Delta(names={name: True}) for name, exists in change.names.items() if exists)
+    owners: dict[bytes, dict[bytes, Answer | None]] = {}
+    for key, answer in change.answers.items():
+        owners.setdefault(key[:-2], {})[key] = answer
+    yield from (Delta(answers) for answers in owners.values())
+    yield from (Delta(names={name: False}) for name, exists in change.names.items() if not exists)
+    yield Delta(zones={origin: zone for origin, zone in change.zones.items() if zone is not None})
+
+
+def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:
+    """Marshalled contents of frames: pieces together as long as there is room, none cut."""
+    held, size, entries = Delta(), 0, 0
+    for piece in pieces:
+        more = _size(piece)
+        count = len(piece.answers) + len(piece.names)
+        if (held and size + more > MAX_BODY) or entries + count > MAX_ENTRIES:
+            yield _marshalled(held)
+            held, size, entries = Delta(), 0, 0
+        held.merge(piece)
+        size, entries = size + more, entries + count
+    yield _marshalled(held)
+
+
+def _size(piece: Delta) -> int:
+    answers = sum(
+        len(key)
+        + 16
+        + (0 if answer is None else len(answer) if isinstance(answer, bytes) else sum(map(len, answer)))
+        for key, answer in piece.answers.items()
+    )
+    return answers + sum(len(name) + 8 for name in piece.names)
+
+
+def _marshalled(piece: Delta) -> bytes:
+    zones = {
+        origin: None if zone is None else (zone.state, zone.soa, zone.serial, zone.label)
+        for origin, zone in piece.zones.items()
+    }
+    # Interfaces of one Service answer alike: one object stands for all of them, here and in the worker.
+    same: dict[bytes, bytes] = {}
+    answers = {
+        key: same.setdefault(answer, answer) if isinstance(answer, bytes) else answer
+        for key, answer in piece.answers.items()
+    }
+    return marshal.dumps((answers, piece.names, zones))

@@ -10,18 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import cast
 
+from soadns.figures import Durations
 from soadns.nameserver.responder import Responder
 
 DRAIN = 64
-"""Datagrams per wake-up: TCP and the feed get their turn in between."""
+"""Datagrams per wake-up: TCP and the journal get their turn in between."""
+SAMPLE = 64
+"""Of so many wake-ups, one looks at the time."""
+FINISH = 64
+"""Batches answered at the very end, at most."""
 MAX_DATAGRAM = 4096
 HEADER = 12
 """Octets of the shortest message there is (RFC 1035 4.1.1): who sends less has lost count."""
+ACCEPTED = 8
+"""Connections accepted per wake-up: of many that come at once, other workers get their share."""
+BACKLOG = 511
 PIPELINE = 64
 """Messages of one connection answered in a row: others get their turn in between."""
 SWEEP_S = 1.0
@@ -29,15 +39,20 @@ SWEEP_S = 1.0
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
+_SIOCGSTAMPNS = 0x8907
+_TIMESPEC = struct.Struct("@ll")
 _LENGTH = struct.Struct("!H")
 
 
 class UdpServer:
     """Answers one UDP socket from the event loop."""
 
-    def __init__(self, sock: socket.socket, responder: Responder) -> None:
+    def __init__(self, sock: socket.socket, responder: Responder, durations: Durations | None = None) -> None:
         self._sock = sock
         self._responder = responder
+        self._durations = durations
+        """Of a sample: each first datagram of some wake-up, which has waited longest."""
+        self._wakes = 0
         self.received = 0
         self.unsent = 0
         """Replies the kernel would not take."""
@@ -51,15 +66,52 @@ class UdpServer:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to read."""
-        loop.add_reader(self._sock, self._drain_wildcard if self._wildcard else self._drain)
+        if self._durations is None:
+            loop.add_reader(self._sock, self._drain, DRAIN)
+        else:
+            self._arrival()  # from now on the kernel notes when a datagram comes
+            loop.add_reader(self._sock, self._wake, self._durations)
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop reading; what is queued stays for whoever has the socket next."""
+        """Stop reading; what comes later is for whoever has the socket next."""
         loop.remove_reader(self._sock)
 
-    def _drain(self) -> None:
+    def finish(self) -> None:
+        """Answer what is queued: perhaps nobody has the socket next."""
+        for _ in range(FINISH):
+            before = self.received
+            self._drain(DRAIN)
+            if self.received == before:
+                return
+
+    def _wake(self, durations: Durations) -> None:
+        """Drain; now and then look how long the first datagram, which has waited longest, has taken."""
+        self._wakes += 1
+        count = DRAIN
+        if not self._wakes % SAMPLE:
+            before = self.received
+            self._drain(1)
+            arrived = self._arrival() if self.received != before else None
+            if arrived is not None:
+                durations.note(max(0.0, time.time() - arrived))
+            count -= 1
+        self._drain(count)
+
+    def _arrival(self) -> float | None:
+        """When the datagram that was read last came, in Unix seconds; None for one that came before we asked."""
+        try:
+            octets = fcntl.ioctl(self._sock, _SIOCGSTAMPNS, bytes(_TIMESPEC.size))
+        except OSError:
+            return None
+        seconds, nanoseconds = _TIMESPEC.unpack(octets)
+        return float(seconds + nanoseconds / 1e9)
+
+    def _drain(self, count: int) -> None:
+        if self._wildcard:
+            self._drain_wildcard(count)
+            return
         receive, send, respond = self._sock.recvfrom, self._sock.sendto, self._responder.respond
-        for _ in range(DRAIN):
+        for _ in range(count):
             try:
                 packet, peer = receive(MAX_DATAGRAM)
             except (BlockingIOError, InterruptedError):
@@ -75,9 +127,9 @@ class UdpServer:
                 except OSError:
                     self.unsent += 1
 
-    def _drain_wildcard(self) -> None:
+    def _drain_wildcard(self, count: int) -> None:
         """As ``_drain``, but replies leave from the address that was asked (dns practice, RFC 2181 4)."""
-        for _ in range(DRAIN):
+        for _ in range(count):
             try:
                 packet, ancillary, _, peer = self._sock.recvmsg(MAX_DATAGRAM, 128)
             except (BlockingIOError, InterruptedError):
@@ -141,7 +193,10 @@ class TcpServer:
     async def start(self, sock: socket.socket) -> None:
         """Accept on a listening socket that other workers accept on as well."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(lambda: TcpConnection(self), sock=sock, backlog=511))
+        self._servers.append(
+            await loop.create_server(lambda: TcpConnection(self), sock=sock, backlog=ACCEPTED)
+        )
+        sock.listen(BACKLOG)  # asyncio takes one number for both
 
     async def drain(self, seconds: float) -> None:
         """Accept no more, and end every connection by FIN; peers have so long to close their side.

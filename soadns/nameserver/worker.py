@@ -1,68 +1,91 @@
-"""A DNS worker process: fed by frames, answering packets, nothing else.
+"""A DNS worker process: follows the journal, answers packets, nothing else.
 
-``python -m soadns.nameserver.worker`` with inherited descriptors: UDP and TCP sockets and one end of a
-SOCK_SEQPACKET pair to the control process. Imports the standard library and the data plane only. It
-reads no packet before its table was loaded completely, then answers with what it has, whatever becomes of
-the control process. All sockets belong to the supervisor; a successor takes over their queues.
+``python -m soadns.nameserver.worker`` with inherited descriptors: UDP and TCP sockets, the journal, and one end
+of a SOCK_SEQPACKET pair to the control process. Imports the standard library and the data plane only. It reads
+no packet before its table was loaded completely, then answers with what it has, whatever becomes of the
+control process; to be loaded it needs no other process. All sockets belong to the supervisor; a successor takes
+over their queues.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import os
 import resource
 import signal
 import socket
+import time
 from dataclasses import replace
+from functools import partial
+from struct import Struct
 
 from soadns import logs
+from soadns.figures import Durations
 from soadns.logs import log
 from soadns.nameserver import frames
 from soadns.nameserver.follower import Follower
+from soadns.nameserver.journal import Reader
 from soadns.nameserver.responder import Identity, Responder
 from soadns.nameserver.server import TcpLimits, TcpServer, UdpServer
-from soadns.nameserver.table import Table
+from soadns.nameserver.table import Answer, Names, Table
 
 REPORT_S = 0.5
 DRAIN_S = 1.0
 """How long TCP clients may take to close their side at the end."""
 SPARE_DESCRIPTORS = 64
-FRAMES_PER_TURN = 8
-"""Frames taken per wake-up: packets get their turn in between."""
+SLICE_S = 0.0003
+"""Seconds of following the journal at a time: packets get their turn in between."""
+DISCARD = 1_000
+"""Entries of a table that is no longer used, thrown away at a time."""
+COLLECT = 20_000
+"""Containers more than before from which on the collector looks for cycles."""
+_SO_MEMINFO, _MEMINFO = 55, Struct("=9I")
+"""What Linux tells of a socket's memory; the last figure counts datagrams it had no room for."""
 
 
 class Worker:
-    """One worker: its table, its sockets and its feed."""
+    """One worker: its table, its sockets and its place in the journal."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.table = Table()
+        self.table = Table(Names())
         self.follower = Follower(self.table)
+        self.journal = Reader(options.journal)
         identity = Identity(options.version, options.identity)
         self.responder = Responder(self.table, udp_size=options.udp_size, identity=identity)
         self.channel = socket.socket(fileno=options.channel)
         self.channel.setblocking(False)
-        self.udp = [UdpServer(socket.socket(fileno=fd), self.responder) for fd in options.udp]
+        self.udp_sockets = [socket.socket(fileno=fd) for fd in options.udp]
+        self.durations = Durations()
+        self.udp = [UdpServer(sock, self.responder, self.durations) for sock in self.udp_sockets]
         # The supervisor's questions are no client's: they are not counted with those.
         self.probes = [UdpServer(socket.socket(fileno=fd), Responder(self.table)) for fd in options.probe]
         self.tcp_sockets = [socket.socket(fileno=fd) for fd in options.tcp]
         self.tcp = TcpServer(self.responder, _limits())
         self.lameduck = options.lameduck
         self.lifeline = options.lifeline
-        self._collected = self.table.answers
+        self._applied = 0
+        """The generation that control was told of."""
+        self._due = False
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._at_once = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM, then drain."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, lambda: None)
-        loop.add_reader(self.channel, self._feed)
+        loop.add_reader(self.channel, self._told)
         if self.lifeline >= 0:
             loop.add_reader(self.lifeline, self._orphaned)
+        # Nothing here forms cycles but the end of a TCP connection now and then, and a collection walks every
+        # container there is: it would come amid packets.
+        gc.disable()
+        self._follow()
         reporter = asyncio.create_task(self._report())
         stopping = asyncio.create_task(self._stopping.wait())
         ready = asyncio.create_task(self._ready.wait())
@@ -74,29 +97,44 @@ class Worker:
             for sock in self.tcp_sockets:
                 await self.tcp.start(sock)
             await stopping
-            await asyncio.sleep(self.lameduck)
-            for server in (*self.udp, *self.probes):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._at_once.wait(), self.lameduck)
+            # The supervisor's questions are answered to the end: this process is not stuck.
+            for server in self.udp:
                 server.stop(loop)
+                server.finish()
             await self.tcp.drain(DRAIN_S)
         reporter.cancel()
         self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
+
+    def _stop(self) -> None:
+        """SIGTERM; a second one ends the wait for those who still ask here."""
+        if self._stopping.is_set():
+            self._at_once.set()
+        self._stopping.set()
 
     def _orphaned(self) -> None:
         # Readable means closed: the supervisor is gone, and with it the right to these sockets.
         asyncio.get_running_loop().remove_reader(self.lifeline)
         self._stopping.set()
 
+    # ------------------------------------------------------------------ reports
+
     async def _report(self) -> None:
-        """Tell the control process how it stands; ask for the table where it is missing."""
+        """Tell the control process how it stands."""
         while True:
-            reminder = self.follower.remind()
-            if reminder is not None:
-                self._send(reminder)
-            await asyncio.sleep(REPORT_S)
             self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
+            await asyncio.sleep(REPORT_S)
+            # Whoever should have told of something new may have died over it.
+            self._follow()
+            self._complain()
+            if gc.get_count()[0] > COLLECT:
+                gc.collect()
+                gc.freeze()
 
     def _stats(self) -> bytes:
         responder = self.responder
+        memory = [sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size) for sock in self.udp_sockets]
         return json.dumps(
             {
                 "pid": os.getpid(),
@@ -110,6 +148,11 @@ class Worker:
                 "connections": len(self.tcp.connections),
                 "refused": self.tcp.refused,
                 "names": len(self.table.names),
+                "processor": time.process_time(),
+                "memory": _resident(),
+                "overflowed": sum(_MEMINFO.unpack(octets)[8] for octets in memory),
+                "durations": self.durations.slots,
+                "seconds": self.durations.seconds,
             }
         ).encode()
 
@@ -120,31 +163,70 @@ class Worker:
         except OSError:
             return
 
-    # ------------------------------------------------------------------ the feed
+    # ------------------------------------------------------------------ the journal
 
-    def _feed(self) -> None:
-        for _ in range(FRAMES_PER_TURN):
+    def _told(self) -> None:
+        """Something was written, perhaps several times."""
+        for _ in range(64):
             try:
-                message = self.channel.recv(1 << 18)
+                message = self.channel.recv(4096)
             except OSError:
-                return
+                break
             if not message:
                 asyncio.get_running_loop().remove_reader(self.channel)
-                return
-            try:
-                reply = self.follower.take(message)
-            except frames.FrameError as error:
-                log("frame-lost", level="warning", error=error)
-                reply = self.follower.give_up()
-            if reply is not None:
-                self._send(reply)
-            if self.table.answers is not self._collected:
-                # A table lives long: keep it out of the collector's way, and so off the packet path.
-                self._collected = self.table.answers
-                gc.collect()
-                gc.freeze()
-            if self.follower.loaded and not self._ready.is_set():
-                self._ready.set()
+                break
+        self._follow()
+
+    def _follow(self) -> None:
+        """Take what is new in the journal: a slice now, the rest after the packets that came meanwhile."""
+        if not self._due:
+            self._slice()
+
+    def _again(self) -> None:
+        self._due = False
+        self._slice()
+
+    def _slice(self) -> None:
+        until = time.monotonic() + SLICE_S
+        try:
+            while (frame := self.journal.next(self.follower)) is not None:
+                self.follower.take(frame)
+                if time.monotonic() > until:
+                    self._due = True
+                    asyncio.get_running_loop().call_soon(self._again)
+                    return
+        except frames.FrameError as error:
+            log("frame-lost", level="warning", error=error)
+            self.follower.give_up()
+            self.journal.distrust()
+            self._complain()
+            return
+        old = self.follower.settle()
+        if old is not None:
+            self._discard(old)
+        if self.follower.loaded:
+            self._ready.set()
+            if self.table.generation != self._applied:
+                self._applied = self.table.generation
+                self._send(frames.encode(frames.APPLIED, self._applied))
+
+    def _complain(self) -> None:
+        """Ask for another journal, as long as this one is damaged."""
+        if self.journal.distrusted and self.journal.distrusted == self.journal.epoch:
+            self._send(frames.encode(frames.NEED, self.journal.epoch))
+
+    def _discard(self, old: dict[bytes, Answer]) -> None:
+        """Take answers to pieces that are no longer used: all at once would take as long as loading them did."""
+        for _ in range(min(DISCARD, len(old))):
+            old.popitem()
+        if old:
+            asyncio.get_running_loop().call_soon(self._discard, old)
+
+
+def _resident() -> int:
+    """Octets of memory that this process takes."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def _limits() -> TcpLimits:
@@ -162,10 +244,14 @@ def _limits() -> TcpLimits:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a worker on inherited descriptors."""
+    # Without a width, the formatter imports shutil and with it half a dozen packers of files.
     parser = argparse.ArgumentParser(
-        prog="soadns-worker", description="DNS worker; started by the supervisor"
+        prog="soadns-worker",
+        description="DNS worker; started by the supervisor",
+        formatter_class=partial(argparse.HelpFormatter, width=100),
     )
     parser.add_argument("--channel", type=int, required=True)
+    parser.add_argument("--journal", type=int, nargs=2, required=True)
     parser.add_argument("--udp", type=int, action="append", default=[])
     parser.add_argument("--probe", type=int, action="append", default=[])
     parser.add_argument("--tcp", type=int, action="append", default=[])

@@ -98,7 +98,7 @@ class Site:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        lines = []
+        lines = ["stopping"] if self._running.leaving else []
         for name, zone in self._running.estate.zones.items():
             awaited = ", ".join(zone.awaited)
             if not zone.complete:
@@ -110,7 +110,7 @@ class Site:
             if not state.in_sync:
                 word = "stale" if state.known else "never synced"
                 lines.append(f"{word}: {name}: {state.trouble or 'not read yet'}")
-        ready = self._running.ready
+        ready = self._running.ready and not self._running.leaving
         return web.Response(text="\n".join([*lines, ""]), status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from soadns import __version__
-from soadns.figures import WorkerFigures
+from soadns.figures import DURATIONS, WorkerFigures
 from soadns.views import FLAGS, Found, flags
 from soadns.web.operations import Running
 
@@ -99,19 +101,48 @@ class Exporter(Collector):
             yield _counter(name, text, {(): value})
 
     def _workers(self) -> Iterator[Metric]:
-        workers = list(enumerate(self._running.workers()))
-        yield _gauge(
-            "soadns_worker_generation", "Generation of the table a worker answers from.",
-            {(str(i),): float(w.generation) for i, w in workers}, "worker",
-        )  # fmt: skip
-        yield _gauge(
-            "soadns_worker_behind", "1 while a worker has to be loaded anew.",
-            {(str(i),): float(w.behind) for i, w in workers}, "worker",
+        workers = {(str(index),): worker for index, worker in enumerate(self._running.workers())}
+        for name, text, value in (
+            ("generation", "Generation of the table a worker answers from.", attrgetter("generation")),
+            ("behind", "1 while a worker answers from an older table than control's.", attrgetter("behind")),
+            ("names", "Names that exist in a worker's table.", attrgetter("names")),
+            ("memory_bytes", "Memory that a worker takes.", attrgetter("memory")),
+        ):
+            rows = {key: float(value(worker)) for key, worker in workers.items()}
+            yield _gauge(f"soadns_worker_{name}", text, rows, "worker")
+        for name, text, count in (
+            ("processes", "Processes that were this worker, since control began.", attrgetter("processes")),
+            (
+                "cpu_seconds",
+                "Processor time of a worker, user and system.",
+                attrgetter("figures.processor_s"),
+            ),
+            ("overflowed", "Datagrams that a worker's sockets had no room for.", attrgetter("overflowed")),
+        ):
+            yield _counter(
+                f"soadns_worker_{name}",
+                text,
+                {key: count(worker) for key, worker in workers.items()},
+                "worker",
+            )
+        yield _counter(
+            "soadns_worker_requests", "DNS messages received, by worker.",
+            {(*key, proto): n for key, w in workers.items() for proto, n in w.figures.queries.items()},
+            "worker", "proto",
         )  # fmt: skip
         yield _gauge(
             "soadns_dns_tcp_connections", "Open TCP connections.",
-            {(str(i),): float(w.connections) for i, w in workers}, "worker",
+            {key: float(worker.connections) for key, worker in workers.items()}, "worker",
         )  # fmt: skip
+        durations = HistogramMetricFamily(
+            "soadns_dns_request_duration_seconds",
+            "From a datagram's arrival in the kernel to its reply, of a sample.",
+            labels=["worker"],
+        )
+        for key, worker in workers.items():
+            held = worker.figures.durations
+            durations.add_metric(key, _cumulative(DURATIONS, held.slots), held.seconds)
+        yield durations
 
     def _sources(self) -> Iterator[Metric]:
         now, estate = self._running.now(), self._running.estate
@@ -190,11 +221,7 @@ class Exporter(Collector):
         histogram = HistogramMetricFamily(
             "soadns_change_to_answer_seconds", "From a source's event to the worker that answers by it."
         )
-        running, rows = 0, []
-        for bound, count in zip([*map(str, BUCKETS), "+Inf"], self._buckets, strict=True):
-            running += count
-            rows.append((bound, float(running)))
-        histogram.add_metric([], rows, self._latency_sum)
+        histogram.add_metric([], _cumulative(BUCKETS, self._buckets), self._latency_sum)
         yield histogram
         yield _counter(
             "soadns_reloads", "Reloads of the configuration, by outcome.",
@@ -217,6 +244,14 @@ class Exporter(Collector):
         yield _gauge("soadns_start_time_seconds", "When the control process began.", {(): figures.started})
 
 
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Buckets as Prometheus wants them: each with all that are smaller."""
+    return [
+        (bound, float(total))
+        for bound, total in zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True)
+    ]
+
+
 def _gauge(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, value in rows.items():
@@ -224,7 +259,7 @@ def _gauge(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> Gau
     return family
 
 
-def _counter(name: str, text: str, rows: Mapping[Any, int], *labels: str) -> CounterMetricFamily:
+def _counter(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> CounterMetricFamily:
     family = CounterMetricFamily(name, text, labels=labels)
     for values, value in rows.items():
         family.add_metric(values, value)

@@ -41,6 +41,8 @@ class Running(Protocol):
 
     estate: Estate
     figures: Figures
+    leaving: bool
+    """Whether it is about to end: nobody should begin to ask it."""
 
     @property
     def ready(self) -> bool: ...  # noqa: D102

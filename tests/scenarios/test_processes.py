@@ -59,9 +59,9 @@ def test_a_killed_worker_is_replaced_behind_the_same_socket(stage: Stage) -> Non
     soadns.answers(USER, user.cluster_ip)
 
     with Callers(soadns, USER, patience=5.0) as callers:
-        first = soadns.child("nameserver.worker")
+        first = soadns.worker()
         os.kill(first, signal.SIGKILL)
-        assert eventually(lambda: soadns.child("nameserver.worker") not in (0, first), within=10)
+        assert eventually(lambda: soadns.worker() not in (0, first), within=10)
         time.sleep(2.0)
         soadns.answers(USER, user.cluster_ip)
     assert callers.lost <= 1, callers.unharmed  # the one packet that the dead worker had taken
@@ -73,10 +73,10 @@ def test_a_worker_that_hangs_is_replaced(stage: Stage) -> None:
     user = stage.service("user")
     stage.pod(user).registers(USER)
     soadns.answers(USER, user.cluster_ip)
-    first = soadns.child("nameserver.worker")
+    first = soadns.worker()
 
     os.kill(first, signal.SIGSTOP)
-    assert eventually(lambda: soadns.child("nameserver.worker") not in (0, first), within=15)
+    assert eventually(lambda: soadns.worker() not in (0, first), within=15)
     assert soadns.logged("stuck", "worker-0")
     soadns.answers(USER, user.cluster_ip)
     assert eventually(lambda: soadns.http("/livez", port=soadns.livez_port)[0] == 200, within=10)
@@ -84,7 +84,7 @@ def test_a_worker_that_hangs_is_replaced(stage: Stage) -> None:
 
 def test_sigterm_ends_everything_and_leaves_nothing(stage: Stage) -> None:
     soadns = stage.soadns()
-    children = [soadns.child("_control"), soadns.child("nameserver.worker")]
+    children = [soadns.child("_control"), soadns.worker()]
     assert all(children)
     began = time.monotonic()
     assert soadns.stop() == 0
@@ -94,6 +94,6 @@ def test_sigterm_ends_everything_and_leaves_nothing(stage: Stage) -> None:
 
 def test_children_end_with_a_killed_supervisor(stage: Stage) -> None:
     soadns = stage.soadns()
-    children = [soadns.child("_control"), soadns.child("nameserver.worker")]
+    children = [soadns.child("_control"), soadns.worker()]
     soadns.process.kill()
     assert eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), within=10)

@@ -32,6 +32,7 @@ class DemoProcess:
         self.estate.work(NOW)
         self.figures = Figures()
         self.ready = True
+        self.leaving = False
         self.serials = dict.fromkeys(self.estate.zones, 1)
         self.released: list[str] = []
         self.zones = {name: ZoneData(name) for name in self.estate.zones}

@@ -16,23 +16,27 @@ import time
 
 from soadns.model import Records
 from soadns.nameserver.feed import Feed, Publisher
+from soadns.nameserver.journal import Journal
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
 from soadns.supervisor import AGAIN_STATUS
 
 
 async def control(options: argparse.Namespace) -> int:
-    publisher = Publisher()
-    publisher.table.generation = time.time_ns() // 1_000_000
+    begun = time.time_ns()
+    publisher = Publisher(Journal(tuple(options.journal), begun))
+    publisher.table.generation = begun // 1_000_000
     zone = ZoneData("rpc.test")
     delta = zone.start()
     delta.merge(zone.apply({"steady": Records(addresses=("10.96.0.10",))}, serial=1))
     delta.merge(zone.set_state(READY))
     publisher.publish(delta)
-    publisher.complete = True
-    publisher.feeds = [Feed(socket.socket(fileno=fd), publisher) for fd in options.channel]
+    publisher.feeds = [
+        Feed([socket.socket(fileno=fd) for fd in channels], publisher) for channels in options.channel
+    ]
     for feed in publisher.feeds:
         feed.start()
+    publisher.set_complete()
     loop = asyncio.get_running_loop()
     end: asyncio.Future[int] = loop.create_future()
 
@@ -59,5 +63,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--heartbeat", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
-    parser.add_argument("--channel", type=int, action="append", default=[])
+    parser.add_argument("--journal", type=int, nargs=2, required=True)
+    parser.add_argument("--channel", type=int, nargs=2, action="append", default=[])
     sys.exit(asyncio.run(control(parser.parse_args())))

@@ -11,7 +11,7 @@ from soadns.clock import Clock
 from soadns.config import Config
 from soadns.control import Control
 from soadns.model import Node, ObjectRef, Upsert
-from soadns.nameserver.feed import Publisher
+from tests.unit.journals import publisher
 from tests.unit.notation import zone_settings
 
 
@@ -22,7 +22,7 @@ async def test_a_turn_that_fails_is_said_and_ends_the_control_process() -> None:
         lines.append(f"{event} level={level} error={fields.get('error')}")
 
     estate = Estate([zone_settings({})])
-    control = Control(Config(), estate, Publisher(), [], log=log, clock=Clock())
+    control = Control(Config(), estate, publisher(), [], log=log, clock=Clock())
     node = Node(ObjectRef("home", "", "n1"))
     control.emit([Upsert("kube/home", ["a list is no key"], node)])  # type: ignore[arg-type]
     with pytest.raises(ExceptionGroup) as caught:

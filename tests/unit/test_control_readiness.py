@@ -13,9 +13,9 @@ from soadns.composition import zone_settings
 from soadns.config import parse
 from soadns.control import Control
 from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
-from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import LOADING, READY
 from soadns.saver import Saver
+from tests.unit.journals import publisher
 from tests.unit.notation import NOON
 
 REPLICA = """
@@ -48,7 +48,7 @@ def process(path: Path, zones: str) -> tuple[Control, Saver]:
         where="soadns.yaml",
     )
     estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
-    control = Control(config, estate, Publisher(), [], log=silent, clock=clock)
+    control = Control(config, estate, publisher(), [], log=silent, clock=clock)
     saver = Saver(control, path, {}, log=silent)
     control.begin(saver.restore())
     return control, saver
@@ -94,7 +94,7 @@ async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_unti
     def start() -> tuple[Control, Saver]:
         config = parse(text, where="soadns.yaml")
         estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
-        control = Control(config, estate, Publisher(), [], log=log, clock=clock)
+        control = Control(config, estate, publisher(), [], log=log, clock=clock)
         saver = Saver(control, tmp_path / "snapshot", {}, log=log)
         control.begin(saver.restore())
         return control, saver

@@ -14,13 +14,14 @@ from soadns.nameserver.table import Delta, Table, ZoneEntry
 KINDS = st.integers(frames.BEGIN, frames.STATS)
 NUMBERS = st.integers(0, 2**32 - 1)
 NAMES = st.binary(min_size=1, max_size=40)
+KEYS = st.builds(lambda name, kind: name + bytes((0, kind)), NAMES, st.sampled_from((1, 16, 28, 33)))
 ANSWERS = st.none() | st.binary(max_size=200) | st.lists(st.binary(max_size=60), min_size=2, max_size=8)
 ZONES = st.none() | st.builds(
     ZoneEntry, st.sampled_from((0, 1)), st.binary(max_size=60), st.integers(0, 2**40), st.text(max_size=20)
 )
 DELTAS = st.builds(
     Delta,
-    st.dictionaries(NAMES, ANSWERS, max_size=20),
+    st.dictionaries(KEYS, ANSWERS, max_size=20),
     st.dictionaries(NAMES, st.booleans(), max_size=20),
     st.dictionaries(NAMES, ZONES, max_size=3),
 )
@@ -76,22 +77,44 @@ def test_a_change_comes_out_as_it_went_in(delta: Delta) -> None:
     assert found == delta
 
 
-def test_a_large_change_is_cut_into_messages_that_a_socket_takes() -> None:
+@given(DELTAS)
+def test_what_is_said_of_one_owner_is_in_one_frame_and_names_exist_as_long_as_they_have_data(
+    delta: Delta,
+) -> None:
+    """Between two frames of a change packets are answered."""
+    seen: dict[bytes, int] = {}
+    added: set[bytes] = set()
+    removed: set[bytes] = set()
+    for number, message in enumerate(frames.delta(delta, 5)):
+        part = frames.content(frames.decode(message).body)
+        added |= {name for name, exists in part.names.items() if exists}
+        for key, answer in part.answers.items():
+            assert seen.setdefault(key[:-2], number) == number
+            if answer is not None:
+                assert delta.names.get(key[:-2]) is not True or key[:-2] in added
+            assert key[:-2] not in removed
+        removed |= {name for name, exists in part.names.items() if not exists}
+
+
+def test_a_large_change_is_cut_into_frames_that_are_soon_taken() -> None:
     rotations = [bytes(16 * 30) for _ in range(8)]
-    answers = {b"%06d" % i: list(rotations) if i % 2 else bytes(200) for i in range(3_000)}
+    answers = {b"%06d\0\1" % i: list(rotations) if i % 2 else bytes(200) for i in range(3_000)}
     delta = Delta(answers, dict.fromkeys(answers, True), {b"\0": ZoneEntry(1, b"soa", 1, "")})
     messages = list(frames.delta(delta, 1))
     assert len(messages) > 10
-    assert max(map(len, messages)) < 64 * 1024
+    assert max(map(len, messages)) < 2 * frames.MAX_BODY
     table = Table()
     for message in messages:
-        table.apply(frames.content(frames.decode(message).body), 1)
+        part = frames.content(frames.decode(message).body)
+        assert len(part.answers) + len(part.names) <= frames.MAX_ENTRIES
+        table.apply(part, 1)
     assert (table.answers, table.names) == (answers, set(answers))
 
 
 def test_a_full_table_tells_how_many_frames_it_has() -> None:
-    whole = Delta({b"%06d" % i: bytes(500) for i in range(500)}, {}, {})
-    decoded = [frames.decode(message) for message in frames.full(whole, 9)]
+    table = Table()
+    table.apply(Delta({b"%06d" % i: bytes(500) for i in range(500)}, {}, {}), 9)
+    decoded = [frames.decode(message) for message in frames.full(table)]
     assert [frame.kind for frame in decoded][:2] == [frames.BEGIN, frames.CHUNK]
     assert decoded[-1].kind == frames.END
     assert [frame.number for frame in decoded] == list(range(len(decoded)))

@@ -38,10 +38,14 @@ class BusyProcess(DemoProcess):
                     queries=Counter(udp=5, tcp=4),
                     hits=Counter({1: 5}),
                     replies=Counter({("rpc.cluster.local", 28, 0): 2, ("", 999, 5): 1, ("", 1, 23): 1}),
-                    dropped=1, malformed=2, unsent=3, refused=4,
+                    dropped=1, malformed=2, unsent=3, refused=4, processor_s=1.5,
                 ),
-            )
+                memory=30 << 20, overflowed=6, processes=2,
+            ),
+            WorkerState(2, 7, True),
         ]  # fmt: skip
+        for seconds in (0.0001, 0.00025, 0.0004, 20.0):
+            self._workers[0].figures.durations.note(seconds)
 
     def workers(self) -> list[WorkerState]:
         return self._workers
@@ -108,7 +112,7 @@ def test_latencies_are_cumulative_and_kept_from_one_look_to_the_next() -> None:
         [histogram] = [
             family
             for family in text_string_to_metric_families(exporter.text().decode())
-            if family.type == "histogram"
+            if family.name == "soadns_change_to_answer_seconds"
         ]
         counts = [s.value for s in histogram.samples if s.name.endswith("_bucket")]
         assert counts == sorted(counts)
@@ -117,3 +121,27 @@ def test_latencies_are_cumulative_and_kept_from_one_look_to_the_next() -> None:
         assert ends["count"] == counts[-1] == 3 + looked
         assert ends["sum"] == pytest.approx(99.0064 + (looked - 1))
         process.figures.latencies = [1.0]
+
+
+def test_skew_between_workers_is_to_be_seen(families: dict[str, Metric]) -> None:
+    told = {
+        (name, s.labels["worker"], s.labels.get("proto", "")): s.value
+        for name in ("requests", "cpu_seconds", "overflowed", "processes", "memory_bytes", "behind")
+        for s in families[f"soadns_worker_{name}"].samples
+    }
+    assert told == {
+        ("requests", "0", "udp"): 5, ("requests", "0", "tcp"): 4,
+        ("cpu_seconds", "0", ""): 1.5, ("cpu_seconds", "1", ""): 0,
+        ("overflowed", "0", ""): 6, ("overflowed", "1", ""): 0,
+        ("processes", "0", ""): 2, ("processes", "1", ""): 0,
+        ("memory_bytes", "0", ""): 30 << 20, ("memory_bytes", "1", ""): 0,
+        ("behind", "0", ""): 0, ("behind", "1", ""): 1,
+    }  # fmt: skip
+
+
+def test_answering_times_are_in_the_buckets_of_coredns(families: dict[str, Metric]) -> None:
+    samples = families["soadns_dns_request_duration_seconds"].samples
+    buckets = {s.labels["le"]: s.value for s in samples if "le" in s.labels and s.labels["worker"] == "0"}
+    assert [*buckets][:3] == ["0.00025", "0.0005", "0.001"]
+    assert len(buckets) == 17
+    assert [buckets[bound] for bound in ("0.00025", "0.0005", "8.192", "+Inf")] == [2, 3, 3, 4]

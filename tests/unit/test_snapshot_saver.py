@@ -15,8 +15,8 @@ from soadns.clock import Clock
 from soadns.config import Config
 from soadns.control import Control, Predecessor
 from soadns.model import InterfaceId, Provider, Synced, Upsert
-from soadns.nameserver.feed import Publisher
 from soadns.saver import Saver
+from tests.unit.journals import publisher
 from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
 from tests.unit.waiting import soon
 
@@ -34,7 +34,7 @@ def started(path: Path, log: Log, at: float = NOON, **identities: str) -> Saver:
     """A control process without sources, at noon, that restores what there is."""
     estate = Estate([zone_settings({})])
     clock = Clock(wall=lambda: at, steady=lambda: 0.0)
-    control = Control(Config(), estate, Publisher(), [], log=log, clock=clock)
+    control = Control(Config(), estate, publisher(), [], log=log, clock=clock)
     return Saver(control, path, dict(identities), log=log)
 
 

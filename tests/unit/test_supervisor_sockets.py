@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from soadns.supervisor import ListenError, Supervisor, SupervisorSettings, check_free
+from soadns.listening import ListenError, check_free
+from soadns.supervisor import Supervisor, SupervisorSettings
 from tests.ports import free_port
 
 
@@ -24,7 +25,6 @@ def port() -> Iterator[int]:
     supervisor = Supervisor(
         SupervisorSettings((("127.0.0.1", number),), control=(), workers=2), log=lambda line: None
     )
-    supervisor.open()
     mine = {fd for fd in descriptors() - before if os.path.exists(f"/proc/self/fd/{fd}")}
     assert not [fd for fd in mine if os.get_inheritable(fd)], (
         "a program that control runs inherits none of them"

@@ -19,10 +19,11 @@ import dns.rcode
 import pytest
 
 from soadns.model import Records
-from soadns.nameserver import frames
 from soadns.nameserver.feed import Feed, Publisher
-from soadns.nameserver.table import READY, Delta
+from soadns.nameserver.journal import Journal, newest
+from soadns.nameserver.table import READY, Delta, Table
 from soadns.nameserver.zone import ZoneData
+from tests.unit.journals import Files
 from tests.unit.waiting import soon
 
 NAME = "com.alipay.user.UserService"
@@ -51,13 +52,14 @@ def received(sock: socket.socket, timeout: float = 2.0) -> dns.message.Message |
 
 @dataclass
 class Workshop:
-    """The sockets that the supervisor would hold, and the control process's publisher."""
+    """The sockets and the journal that the supervisor would hold, and the control process's publisher."""
 
     host: str = "127.0.0.1"
     udp: socket.socket = field(init=False)
     tcp: socket.socket = field(init=False)
     publisher: Publisher = field(init=False)
     zone: ZoneData = field(init=False)
+    feed: Feed | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -67,39 +69,39 @@ class Workshop:
         self.probe = bound("127.0.0.1", socket.SOCK_DGRAM)
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.lifeline, self.alive = os.pipe()
-        self.control()
+        self.journal = Files()
 
     @property
     def port(self) -> int:
         """Of UDP and TCP."""
         return int(self.tcp.getsockname()[1])
 
-    def control(self, *, names: int = 1, address: str = "10.96.0.10") -> None:
-        """A control process's beginning: an own table, nothing sent."""
-        self.publisher = Publisher()
-        self.publisher.table.generation = time.time_ns() // 1_000_000
+    def control(self, *, names: int = 1, address: str = "10.96.0.10", complete: bool = True) -> Feed:
+        """A control process begins, and knows everything or not yet."""
+        begun = time.time_ns()
+        self.publisher = Publisher(Journal(self.journal, begun))
+        self.publisher.table.generation = begun // 1_000_000
         self.zone = ZoneData("rpc.test")
         delta = self.zone.start()
         content = {NAME: Records(addresses=(address,))}
         content |= {f"com.alipay.n{i}.Service": Records(addresses=("10.96.0.1",)) for i in range(1, names)}
         delta.merge(self.zone.apply(content, serial=1))
         delta.merge(self.zone.set_state(READY))
+        self.feed = Feed([socket.socket(fileno=os.dup(self.ours.fileno()))], self.publisher)
+        self.publisher.feeds = [self.feed]
+        self.feed.start()
         self.publisher.publish(delta)
+        if complete:
+            self.publisher.set_complete()
+        return self.feed
 
-    def feed(self, *, complete: bool = True) -> Feed:
-        """Begin to feed the worker."""
-        feed = Feed(socket.socket(fileno=os.dup(self.ours.fileno())), self.publisher)
-        self.publisher.feeds = [feed]
-        self.publisher.complete = complete
-        feed.start()
-        return feed
-
-    def unfeed(self) -> None:
+    def no_control(self) -> None:
         """The control process is gone: nobody reads or writes the channel."""
-        for feed in self.publisher.feeds:
-            feed.stop()
-            feed._sock.close()
-        self.publisher.feeds = []
+        if self.feed is not None:
+            self.feed.stop()
+            for channel in self.feed._channels:
+                channel.close()
+        self.feed = None
 
     def change(self, address: str) -> None:
         """The Service got another ClusterIP."""
@@ -115,11 +117,13 @@ class Workshop:
             "soadns.nameserver.worker",
             "--lifeline",
             str(self.lifeline),
+            "--journal",
+            *map(str, self.journal),
             *options,
         ]
         for option, sock in descriptors.items():
             command += [f"--{option}", str(sock.fileno())]
-        inherited = [self.lifeline, *(sock.fileno() for sock in descriptors.values())]
+        inherited = [self.lifeline, *self.journal, *(sock.fileno() for sock in descriptors.values())]
         self.process = subprocess.Popen(command, pass_fds=inherited)
 
     def kill(self) -> None:
@@ -151,7 +155,7 @@ class Workshop:
 
     def close(self) -> None:
         """End everything."""
-        self.unfeed()
+        self.no_control()
         self.kill()
         for sock in (self.udp, self.tcp, self.probe, self.ours, self.theirs):
             sock.close()
@@ -168,7 +172,7 @@ async def workshop() -> AsyncIterator[Workshop]:
 
 
 async def test_a_fed_worker_answers_over_udp_and_tcp(workshop: Workshop) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start()
     assert await workshop.addresses() == ["10.96.0.10"]
     query = dns.message.make_query(f"{NAME}.rpc.test", "A")
@@ -177,7 +181,7 @@ async def test_a_fed_worker_answers_over_udp_and_tcp(workshop: Workshop) -> None
 
 
 async def test_a_change_is_answered_and_confirmed(workshop: Workshop) -> None:
-    feed = workshop.feed()
+    feed = workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
     workshop.change("10.96.0.11")
@@ -190,14 +194,14 @@ async def test_a_worker_reads_no_packet_before_it_is_loaded(workshop: Workshop) 
     with workshop.client() as client:
         ask_udp(client)
         assert await asyncio.to_thread(received, client, 0.25) is None
-        workshop.feed()
+        workshop.control()
         reply = await asyncio.to_thread(received, client)
         assert reply is not None, "the question waited in the socket"
         assert reply.rcode() == dns.rcode.NOERROR
 
 
 async def test_a_replaced_worker_answers_what_was_asked_in_between(workshop: Workshop) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
     workshop.kill()
@@ -210,13 +214,12 @@ async def test_a_replaced_worker_answers_what_was_asked_in_between(workshop: Wor
 
 
 async def test_without_control_a_worker_answers_on_and_a_successor_takes_it_over(workshop: Workshop) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
-    workshop.unfeed()
+    workshop.no_control()
     assert await workshop.addresses() == ["10.96.0.10"]
-    workshop.control(address="10.96.0.99")
-    workshop.feed(complete=False)
+    workshop.control(address="10.96.0.99", complete=False)
     await asyncio.sleep(0.1)
     assert await workshop.addresses() == ["10.96.0.10"], "what is not complete replaces nothing"
     workshop.publisher.set_complete()
@@ -225,12 +228,26 @@ async def test_without_control_a_worker_answers_on_and_a_successor_takes_it_over
     await workshop.until("10.96.0.100")
 
 
-async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop) -> None:
-    """Nobody reads the channel; reports fill it."""
-    workshop.feed()
+async def test_a_replaced_worker_is_loaded_without_control(workshop: Workshop) -> None:
+    workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
-    workshop.unfeed()
+    workshop.change("10.96.0.11")
+    await workshop.until("10.96.0.11")
+    workshop.no_control()
+    workshop.kill()
+    workshop.start()
+    begun = time.monotonic()
+    assert await workshop.addresses() == ["10.96.0.11"]
+    assert time.monotonic() - begun < 2
+
+
+async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop) -> None:
+    """Nobody reads the channel; reports fill it."""
+    workshop.control()
+    workshop.start()
+    await workshop.until("10.96.0.10")
+    workshop.no_control()
     # As full as it can be.
     workshop.theirs.setblocking(False)
     with contextlib.suppress(BlockingIOError):
@@ -240,59 +257,59 @@ async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop)
     assert await workshop.addresses() == ["10.96.0.10"]
 
 
-async def test_a_missed_generation_is_logged_and_made_up_for(
+async def test_a_damaged_journal_is_logged_and_written_anew(
     workshop: Workshop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workshop.feed()
+    feed = workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
-    feeds, workshop.publisher.feeds = workshop.publisher.feeds, []
+    before = newest(workshop.journal)
+    assert before is not None
+    # It happens before the worker is told.
+    workshop.publisher.feeds = []
     workshop.change("10.96.0.11")
-    workshop.publisher.feeds = feeds
-    workshop.publisher.publish(workshop.zone.apply({"other.Name": Records()}, serial=9))
+    os.pwrite(before[0], b"\xff", before[1].end + 30)
+    feed.wake()
     await workshop.until("10.96.0.11")
     assert "level=warning event=frame-lost" in capfd.readouterr().err
+    after = newest(workshop.journal)
+    assert after is not None
+    assert after[1].epoch == before[1].epoch + 1
 
 
-async def test_a_damaged_frame_is_logged_and_made_up_for(
-    workshop: Workshop, capfd: pytest.CaptureFixture[str]
+async def test_a_table_that_its_control_process_did_not_write_to_the_end_is_not_used(
+    workshop: Workshop,
 ) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
-    workshop.publisher.table.apply(
-        workshop.zone.apply({NAME: Records(addresses=("10.96.0.11",))}, serial=2),
-        workshop.publisher.table.generation + 1,
-    )
-    workshop.ours.send(b"no frame at all, but long enough for one")
-    await workshop.until("10.96.0.11")
-    assert "level=warning event=frame-lost" in capfd.readouterr().err
-
-
-async def test_a_load_that_its_control_process_did_not_end_is_asked_for_again(workshop: Workshop) -> None:
-    whole = workshop.publisher.full()
-    workshop.ours.send(whole[0])
+    workshop.no_control()
+    table = Table()
+    table.apply(Delta({b"%06d" % i: b"%200d" % i for i in range(5_000)}), 1)
+    dying = Journal(workshop.journal, 2)
+    dying.begin(table)
+    assert dying.step(), "there is more"
+    workshop.kill()
     workshop.start()
-    await asyncio.sleep(0.15)
-    workshop.feed(complete=False)
-    await workshop.until("10.96.0.10")
+    assert await workshop.addresses() == ["10.96.0.10"]
+    workshop.control(address="10.96.0.12")
+    await workshop.until("10.96.0.12")
 
 
 async def test_a_table_of_20000_names_is_loaded_at_once(workshop: Workshop) -> None:
-    workshop.control(names=20_000)
-    feed = workshop.feed()
+    feed = workshop.control(names=20_000)
     workshop.start()
     begun = time.monotonic()
     await workshop.until("10.96.0.10")
     assert time.monotonic() - begun < 2
     await soon(lambda: feed.applied == workshop.publisher.table.generation)
-    assert not feed.behind
+    assert not feed.state.behind
 
 
 async def test_sigterm_ends_connections_by_fin_and_leaves_the_queue_to_the_successor(
     workshop: Workshop,
 ) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
     reader, writer = await asyncio.open_connection(workshop.host, workshop.port)
@@ -310,7 +327,7 @@ async def test_sigterm_ends_connections_by_fin_and_leaves_the_queue_to_the_succe
 
 
 async def test_in_lameduck_a_worker_answers_on(workshop: Workshop) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start("--lameduck", "0.3")
     await workshop.until("10.96.0.10")
     assert workshop.process is not None
@@ -321,7 +338,7 @@ async def test_in_lameduck_a_worker_answers_on(workshop: Workshop) -> None:
 
 
 async def test_a_worker_ends_when_its_supervisor_is_gone(workshop: Workshop) -> None:
-    workshop.feed()
+    workshop.control()
     workshop.start("--lameduck", "0.3")
     await workshop.until("10.96.0.10")
     os.close(workshop.alive)
@@ -335,7 +352,7 @@ async def test_a_worker_ends_when_its_supervisor_is_gone(workshop: Workshop) -> 
 async def test_replies_leave_from_the_address_that_was_asked() -> None:
     workshop = Workshop(host="0.0.0.0")
     try:
-        workshop.feed()
+        workshop.control()
         workshop.start()
         for address in ("127.0.0.1", "127.0.0.2", "127.1.2.3"):
             # A connected socket takes replies from the address it asked only.
@@ -347,7 +364,7 @@ async def test_replies_leave_from_the_address_that_was_asked() -> None:
 
 
 async def test_counts_reach_the_control_process_without_the_probes(workshop: Workshop) -> None:
-    feed = workshop.feed()
+    feed = workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as prober:
@@ -359,78 +376,87 @@ async def test_counts_reach_the_control_process_without_the_probes(workshop: Wor
         ask_udp(client, "example.org")
         await asyncio.to_thread(received, client)
         client.send(b"short")
-    await soon(lambda: feed.figures.dropped)
-    figures = feed.figures
+    await soon(lambda: feed.state.figures.dropped)
+    figures = feed.state.figures
     assert figures.replies == {("", 1, 5): 1}
     assert figures.hits[1] == figures.queries["udp"] - 2
     assert workshop.process is not None
-    assert feed.pid == workshop.process.pid
+    assert feed.state.pid == workshop.process.pid
 
 
-async def test_a_worker_that_waited_long_is_loaded_once(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_that_stood_still_while_the_journal_was_begun_anew_catches_up(
+    workshop: Workshop,
 ) -> None:
-    """Every second of waiting has put another request into the channel."""
-    for _ in range(30):
-        workshop.theirs.send(frames.encode(frames.NEED, 0))
-    made = 0
-    full = workshop.publisher.full
-
-    def counted() -> list[bytes]:
-        nonlocal made
-        made += 1
-        return full()
-
-    monkeypatch.setattr(workshop.publisher, "full", counted)
-    workshop.feed(complete=False)
-    workshop.start()
-    await workshop.until("10.96.0.10")
-    assert made <= 2
-
-
-async def test_a_worker_that_does_not_read_costs_control_a_bounded_queue(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("soadns.nameserver.feed.MAX_QUEUED", 300_000)
-    feed = workshop.feed()
+    feed = workshop.control()
     workshop.start()
     await workshop.until("10.96.0.10")
     assert workshop.process is not None
     workshop.process.send_signal(signal.SIGSTOP)
-    records = Records(texts=tuple("x" * 250 for _ in range(40)))
-    for number in range(100):
-        workshop.publisher.publish(workshop.zone.apply({f"n.N{number}": records}, serial=number))
-    assert feed.behind
-    assert not feed._queue
+    for number in range(400):
+        texts = (f"{number:250}",) * 40
+        workshop.publisher.publish(
+            workshop.zone.apply({f"n.N{number % 9}": Records(texts=texts)}, serial=number)
+        )
+    last = newest(workshop.journal)
+    assert last is not None
+    assert last[1].epoch > 2
+    assert last[1].end < 4 << 20, "the journal does not grow without end"
     workshop.change("10.96.0.11")
     workshop.process.send_signal(signal.SIGCONT)
     await workshop.until("10.96.0.11")
-    assert not feed.behind
+    await soon(lambda: not feed.state.behind)
 
 
-def test_a_worker_imports_nothing_but_the_data_plane() -> None:
-    listing = "import sys, soadns.nameserver.worker; print(*sorted(sys.modules), sep='\\n')"
-    found = subprocess.run([sys.executable, "-c", listing], check=True, capture_output=True, text=True).stdout
-    bare = subprocess.run(
-        [sys.executable, "-c", "import sys; print(*sys.modules, sep='\\n')"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    loaded = set(found.split()) - set(bare.split())
+def imported(text: str) -> set[str]:
+    """Modules in what PYTHONPROFILEIMPORTTIME prints."""
+    return {line.rpartition("|")[2].strip() for line in text.splitlines() if line.startswith("import time:")}
+
+
+async def test_a_running_worker_has_imported_nothing_but_the_data_plane(
+    workshop: Workshop, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it imports from its start to its end, questions and connections between them."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    workshop.control()
+    workshop.start()
+    await workshop.until("10.96.0.10")
+    query = dns.message.make_query(f"{NAME}.rpc.test", "TXT", use_edns=True)
+    await asyncio.to_thread(dns.query.tcp, query, workshop.host, 3, workshop.port)
+    await asyncio.sleep(0.6)  # a report
+    assert workshop.process is not None
+    workshop.process.send_signal(signal.SIGTERM)
+    await asyncio.to_thread(workshop.process.wait, 3)
+    loaded = imported(capfd.readouterr().err)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", ""], check=True)
+    loaded -= imported(capfd.readouterr().err)  # what every process has here
     assert {name for name in loaded if name.startswith("soadns")} == {
         "soadns",
+        "soadns.figures",
         "soadns.logs",
         "soadns.nameserver",
         *(
             f"soadns.nameserver.{part}"
-            for part in ("follower", "frames", "responder", "server", "table", "wire", "worker")
+            for part in ("follower", "frames", "journal", "responder", "server", "table", "wire")
         ),
     }
-    others = {name.partition(".")[0] for name in loaded} - {"soadns"}
+    # Python's own copy looks for Jython's org.python.
+    others = {name.partition(".")[0] for name in loaded} - {"soadns", "org"}
+    assert "asyncio" in others
     assert others <= sys.stdlib_module_names
+    assert not others & {
+        "bz2",
+        "email",
+        "http",
+        "lzma",
+        "multiprocessing",
+        "shutil",
+        "unittest",
+        "urllib",
+        "xml",
+    }
 
 
-async def test_a_delta_that_says_nothing_is_not_sent(workshop: Workshop) -> None:
+async def test_a_delta_that_says_nothing_is_not_written(workshop: Workshop) -> None:
+    workshop.control()
     generation = workshop.publisher.table.generation
     assert workshop.publisher.publish(Delta()) == generation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -70,6 +71,15 @@ class Soadns:
             if word in command:
                 return int(child)
         return 0
+
+    def worker(self, index: int = 0) -> int:
+        """The pid of a worker, by the last word of the log."""
+        starts = re.findall(rf"process=worker-{index} pid=(\d+)", self._started())
+        return int(starts[-1]) if starts else 0
+
+    def _started(self) -> str:
+        lines = self.process.log.read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if "event=started" in line)
 
     # ------------------------------------------------------------------ questions
 
