@@ -34,9 +34,8 @@ def text_of(name: str) -> str:
 
 def blocks(page: Path, language: str) -> list[str]:
     """Fenced blocks whose info string is this."""
-    return re.findall(
-        rf"^```{re.escape(language)}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S
-    )
+    fences = re.findall(r"^```(.*)\n((?s:.*?))^```$", page.read_text(encoding="utf-8"), re.M)
+    return [text for info, text in fences if info == language]
 
 
 # --------------------------------------------------------------------------- pages
@@ -59,6 +58,23 @@ def test_every_make_target_named_exists(page: Path) -> None:
 def test_the_ci_does_what_the_readme_says() -> None:
     assert "make test" in blocks(ROOT / "README.md", "sh")[0]
     assert re.search(r"^exec make test\b", text_of(".ci/run"), re.M)
+
+
+def test_the_explanation_that_the_readme_shows_is_the_one_that_is_given() -> None:
+    process = DemoProcess()
+    [shown] = [block for block in blocks(ROOT / "README.md", "") if "soadns explain" in block]
+    command, *lines = shown.splitlines()
+    told = iter(narrate.explanation(explain(process.estate, command.split()[-1], process.now())))
+    for line in lines:
+        assert line.strip() == "..." or line in told, f"not there, or not in this order: {line}"
+
+
+def test_the_answer_that_the_readme_begins_with_is_that_of_the_demo() -> None:
+    process = DemoProcess()
+    _, answer = blocks(ROOT / "README.md", "")[0].splitlines()
+    owner, ttl, _, kind, address = answer.split()
+    [found] = explain(process.estate, owner, process.now())["zones"]
+    assert (kind, found["addresses"], str(found["ttl"])) == ("A", [address], ttl)
 
 
 # --------------------------------------------------------------------------- configuration
