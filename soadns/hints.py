@@ -28,11 +28,12 @@ class Hint:
 def hints(zone: Zone, interface: InterfaceId, standings: Sequence[Standing], *, stale: bool) -> list[Hint]:
     """What would change how a name stands, the most urgent first. ``stale``: a source of it is in trouble."""
     said = []
-    if interface in zone.guard.held:
-        said += [
-            Hint(f"soadns release {source}", "its removal happens, and all others that wait with it")
-            for source in zone.sources.get(interface, ())
-        ]
+    if interface in zone.guard.held and (sources := zone.sources.get(interface, ())):
+        # Any of them would do; what vanishes is mostly what a registry held.
+        source = min(sources, key=lambda each: (each.startswith("kube/"), each))
+        said.append(
+            Hint(f"soadns release {source}", "it goes, with every other pending removal of that source")
+        )
     if stale:
         said.append(Hint("soadns list --sources", "says what is wrong with the source that is out of sync"))
     state = zone.states.get(interface)
@@ -44,7 +45,8 @@ def hints(zone: Zone, interface: InterfaceId, standings: Sequence[Standing], *, 
         where = f"unmapped: providers in zone {zone.settings.name} of the configuration"
         said.append(Hint(where, "its providers' own addresses are answered"))
     known = zone.store.interfaces.get(interface)
-    if winner is None and not standings and known is not None and known.live:
+    unmapped = winner is None and not standings and known is not None and bool(known.live)
+    if unmapped and zone.owners.names_of(interface):
         where = f"a Service with these addresses as endpoints, or annotated {INTERFACES}: {interface}"
         said.append(Hint(where, "its ClusterIP is answered"))
     return said

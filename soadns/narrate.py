@@ -30,7 +30,7 @@ CAUSES = {
 }
 """Causes of ``docs/binding.md`` in words."""
 CLOCKS = {
-    "heldByGuardSince": ("held", "it goes when somebody says so, or the evidence of its end is there"),
+    "heldByGuardSince": ("held by guard", "until it is released, or its Service has no endpoint left"),
     "evidenceLostSince": (
         "evidence lost",
         "it goes, or moves to another candidate, unless the evidence returns",
@@ -139,7 +139,7 @@ def _clock(name: str, since: str, deadline: str | None, now: str) -> list[str]:
     text = f"since {_moment(since, now)}"
     if deadline is not None:
         left = _seconds(now, deadline)
-        return [word, f"{text}; {'now' if left <= 0 else f'in {_span(left)}'}: {then}"]
+        return [word, f"{text}; {f'in {_span(left)}: {then}' if left > 0 else 'its time is over'}"]
     stands = then if name == "heldByGuardSince" else "this clock stands while a source is out of sync"
     return [word, f"{text}; {stands}"]
 

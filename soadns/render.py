@@ -123,15 +123,15 @@ def released(data: Data) -> list[str]:
 
 
 def source_list(rows: Iterable[Data]) -> list[str]:
-    """One line per source: state, age, trouble, what the guard holds."""
+    """Each source and its state; below it since when, what is wrong, and what the guard holds."""
     lines = []
     for row in rows:
         line = f"{row['source']}: {row['state']}, {row['observations']} observations"
-        if row["trouble"]:
-            line += f", {row['trouble']}"
         if row["rejected"]:
             line += ", rejected " + " ".join(f"{reason}={n}" for reason, n in row["rejected"].items())
         lines.append(line)
+        since = f" since {row['outOfSyncSince']}" if row["outOfSyncSince"] else ""
+        lines += [f"  out of sync{since}: {row['trouble']}"] if row["trouble"] else []
         lines += [f"  {trouble}" for trouble in list(row["troubledScopes"].values())[:MOST_TROUBLES]]
         for zone, guard in row["guard"].items():
             if guard["held"]:

@@ -79,7 +79,9 @@ def test_a_removal_that_the_guard_holds_says_what_releases_it() -> None:
     notebook.say("after 11m")
     told = "\n".join(narrate.explanation(explain(notebook.estate, "I7", notebook.now)))
     assert "  answered with Service home/shop/s7\n" in told
-    assert "held           since " in told
+    assert "  held by guard  since 2001-09-09T01:56:40Z (60 s ago); until it is released, or" in told
+    assert "  evidence lost  since 2001-09-09T01:46:40Z (11 min ago); its time is over\n" in told
+    assert told.count("soadns release") == 1
     assert "\n    soadns release zookeeper/main/dubbo\n" in told
     [item] = views.interfaces(notebook.estate, match="I7", flag="held")["items"]
     assert "held" in item["flags"]
@@ -126,6 +128,16 @@ def test_a_name_that_there_can_not_be_is_not_looked_for() -> None:
         "a b: unknown",
         "it can not exist: 'a b' contains ' ', which no resolver would send",
     ]
+
+
+def test_a_name_that_another_one_holds_is_not_told_to_get_a_service() -> None:
+    notebook = Notebook()
+    notebook.say("register User 10.9.0.1")
+    notebook.say("register user 10.9.0.2")
+    notebook.flush()
+    told = narrate.explanation(explain(notebook.estate, "user", notebook.now))
+    assert told[1] == "  unbound, shadowed: its name is held by User"
+    assert "  to change that" not in told
 
 
 @pytest.mark.parametrize("spelling", ["blue/User:2.0", "User--g-blue--v-2-0"])

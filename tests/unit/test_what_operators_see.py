@@ -242,8 +242,10 @@ def test_an_empty_list_says_where_to_look(narrowed: bool, said: str) -> None:
 
 def test_a_source_in_trouble_says_so_and_its_names_are_stale(estate: Estate) -> None:
     estate.fold([Trouble("static/demo", "the disk is gone")], NOW + 1)
-    [line] = render.source_list(views.sources(estate, NOW + 2)["sources"])
-    assert line == "static/demo: stale, 37 observations, the disk is gone"
+    assert render.source_list(views.sources(estate, NOW + 2)["sources"]) == [
+        "static/demo: stale, 37 observations",
+        "  out of sync since 2027-01-15T08:00:01.000Z: the disk is gone",
+    ]
     assert "stale" in explain(estate, "com.alipay.user.UserService", NOW + 2)["zones"][0]["flags"]
 
 
