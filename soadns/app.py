@@ -51,7 +51,9 @@ def serve(config_path: str) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
     text = read(config_path)
     config = parse(text, where=config_path)
-    composition.secrets(config)  # those that can not be read are known before anything starts
+    composition.check_secrets(
+        config, where=config_path
+    )  # those that can not be read are known before anything starts
     logs.configure(config.log.level, config.log.format)
     with _state_directory(config) as state:
         try:

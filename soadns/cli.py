@@ -151,8 +151,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from soadns.checks import check
+    from soadns.composition import check_secrets
 
-    found = asyncio.run(check(load(_configuration(options))))
+    path = _configuration(options)
+    config = load(path)
+    check_secrets(config, where=path)
+    found = asyncio.run(check(config))
     ok = not any(finding.problem for finding in found)
     rows = [
         {"source": f.source, "what": f.what, "ok": not f.problem, "problem": f.problem or None,

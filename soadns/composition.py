@@ -6,11 +6,9 @@ The one place where names of the configuration meet source ids: ``zookeeper/<nam
 
 from __future__ import annotations
 
-import os
 from ipaddress import ip_network
-from pathlib import Path
 
-from soadns import selectors
+from soadns import credentials, selectors
 from soadns.binding.bind import Rules
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
@@ -119,19 +117,16 @@ def source_ids(config: Config) -> set[str]:
 
 def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
     """Settings of an ensemble, with its secrets read. Raises ConfigError."""
-    where = f"zookeeper ({ensemble.name})"
     auth, tls = ensemble.auth, ensemble.tls
-    credentials = ""
-    if auth.credentials_file:
-        credentials = _secret(where, "auth.credentialsFile", auth.credentials_file)
-    elif auth.credentials_env:
-        credentials = os.environ.get(auth.credentials_env, "")
-    password = _secret(where, "tls.keyPasswordFile", tls.key_password_file) if tls.key_password_file else ""
+    try:
+        text, password = credentials.of_auth(auth), credentials.of_key(tls)
+    except credentials.CredentialError as error:
+        raise ConfigError(f"zookeeper ({ensemble.name})", [Problem("", str(error))]) from None
     return ZooKeeperSettings(
         name=ensemble.name,
         hosts=ensemble.hosts,
         roots=tuple(Root(root.path, root.dialect) for root in ensemble.roots),
-        auth=(auth.scheme, credentials) if credentials else None,
+        auth=(auth.scheme, text) if text else None,
         tls=Tls(tls.ca, tls.cert, tls.key, password, tls.check_hostname) if tls.enabled else None,
         read_only=ensemble.read_only,
         max_in_flight=ensemble.max_in_flight,
@@ -139,20 +134,10 @@ def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
     )
 
 
-def _secret(where: str, key: str, path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ConfigError(where, [Problem(key, f"{path}: {reason}")]) from None
-
-
-def secrets(config: Config) -> None:
-    """Read every secret once. Raises ConfigError for one that can not be read."""
-    for ensemble in config.zookeeper:
-        zookeeper_settings(ensemble)
-    if config.http.token_file and not _secret("http", "http.tokenFile", config.http.token_file):
-        raise ConfigError("http", [Problem("http.tokenFile", f"{config.http.token_file}: is empty")])
+def check_secrets(config: Config, *, where: str) -> None:
+    """Read every secret once. Raises ConfigError with all that can not be used; ``where`` is the file."""
+    if found := list(credentials.problems(config)):
+        raise ConfigError(where, found)
 
 
 def kube_settings(cluster: KubernetesConfig) -> KubeSettings:

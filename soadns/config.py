@@ -455,6 +455,10 @@ def _ensemble(where: str, ensemble: ZooKeeperConfig) -> Iterator[Problem]:
         yield Problem(f"{where}.auth", "set credentialsFile or credentialsEnv, not both")
     if auth.credentials_env and auth.credentials_env not in os.environ:
         yield Problem(f"{where}.auth.credentialsEnv", f"{auth.credentials_env} is not in the environment")
+    if bool(tls.cert) != bool(tls.key):
+        yield Problem(f"{where}.tls", "cert and key belong together")
+    if tls.key_password_file and not tls.key:
+        yield Problem(f"{where}.tls", "keyPasswordFile is set, but no key")
     if (tls.ca or tls.cert or tls.key) and not tls.enabled:
         # Credentials would go over the wire in the clear.
         yield Problem(f"{where}.tls", "files are named, but enabled is false")

@@ -53,7 +53,7 @@ class Reload(Operations):
         try:
             text = read(self._path)
             fresh = parse(text, where=self._path)
-            composition.secrets(fresh)
+            composition.check_secrets(fresh, where=self._path)
         except ConfigError as error:
             counts["bad"] += 1
             log(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from kazoo.exceptions import (
     SessionExpiredError,
 )
 from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.hosts import collect_hosts
 from kazoo.protocol.states import KeeperState
 
 __all__ = [
@@ -146,7 +148,7 @@ def build(settings: ZooKeeperSettings) -> Any:
             "ca": tls.ca or None,
             "certfile": tls.cert or None,
             "keyfile": tls.key or None,
-            "keyfile_password": tls.key_password or None,
+            "keyfile_password": tls.key_password,  # empty: OpenSSL does not ask at the terminal
         }
     return KazooClient(
         hosts=settings.hosts,
@@ -192,7 +194,8 @@ def _probe(client: Any, settings: ZooKeeperSettings) -> list[tuple[str, str]]:
     if not client.connected:
         if client.client_state == KeeperState.AUTH_FAILED:
             return [(f"connect to {settings.hosts}", "the credentials were refused (zookeeper[].auth)")]
-        return [(f"connect to {settings.hosts}", f"no server answered within {PROBE_S:g} s")]
+        reason = _tls_trouble(settings) or f"no server answered within {PROBE_S:g} s"
+        return [(f"connect to {settings.hosts}", reason)]
     found = [(f"connect to {settings.hosts}", "")]
     for root in settings.roots:
         what = f"read {root.path}"
@@ -207,3 +210,30 @@ def _probe(client: Any, settings: ZooKeeperSettings) -> list[tuple[str, str]]:
         else:
             found.append((what, ""))
     return found
+
+
+def _tls_trouble(settings: ZooKeeperSettings) -> str:
+    """Why TLS with a server fails, which kazoo keeps to itself; empty where that is not the trouble."""
+    tls = settings.tls
+    if tls is None:
+        return ""
+    context = ssl.create_default_context(cafile=tls.ca or None)
+    context.check_hostname = tls.check_hostname
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key, password=tls.key_password)
+    for host, port in collect_hosts(settings.hosts)[0]:
+        try:
+            with (
+                socket.create_connection((host, port), timeout=2.0) as plain,
+                context.wrap_socket(plain, server_hostname=host) as sock,
+            ):
+                sock.recv(1)  # with TLS 1.3 the server judges our certificate after the handshake
+        except ssl.SSLCertVerificationError as error:
+            return (
+                f"TLS: the certificate of {host}:{port} is refused: {error.verify_message} (zookeeper[].tls)"
+            )
+        except ssl.SSLError as error:
+            return f"TLS: {host}:{port} refuses: {error.reason} (zookeeper[].tls.cert)"
+        except OSError:
+            continue
+    return ""

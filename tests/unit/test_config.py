@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns.composition import secrets, source_ids, zone_settings
+from soadns.composition import check_secrets, source_ids, zone_settings
 from soadns.config import ConfigError, effective, load, parse
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
@@ -40,6 +40,8 @@ static: [{}]                                    | static[0].paths: is required (
 static: [{paths: []}]                           | static[0].paths: at least one is needed (for example /etc/soadns/static)
 zookeeper: [{hosts: a, roots: [{path: /x}, {path: /x}]}] | zookeeper[0].roots[1].path: '/x' is used twice
 zookeeper: [{hosts: a, tls: {ca: /etc/ca.pem}}] | zookeeper[0].tls: files are named, but enabled is false
+zookeeper: [{hosts: a, tls: {enabled: true, cert: /c}}] | zookeeper[0].tls: cert and key belong together
+zookeeper: [{hosts: a, tls: {enabled: true, keyPasswordFile: /p}}] | zookeeper[0].tls: keyPasswordFile is set, but no key
 zookeeper: [{hosts: a, sessionTimeout: 0}]      | zookeeper[0].sessionTimeout: 0 is not between 1 and 600
 zones: [{name: rpc.a}, {name: RPC.a.}]          | zones[1].name: 'RPC.a.' is used twice
 zones: [{name: 'rpc a.b'}]                      | zones[0].name: 'rpc a.b' is no zone name (for example rpc.cluster.local)
@@ -99,16 +101,41 @@ def test_connect_strings_that_zookeeper_clients_take(hosts: str) -> None:
     assert ensemble.hosts == hosts
 
 
-@pytest.mark.parametrize("content", [None, "", b"\xff"])
-def test_secrets_that_can_not_be_read_are_known_before_anything_starts(
-    tmp_path: Path, content: str | bytes | None
+SECRETS = """
+key                                      | the file holds  | what is wrong
+http: {tokenFile: FILE}                  | open-sesame     |
+http: {tokenFile: FILE}                  |                 | http.tokenFile: FILE: is empty
+http: {tokenFile: FILE}                  | -               | http.tokenFile: FILE: No such file or directory
+http: {tokenFile: FILE}                  | \\xff            | http.tokenFile: FILE: is no text
+zookeeper: [{hosts: a}, {hosts: b, name: b, auth: {credentialsFile: FILE}}] | reader:open-sesame |
+zookeeper: [{hosts: a}, {hosts: b, name: b, auth: {credentialsFile: FILE}}] |       | zookeeper[1].auth.credentialsFile: FILE: is empty
+zookeeper: [{hosts: a, auth: {credentialsFile: FILE}}] | -               | zookeeper[0].auth.credentialsFile: FILE: No such file or directory
+zookeeper: [{hosts: a, auth: {credentialsFile: FILE}}] | open-sesame     | zookeeper[0].auth.credentialsFile: FILE: is no user:password
+zookeeper: [{hosts: a, auth: {credentialsFile: FILE}}] | reader:         | zookeeper[0].auth.credentialsFile: FILE: is no user:password
+zookeeper: [{hosts: a, auth: {credentialsFile: FILE, scheme: token}}] | open-sesame |
+zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] |             | zookeeper[0].auth.credentialsEnv: ZK_SECRET: is empty
+zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] | reader:open-sesame |
+"""  # noqa: E501 - one row, one line
+
+
+@pytest.mark.parametrize("row", SECRETS.strip().splitlines()[1:])
+def test_secrets_that_can_not_be_used_are_known_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str
 ) -> None:
-    token = tmp_path / "token"
-    if content is not None:
-        token.write_bytes(content.encode() if isinstance(content, str) else content)
-    config = parse(f"{ZK}\nhttp: {{tokenFile: {token}}}", where="soadns.yaml")
-    with pytest.raises(ConfigError, match=f"http.tokenFile: {token}: (No such file|is empty|is no text)"):
-        secrets(config)
+    key, content, wrong = (cell.strip() for cell in row.split("|"))
+    file = tmp_path / "secret"
+    if content != "-":
+        file.write_bytes(content.encode().replace(b"\\xff", b"\xff"))
+    monkeypatch.setenv("ZK_SECRET", content)
+    text = key.replace("FILE", str(file))
+    config = parse(text if text.startswith("zookeeper") else f"{ZK}\n{text}", where="soadns.yaml")
+    if not wrong:
+        check_secrets(config, where="soadns.yaml")
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_secrets(config, where="soadns.yaml")
+    assert [str(problem) for problem in caught.value.problems] == [wrong.replace("FILE", str(file))]
+    assert "open-sesame" not in str(caught.value)
 
 
 def test_defaults_make_one_zone_over_everything() -> None:

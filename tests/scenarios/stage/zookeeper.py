@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -25,7 +26,8 @@ _started = itertools.count(1_767_225_600_000)
 class ZooKeeper:
     """One server; restarts keep its port and data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *lines: str, properties: Sequence[str] = ()) -> None:
+        """``lines`` are added to its configuration file, ``properties`` to Java's (``name=value``)."""
         self.port = free_port()
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,8 +35,10 @@ class ZooKeeper:
         config.write_text(
             f"tickTime={TICK_MS}\ndataDir={folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\nfsync.warningthresholdms=100000\n"
+            + "".join(f"{line}\n" for line in lines)
         )
         command, env = command_of("zookeeper")
+        command[1:1] = [f"-D{each}" for each in properties]
         self.process = Process("ZooKeeper", [*command, str(config)], log=folder / "log", env=env)
 
     @property

@@ -1,0 +1,59 @@
+"""A certificate authority of a story, made by the real openssl."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.scenarios.stage.process import command_of
+
+CONFIG = """\
+[req]
+prompt = no
+distinguished_name = name
+[name]
+CN = soadns test
+[authority]
+basicConstraints = critical, CA:true
+[leaf]
+subjectAltName = DNS:localhost
+"""
+
+
+class Authority:
+    """Signs certificates; everything it makes lies in its folder as PEM."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._config = folder / "openssl.cnf"
+        self._config.write_text(CONFIG)
+        self._key, self.certificate = folder / "ca.key", folder / "ca.crt"
+        self._openssl("genpkey", "-algorithm", "RSA", "-out", self._key)
+        self._openssl(
+            "req", "-x509", "-new", "-key", self._key, "-out", self.certificate, "-config", self._config,
+            "-extensions", "authority", "-days", "2",
+        )  # fmt: skip
+
+    def sign(self, name: str, *, password: str = "") -> tuple[Path, Path]:
+        """A key, encrypted with the password if there is one, and its certificate for ``localhost``."""
+        plain, request = self._folder / f"{name}.plain", self._folder / f"{name}.csr"
+        key, certificate = self._folder / f"{name}.key", self._folder / f"{name}.crt"
+        self._openssl("genpkey", "-algorithm", "RSA", "-out", plain)
+        self._openssl("req", "-new", "-key", plain, "-out", request, "-config", self._config)
+        self._openssl(
+            "x509", "-req", "-in", request, "-out", certificate, "-CA", self.certificate, "-CAkey", self._key,
+            "-CAcreateserial", "-extfile", self._config, "-extensions", "leaf", "-days", "2",
+        )  # fmt: skip
+        if not password:
+            return plain.rename(key), certificate
+        self._openssl("pkcs8", "-topk8", "-in", plain, "-out", key, "-passout", f"pass:{password}")
+        return key, certificate
+
+    @staticmethod
+    def _openssl(*arguments: str | Path) -> None:
+        command, env = command_of("openssl")
+        done = subprocess.run(
+            [*command, *map(str, arguments)], env=env, check=False, capture_output=True, text=True
+        )
+        assert not done.returncode, f"openssl {arguments[0]}: {done.stderr}"
