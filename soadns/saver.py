@@ -25,6 +25,10 @@ FAULT = 255
 """Exit status of a child that failed by a fault of ours; others are errno."""
 NICE = 10
 """By how much the child steps back: answers and changes come first on a machine with few cores."""
+FIRST_S = 60.0
+"""How long the first snapshot waits for a complete state: forking while everything is read for the first time makes
+that slower, and half of a registry is worth little."""
+LOOK_S = 0.2
 FORK_SHARE = 0.01
 """Of the loop's time that forking may take: a large process is saved less often."""
 
@@ -63,6 +67,9 @@ class Saver:
     async def run(self) -> None:
         """Save whenever something happened, until cancelled."""
         control = self._control
+        begun = time.monotonic()
+        while not self._complete() and time.monotonic() - begun < FIRST_S:
+            await asyncio.sleep(LOOK_S)
         while True:
             await control.changed.wait()
             control.changed.clear()
@@ -72,6 +79,10 @@ class Saver:
             if not await self._reap(self._child):
                 control.changed.set()  # what was not saved is to be saved the next time
             await asyncio.sleep(max(PAUSE_S, pause / FORK_SHARE))
+
+    def _complete(self) -> bool:
+        estate = self._control.estate
+        return not estate.pending and all(zone.complete for zone in estate.zones.values())
 
     def save_now(self) -> None:
         """Save in this process, at its end."""

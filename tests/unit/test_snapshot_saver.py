@@ -64,6 +64,20 @@ async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Pat
     assert os.listdir(tmp_path) == ["snapshot"]
 
 
+async def test_the_first_snapshot_waits_until_everything_was_read_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(saver_module, "FIRST_S", 0.3)
+    saver = started(tmp_path / "snapshot", Log())
+    saver._control.changed.set()
+    running = asyncio.create_task(saver.run())
+    await asyncio.sleep(0.1)
+    assert saver._control.figures.snapshots == 0
+    await soon(lambda: saver._control.figures.snapshots == 1)
+    running.cancel()
+
+
 async def test_a_failed_write_is_reported_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
