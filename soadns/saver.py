@@ -68,7 +68,7 @@ class Saver:
         """Save whenever something happened, until cancelled."""
         control = self._control
         begun = time.monotonic()
-        while not self._complete() and time.monotonic() - begun < FIRST_S:
+        while not self._complete() and time.monotonic() - begun < FIRST_S:  # noqa: ASYNC110 - zones are pure
             await asyncio.sleep(LOOK_S)
         while True:
             await control.changed.wait()

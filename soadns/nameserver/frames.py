@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from struct import Struct
 from zlib import crc32
 
-from soadns.nameserver.table import Answer, Delta, Table, ZoneEntry
+from soadns.nameserver.table import Answer, Delta, Table, Wheel, ZoneEntry
 
 BEGIN, CHUNK, END, DELTA, PART, CHANGED, NEED, APPLIED, STATS = range(1, 10)
 _HEADER = Struct("!IIBQI")
@@ -99,6 +99,9 @@ def content(body: bytes) -> Delta:
     """The delta in the body of a CHUNK, DELTA or PART. Raises FrameError."""
     try:
         answers, names, zones = marshal.loads(body)  # noqa: S302 - our own processes, see above
+        for key, answer in answers.items():
+            if isinstance(answer, tuple):
+                answers[key] = Wheel(*answer)
         entries = {origin: None if zone is None else ZoneEntry(*zone) for origin, zone in zones.items()}
     except (ValueError, EOFError, TypeError, AttributeError) as error:
         raise FrameError(f"unreadable frame: {error}") from None
@@ -138,9 +141,7 @@ def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:
 
 def _size(piece: Delta) -> int:
     answers = sum(
-        len(key)
-        + 16
-        + (0 if answer is None else len(answer) if isinstance(answer, bytes) else sum(map(len, answer)))
+        len(key) + 16 + len((answer.octets if isinstance(answer, Wheel) else answer) or b"")
         for key, answer in piece.answers.items()
     )
     return answers + sum(len(name) + 8 for name in piece.names)
@@ -154,7 +155,9 @@ def _marshalled(piece: Delta) -> bytes:
     # Interfaces of one Service answer alike: one object stands for all of them, here and in the worker.
     same: dict[bytes, bytes] = {}
     answers = {
-        key: same.setdefault(answer, answer) if isinstance(answer, bytes) else answer
+        key: (answer.octets, answer.step)
+        if isinstance(answer, Wheel)
+        else answer and same.setdefault(answer, answer)
         for key, answer in piece.answers.items()
     }
     return marshal.dumps((answers, piece.names, zones))

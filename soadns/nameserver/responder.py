@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.table import LOADING, Table, ZoneEntry
+from soadns.nameserver.table import LOADING, Table, Wheel, ZoneEntry
 
 _COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
 _COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
@@ -82,8 +82,8 @@ class Responder:
             answer = self.table.answers.get(packet[12:end].lower() + kind)
             if answer is not None and packet[end + 2 : stop] == _IN:
                 turns = None
-                if isinstance(answer, list):
-                    turns, answer = answer, answer[0]
+                if isinstance(answer, Wheel):
+                    turns, answer = answer, answer.current()
                 size = len(answer) + stop - 6
                 hits = self.hits
                 if not edns:
@@ -93,7 +93,7 @@ class Responder:
                         except KeyError:
                             hits[kind] = 1
                         if turns is not None:
-                            _turn(turns)
+                            turns.turn()
                         return b"".join(
                             (
                                 packet[:2],
@@ -117,7 +117,7 @@ class Responder:
                         except KeyError:
                             hits[kind] = 1
                         if turns is not None:
-                            _turn(turns)
+                            turns.turn()
                         return b"".join(
                             (
                                 packet[:2],
@@ -230,8 +230,12 @@ class Responder:
         kinds = (kind,) if kind != wire.ANY else (wire.A, wire.AAAA, wire.SRV, wire.SOA, wire.NS, wire.TXT)
         for one in kinds:
             answer = self.table.answers.get(name + _H.pack(one))
+            if isinstance(answer, Wheel):
+                octets = answer.current()
+                answer.turn()
+                return octets
             if answer is not None:
-                return answer if isinstance(answer, bytes) else _turn(answer)
+                return answer
         return None
 
     def _chaos(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
@@ -290,13 +294,6 @@ class Responder:
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
         return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
-
-
-def _turn(answers: list[bytes]) -> bytes:
-    # The list itself is the turn: no counter to keep beside it.
-    first = answers.pop(0)
-    answers.append(first)
-    return first
 
 
 def _option_codes(data: bytes) -> set[int] | None:

@@ -2,7 +2,7 @@
 
 Pure; standard library only; held alike by the control process and each worker and kept equal by frames. A
 value of ``answers`` is what follows the question in a reply, behind the six octets of the answer,
-authority and additional counts; a list holds several of them that are sent in turn.
+authority and additional counts; a ``Wheel`` is one whose records are sent in another order each time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,35 @@ LOADING, READY = 0, 1
 _SHARDS = 1024
 _MASK = (1 << 64) - 1
 
-Answer = bytes | list[bytes]
+COUNTS = 6
+"""Octets of the counts before the records of an answer."""
+
+
+@dataclass(slots=True)
+class Wheel:
+    """An answer of equally long records that begins with the next one at every turn.
+
+    It holds them twice in a row: every order is a slice, and thousands of names with many addresses stay small.
+    """
+
+    octets: bytes
+    """The counts, then the records, then the records again."""
+    step: int
+    """Octets of one record."""
+    at: int = field(default=COUNTS, compare=False)
+
+    def current(self) -> bytes:
+        """The answer as it stands now."""
+        octets, at = self.octets, self.at
+        return octets[:COUNTS] + octets[at : at + (len(octets) - COUNTS >> 1)]
+
+    def turn(self) -> None:
+        """Go on to the next order."""
+        at = self.at + self.step
+        self.at = at if at < (len(self.octets) + COUNTS >> 1) else COUNTS
+
+
+Answer = bytes | Wheel
 
 
 @dataclass(frozen=True, slots=True)

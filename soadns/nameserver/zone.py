@@ -13,12 +13,11 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import LOADING, Answer, Delta, ZoneEntry
+from soadns.nameserver.table import LOADING, Answer, Delta, Wheel, ZoneEntry
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
 """Short refresh: secondaries behind a Service hear no NOTIFY (dns practice for hidden primaries)."""
-MAX_ROTATIONS = 8
 Compiled = dict[bytes, dict[int, Answer]]
 """What one owner name brings: folded names (itself, its SRV owners) → type → answer."""
 
@@ -160,13 +159,9 @@ class ZoneData:
         found: dict[int, Answer] = {}
         for kind, records in by_type.items():
             head = pack("!HHH", len(records), 0, 0)
-            if rotate and len(records) > 1:
-                step = -(-len(records) // MAX_ROTATIONS)
-                found[kind] = [
-                    head + b"".join(records[at:] + records[:at]) for at in range(0, len(records), step)
-                ]
-            else:
-                found[kind] = head + b"".join(records)
+            body = b"".join(records)
+            rotates = rotate and len(records) > 1
+            found[kind] = Wheel(head + body + body, len(records[0])) if rotates else head + body
         return found
 
     # ------------------------------------------------------------------ existence
@@ -221,8 +216,8 @@ def _in_order(held: list[tuple[bytes, Compiled]]) -> Iterator[RRset]:
     for name, data in sorted(names, key=lambda one: _canonical(one[0])):
         for kind in presentation.TYPES:
             if (answer := data.get(kind)) is not None:
-                first = answer if isinstance(answer, bytes) else answer[0]
-                yield presentation.rrset(name, kind, first)
+                octets = answer if isinstance(answer, bytes) else answer.octets
+                yield presentation.rrset(name, kind, octets)
 
 
 def _canonical(name: bytes) -> bytes:

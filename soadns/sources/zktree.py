@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -11,8 +12,8 @@ from soadns.sources.zkclient import Root
 
 
 def digest_of(leaf: str) -> str:
-    """What stands for a leaf's name in keys."""
-    return blake2b(leaf.encode(), digest_size=8).hexdigest()
+    """What stands for a leaf's name in keys: 64 bits in eleven characters, for a registry has a million of them."""
+    return b2a_base64(blake2b(leaf.encode(), digest_size=8).digest(), newline=False)[:11].decode()
 
 
 @dataclass(slots=True, eq=False)

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns.nameserver import frames
-from soadns.nameserver.table import Delta, Table, ZoneEntry
+from soadns.nameserver.table import Answer, Delta, Table, Wheel, ZoneEntry
 
 KINDS = st.integers(frames.BEGIN, frames.STATS)
 NUMBERS = st.integers(0, 2**32 - 1)
 NAMES = st.binary(min_size=1, max_size=40)
 KEYS = st.builds(lambda name, kind: name + bytes((0, kind)), NAMES, st.sampled_from((1, 16, 28, 33)))
-ANSWERS = st.none() | st.binary(max_size=200) | st.lists(st.binary(max_size=60), min_size=2, max_size=8)
+ANSWERS = (
+    st.none() | st.binary(max_size=200) | st.builds(Wheel, st.binary(min_size=6, max_size=60), st.just(16))
+)
 ZONES = st.none() | st.builds(
     ZoneEntry, st.sampled_from((0, 1)), st.binary(max_size=60), st.integers(0, 2**40), st.text(max_size=20)
 )
@@ -97,8 +99,10 @@ def test_what_is_said_of_one_owner_is_in_one_frame_and_names_exist_as_long_as_th
 
 
 def test_a_large_change_is_cut_into_frames_that_are_soon_taken() -> None:
-    rotations = [bytes(16 * 30) for _ in range(8)]
-    answers = {b"%06d\0\1" % i: list(rotations) if i % 2 else bytes(200) for i in range(3_000)}
+    wheel = Wheel(bytes(6 + 2 * 16 * 30), 16)
+    answers: dict[bytes, Answer | None] = {
+        b"%06d\0\1" % i: wheel if i % 2 else bytes(200) for i in range(3_000)
+    }
     delta = Delta(answers, dict.fromkeys(answers, True), {b"\0": ZoneEntry(1, b"soa", 1, "")})
     messages = list(frames.delta(delta, 1))
     assert len(messages) > 10
