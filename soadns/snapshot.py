@@ -37,7 +37,7 @@ from soadns.model import (
     Service,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Of the body. A field that is added with a default leaves it as it is: it is passed over by an older soadns, and
 missing from its files. Whatever else changes needs another number, so that no older file is misread."""
 MAGIC = "soadns-snapshot"

@@ -11,7 +11,7 @@ from soadns.binding.bind import Rules, State
 from soadns.binding.choice import Standing
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
-from soadns.binding.pool import answer_set, fit, spots
+from soadns.binding.pool import answer_set, fit
 from soadns.binding.store import Store
 from soadns.model import Binding, ObjectRef, Outcome, Reason, Records, Unbound
 
@@ -32,7 +32,7 @@ def outcome(
     if state.winner is None:
         return _without_service(state, evidence, standings, reasons, rules, owner_octets)
     if evidence.winner is not None and evidence.winner.mode == "registry" and evidence.providers:
-        addresses, ports = answer_set(spots(evidence.providers), owner_octets)
+        addresses, ports = answer_set(evidence.providers, owner_octets)
         if addresses:
             return Binding(interface, "providers", addresses, ports, state.winner, "", 0, reasons)
     kind, addresses = _addresses(store, state, evidence, rules, clusters, owner_octets)
@@ -62,9 +62,9 @@ def _why_unbound(evidence: Evidence, standings: tuple[Standing, ...]) -> tuple[s
         if standing.obstacle and standing.obstacle != "no evidence":
             slug = standing.obstacle.replace(" ", "-")
             return slug, f"Service {standing.ref}: {standing.detail or standing.obstacle}"
+    if evidence.named and not evidence.providers:
+        return "host-names", "its providers registered host names, which are not answered"
     if evidence.providers:
-        if all(not spots([p]) for p in evidence.providers):
-            return "host-names", "its providers registered host names, which are not answered"
         return "unmapped", "providers are registered, but no Service runs them and unmapped is nxdomain"
     return "no-provider", "no usable provider is registered and no Service declares it"
 
@@ -87,7 +87,7 @@ def _addresses(
             return kind, ()
         if not state.addresses and rules.unmapped == "providers":
             # It had its pods' addresses: the registry knows which of them are still there.
-            return "headless", answer_set(spots(evidence.providers), owner_octets)[0]
+            return "headless", answer_set(evidence.providers, owner_octets)[0]
         twin = None if home else clusters.twin(store.services, state.winner)
         held = state.addresses if twin is None else twin.cluster_ips
         return kind, tuple(ip for ip in held if ip not in evidence.stolen)

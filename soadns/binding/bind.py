@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from soadns.binding.choice import NO_STRENGTH, OUT_OF_SYNC, Standing, choose, judge, votes
 from soadns.binding.evidence import DECLARED, Evidence
-from soadns.binding.pool import EPSILON, Seen, observe, spots
+from soadns.binding.pool import EPSILON, Seen, observe
 from soadns.model import ObjectRef, ServedPort
 
 
@@ -372,11 +372,12 @@ def _take(state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standi
 def _unmapped(
     state: State, evidence: Evidence, standings: Mapping[ObjectRef, Standing], rules: Rules
 ) -> Step:
-    live = spots(evidence.providers)
-    seen = observe(state.seen, live, evidence.now, minute=rules.minute, elapsed=evidence.elapsed)
+    seen = observe(
+        state.seen, evidence.providers, evidence.now, minute=rules.minute, elapsed=evidence.elapsed
+    )
     if rules.unmapped != "providers":
         return Step(replace(state, seen=Seen(), bound=False), tuple(standings.values()))
-    state = replace(state, seen=seen, bound=state.bound or bool(seen.recent))
+    state = replace(state, seen=seen, bound=state.bound or bool(seen))
     removal = "vanished" if _due(seen.gone_since, rules.linger, evidence) else ""
     at = _first_end([(seen.gone_since, rules.linger), (seen.short_since, rules.minute)], evidence)
     return Step(state, tuple(standings.values()), removal, at)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from soadns.binding.clusters import Clusters
+from soadns.binding.crowd import Usable
 from soadns.binding.known import Known
-from soadns.binding.pool import is_address
+from soadns.binding.pool import Spot, is_address
 from soadns.binding.rosters import Tally
 from soadns.binding.store import Store
 from soadns.model import InterfaceId, ObjectRef, Provider, ServedPort, Service
@@ -81,8 +82,10 @@ class Evidence:
     every provider counts as the old world."""
     stolen: frozenset[str]
     """Of the last addresses of a winner that is gone or out of reach, those that another Service holds now."""
-    providers: tuple[Provider, ...]
-    """Usable providers; only filled in when there is no winner, or it is gone or sends traffic to the registry."""
+    providers: frozenset[Spot]
+    """Usable providers with an address; only filled in without a winner, or when it is gone or says ``registry``."""
+    named: bool
+    """Whether a usable provider has registered a host name; filled in likewise."""
     ports: tuple[tuple[str, int], ...]
     """(protocol, port) that live providers register, most frequent first."""
     outages: tuple[tuple[float, float], ...]
@@ -133,9 +136,7 @@ def collect(
         candidates = tuple(_doubted(c, winner, unheard, paused=paused) for c in candidates)
     present = next((c for c in candidates if c.ref == winner), None)
     wants_providers = present is None or present.mode == "registry"
-    providers: tuple[Provider, ...] = ()
-    if known is not None and wants_providers:
-        providers = tuple(live.provider for live in known.live.values() if live.usable)
+    usable = known.usable() if known is not None and wants_providers else Usable(frozenset(), named=False)
     ports = sorted(known.ports.items(), key=lambda item: (-item[1], item[0])) if known is not None else []
     return Evidence(
         interface=interface,
@@ -147,7 +148,8 @@ def collect(
         stolen=_stolen(store, held, held_ports, winner, clusters.home)
         if winner is not None and (present is None or not present.reachable)
         else frozenset(),
-        providers=providers,
+        providers=usable.spots,
+        named=usable.named,
         ports=tuple(pair for pair, _ in ports),
         outages=outages,
     )

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from soadns.binding.indexes import place
+from soadns.binding.sites import HostPort
 from soadns.model import Node, ObjectRef, Service
-
-HostPort = tuple[str, int]
 
 
 class Exposures:

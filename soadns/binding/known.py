@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from soadns.binding.crowd import MANY, Crowd, Identity, Usable, look_through
 from soadns.binding.sites import Live
 from soadns.model import ObjectRef, Provider
-
-Identity = tuple[str, str, int, str, str]
-"""(protocol, host, port, registry, application): a Provider below its interface."""
 
 
 class Known:
     """What is known of one interface now."""
 
-    __slots__ = ("applications", "live", "outside", "ports", "registries", "rosters")
+    __slots__ = ("applications", "crowd", "live", "outside", "ports", "registries", "rosters")
 
     def __init__(self) -> None:
         self.live: dict[Identity, Live] = {}
@@ -27,11 +25,27 @@ class Known:
         """(protocol, port) → registrations."""
         self.applications: dict[str, int] = {}
         self.registries: dict[str, int] = {}
+        self.crowd: Crowd | None = None
+        """Kept once somebody asks, where there are many; whoever changes more than one registration drops it."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all is known."""
         return not self.live and not self.rosters
+
+    def note(self, provider: Provider) -> None:
+        """A registration of this provider came, changed or went."""
+        if self.crowd is not None:
+            identity = identity_of(provider)
+            self.crowd.note(identity, self.live.get(identity))
+
+    def usable(self) -> Usable:
+        """The usable providers."""
+        if self.crowd is None:
+            if len(self.live) < MANY:
+                return look_through(self.live)
+            self.crowd = Crowd(self.live)
+        return self.crowd.usable
 
 
 def identity_of(provider: Provider) -> Identity:

@@ -7,13 +7,15 @@ provider stays in the answer. Pure; times are Unix seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from heapq import nsmallest
 from ipaddress import ip_address
+from operator import itemgetter
 
-from soadns.model import Provider, ServedPort
+from soadns.model import ServedPort
 
 MESSAGE_SIZE = 512
 """A reply without EDNS must fit (RFC 1035 4.2.1), and musl before 1.2.4 never asks again by TCP."""
@@ -31,43 +33,32 @@ EPSILON = 1e-3
 Elapsed = Callable[[float], float]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Spot:
-    """One provider of the old world as the answer sees it."""
-
-    protocol: str
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """A Spot that is registered (``gone`` None) or was until ``gone``."""
-
-    spot: Spot
-    gone: float | None = None
+Spot = tuple[str, str, int]
+"""One provider as the answer sees it: protocol, host, port. Plain tuples: one name may have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the answer of an unmapped name remembers."""
 
-    recent: tuple[Recent, ...] = ()
+    live: frozenset[Spot] = frozenset()
+    """Registered when it was last looked at."""
+    gone: tuple[tuple[Spot, float], ...] = ()
+    """Those that were registered lately, and until when, by spot."""
     short_since: float | None = None
     """Since when only some, fewer than half of those seen lately, remain and the others are kept."""
     gone_since: float | None = None
     """Since when none is registered."""
 
+    def __bool__(self) -> bool:
+        return bool(self.live or self.gone)
+
     @property
-    def answered(self) -> tuple[Spot, ...]:
+    def answered(self) -> frozenset[Spot]:
         """Who is to be answered: those that are registered, or everybody while too few of them are."""
-        keeping = self.short_since is not None or self.gone_since is not None
-        return tuple(r.spot for r in self.recent if keeping or r.gone is None)
-
-
-def spots(providers: Iterable[Provider]) -> frozenset[Spot]:
-    """The usable providers with an IP address; host names are not answered."""
-    return frozenset(Spot(p.protocol, p.host, p.port) for p in providers if is_address(p.host))
+        if self.short_since is None and self.gone_since is None:
+            return self.live
+        return self.live.union(spot for spot, _ in self.gone)
 
 
 def is_address(host: str) -> bool:
@@ -93,59 +84,64 @@ def observe(seen: Seen, live: frozenset[Spot], now: float, *, minute: float, ela
     do not). Calling it again at the same instant changes nothing.
     """
     keeping = seen.short_since is not None or seen.gone_since is not None
-    gone = {r.spot: now if r.gone is None else r.gone for r in seen.recent if r.spot not in live}
+    gone = {spot: left for spot, left in seen.gone if spot not in live}
+    gone |= dict.fromkeys(seen.live - live, now)
     if not keeping:
         gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
     if not live:
         since = None if not gone else now if seen.gone_since is None else seen.gone_since
-        return Seen(_recent(live, gone), None, since)
+        return Seen(live, tuple(sorted(gone.items())), None, since)
     if len(live) >= len(gone):
         gone = {spot: left for spot, left in gone.items() if elapsed(left) < minute - EPSILON}
-        return Seen(_recent(live, gone))
+        return Seen(live, tuple(sorted(gone.items())))
     short_since = now if seen.short_since is None else seen.short_since
     if elapsed(short_since) >= minute - EPSILON:
-        return Seen(_recent(live, {}))
-    return Seen(_recent(live, gone), short_since)
+        return Seen(live)
+    return Seen(live, tuple(sorted(gone.items())), short_since)
 
 
-def _recent(live: frozenset[Spot], gone: dict[Spot, float]) -> tuple[Recent, ...]:
-    recent = [Recent(spot) for spot in live] + [Recent(spot, left) for spot, left in gone.items()]
-    return tuple(sorted(recent, key=lambda r: r.spot))
-
-
-def answer_set(answered: Iterable[Spot], owner_octets: int) -> tuple[tuple[str, ...], tuple[ServedPort, ...]]:
+def answer_set(
+    answered: Collection[Spot], owner_octets: int
+) -> tuple[tuple[str, ...], tuple[ServedPort, ...]]:
     """Addresses and ports to publish for these spots.
 
     Per protocol only the commonest port counts, because an address record has none; the addresses are
     those of the leading protocol. As many of each family as fit a reply of 512 bytes.
     """
-    chosen = list(answered)
-    if not chosen:
+    numbers: dict[str, dict[int, int]] = {}
+    """Protocol → port → spots."""
+    for (protocol, port), count in Counter(map(_PROTOCOL_AND_PORT, answered)).items():
+        numbers.setdefault(protocol, {})[port] = count
+    if not numbers:
         return (), ()
-    protocols = Counter(s.protocol for s in chosen)
-    leading = min(protocols, key=lambda p: (-protocols[p], _rank(p)))
-    ports = []
-    for protocol in sorted(protocols, key=lambda p: (p != leading, _rank(p))):
-        numbers = Counter(s.port for s in chosen if s.protocol == protocol)
-        ports.append(ServedPort(protocol, min(numbers, key=lambda n: (-numbers[n], n))))
-    hosts = {s.host for s in chosen if s.protocol == leading and s.port == ports[0].port}
+    leading = min(numbers, key=lambda p: (-sum(numbers[p].values()), _rank(p)))
+    ports = [
+        ServedPort(protocol, min(numbers[protocol], key=lambda n: (-numbers[protocol][n], n)))
+        for protocol in sorted(numbers, key=lambda p: (p != leading, _rank(p)))
+    ]
+    chosen = ports[0]
+    hosts = {host for protocol, host, port in answered if port == chosen.port and protocol == leading}
     return fit(hosts, owner_octets), tuple(ports)
 
 
-def fit(addresses: Iterable[str], owner_octets: int) -> tuple[str, ...]:
+_PROTOCOL_AND_PORT = itemgetter(0, 2)
+
+
+def fit(addresses: Collection[str], owner_octets: int) -> tuple[str, ...]:
     """As many addresses of each family as fit 512 bytes, the same ones while they live, sorted."""
     room = MESSAGE_SIZE - _HEADER - _QUESTION_FIXED - owner_octets
-    four = [a for a in addresses if ":" not in a]
     six = [a for a in addresses if ":" in a]
+    four = [a for a in addresses if ":" not in a] if six else addresses
     return (*_stable(four, room // _A_RECORD), *_stable(six, room // _AAAA_RECORD))
 
 
-def _stable(addresses: Sequence[str], limit: int) -> list[str]:
+def _stable(addresses: Collection[str], limit: int) -> list[str]:
     if len(addresses) > limit:
-        addresses = sorted(addresses, key=_weight)[: max(1, limit)]
+        addresses = nsmallest(max(1, limit), addresses, key=_weight)
     return sorted(addresses, key=lambda a: _packed(a) or b"")
 
 
+@lru_cache(maxsize=65_536)
 def _weight(address: str) -> bytes:
     """Rendezvous weight: one address more or less never reshuffles the others."""
     return blake2b(address.encode(), digest_size=8).digest()

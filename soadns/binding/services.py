@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from soadns.binding.exposures import Exposures, HostPort, outside
+from soadns.binding.exposures import Exposures, outside
 from soadns.binding.indexes import place
+from soadns.binding.sites import HostPort
 from soadns.model import InterfaceId, Node, ObjectRef, Service
 
 MAX_VACATED = 65_536

@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from soadns.model import InterfaceId, Provider
 
+HostPort = tuple[str, int]
+"""Host and port of a process, as registered or as exposed."""
+
 
 @dataclass(frozen=True, slots=True)
 class SiteTimes:

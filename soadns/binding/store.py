@@ -20,7 +20,7 @@ from soadns.binding.overrides import Overrides
 from soadns.binding.rosters import Roster, merge_slices
 from soadns.binding.services import ServiceIndex, Touched
 from soadns.binding.sight import StoreSettings
-from soadns.binding.sites import Live, Site, SiteMemory, newest
+from soadns.binding.sites import HostPort, Live, Site, SiteMemory, newest
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -31,8 +31,6 @@ from soadns.model import (
     Service,
 )
 
-SiteKey = tuple[str, int]
-
 
 class Store:
     """The indexes of one zone. Not thread-safe; all times are Unix seconds given by the caller."""
@@ -42,7 +40,7 @@ class Store:
         self.interfaces: dict[InterfaceId, Known] = {}
         self.names: dict[str, set[InterfaceId]] = {}
         """Interface name → its variants with live providers (overrides are per name)."""
-        self.sites: dict[SiteKey, Site] = {}
+        self.sites: dict[HostPort, Site] = {}
         self.services = ServiceIndex()
         self._definitions = Definitions()
         self.rosters: dict[ObjectRef, Roster] = {}
@@ -57,18 +55,18 @@ class Store:
         self.dirty: set[InterfaceId] = set()
         self.touched_services: set[ObjectRef] = set()
         """Services whose winners must be looked at again (the engine knows who is bound to them)."""
-        self._touched_sites: dict[SiteKey, bool] = {}
+        self._touched_sites: dict[HostPort, bool] = {}
         self._touched_rosters: set[ObjectRef] = set()
         self._ports_at: dict[str, set[int]] = {}
-        self._unsynced: dict[str, set[SiteKey]] = {}
+        self._unsynced: dict[str, set[HostPort]] = {}
         self._out_since: dict[str, float] = {}
         """Sources that are out of sync, and since when."""
         self._quiet: set[str] = set()
-        self._first: dict[str, dict[SiteKey, bool]] = {}
+        self._first: dict[str, dict[HostPort, bool]] = {}
         """Source on its first pass → the sites it has spoken of so far, to be judged when the pass is over."""
-        self._told: set[SiteKey] = set()
+        self._told: set[HostPort] = set()
         """Sites of which a registry spoke in this batch."""
-        self._timers: list[tuple[float, str, SiteKey]] = []
+        self._timers: list[tuple[float, str, HostPort]] = []
 
     # ------------------------------------------------------------------ folding changes
 
@@ -102,7 +100,7 @@ class Store:
             self._quiet.add(source)
             self._settle_sites(now)
 
-    def _touched(self, source: str, *, quiet: bool) -> dict[SiteKey, bool]:
+    def _touched(self, source: str, *, quiet: bool) -> dict[HostPort, bool]:
         return self._first.setdefault(source, {}) if quiet else self._touched_sites
 
     def _provider(self, change: Change, now: float, *, quiet: bool) -> None:
@@ -123,6 +121,8 @@ class Store:
                     and before.timestamp == after.timestamp
                 )
                 touched[key] = touched.get(key, False) or moved
+                if (known := self.interfaces.get(provider.interface)) is not None:
+                    known.note(provider)
 
     def _register(self, provider: Provider, now: float) -> None:
         interface = provider.interface
@@ -182,7 +182,7 @@ class Store:
         self._told_by(key, site, provider.registry)
         self._forget_if_empty(provider.interface)
 
-    def _told_by(self, key: SiteKey, site: Site, registry: str) -> None:
+    def _told_by(self, key: HostPort, site: Site, registry: str) -> None:
         """Note which registry spoke last of a site; of several in one instant, by name."""
         site.source = max(site.source, registry) if key in self._told else registry
         self._told.add(key)
@@ -204,6 +204,7 @@ class Store:
         value = change.after or change.before
         assert isinstance(value, Override)
         for interface in self.names.get(value.interface_name, ()):
+            self.interfaces[interface].crowd = None
             for live in self.interfaces[interface].live.values():
                 disabled = self.overrides.take_out(live.provider)
                 if disabled != live.disabled:
@@ -308,10 +309,13 @@ class Store:
             site.ready = self._ready(key)
             quiet, paused = site.source in self._quiet, site.source in self._out_since
             times = self.settings.times_of(site.source)
-            taken_over = site.stale_until is not None
+            taken_over, several = site.stale_until is not None, len(site.apps) > 1
             again = site.review(now, times, touched=touched, paused=paused, first=quiet)
             if taken_over or site.stale_until is not None:
                 self.dirty.update(live.provider.interface for live in site.live)
+            if several or len(site.apps) > 1:
+                for live in site.live:
+                    self.interfaces[live.provider.interface].crowd = None
             if touched and quiet:
                 site.settled = True
             elif touched:
@@ -322,7 +326,7 @@ class Store:
         for of_this_batch in (self._touched_sites, self._quiet, self._told):
             of_this_batch.clear()
 
-    def _publish_site(self, key: SiteKey, site: Site) -> None:
+    def _publish_site(self, key: HostPort, site: Site) -> None:
         """Tell Services and interfaces what the site provides now."""
         ip = key[0]
         for ref in self.by_address.get(ip, ()):
@@ -404,7 +408,7 @@ class Store:
                 self._touched_sites.setdefault(key, False)
         self._settle_sites(now)
 
-    def _end_settle(self, key: SiteKey, site: Site, now: float) -> None:
+    def _end_settle(self, key: HostPort, site: Site, now: float) -> None:
         if site.settled:
             return
         due = site.changed_at + self.settings.times_of(site.source).settle
@@ -464,7 +468,7 @@ class Store:
 
     # ------------------------------------------------------------------ questions
 
-    def site_key(self, provider: Provider) -> SiteKey:
+    def site_key(self, provider: Provider) -> HostPort:
         """Where the provider is; an address outside its registry's networks matches no endpoint."""
         if self._meaningful(provider.registry, provider.host):
             return (provider.host, provider.port)
@@ -474,7 +478,7 @@ class Store:
         networks = self.settings.networks.get(owner)
         return not networks or within(host, networks)
 
-    def _ready(self, key: SiteKey) -> bool:
+    def _ready(self, key: HostPort) -> bool:
         for ref in self.by_address.get(key[0], ()):
             address = self.rosters[ref].addresses.get(key[0])
             if address is not None and address.ready and key[1] in address.ports:

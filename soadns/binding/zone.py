@@ -347,7 +347,7 @@ class Zone:
         if old_sources and old_sources != sources:
             self.guard.note(interface, set(old_sources) - set(sources), bound=False, vanishing=False)
         self.sources[interface] = sources
-        bound = state.winner is not None or bool(state.seen.recent)
+        bound = state.winner is not None or bool(state.seen)
         self.guard.note(interface, sources, bound=bound, vanishing=state.vanishing)
 
     def _forget(self, interface: InterfaceId, before: State, sources: tuple[str, ...]) -> None:

@@ -68,13 +68,13 @@ rest@1:8080 bolt@2:12200                           2                    bolt:122
 
 @pytest.mark.parametrize("line", PORTS.strip().splitlines()[1:])
 def test_the_commonest_port_of_the_leading_protocol(line: str) -> None:
-    spots = []
+    spots: list[Spot] = []
     rest = line.split()
     while rest and "@" in rest[0]:
         protocol, _, place = rest.pop(0).partition("@")
         host, _, port = place.partition(":")
-        spots.append(Spot(protocol, f"10.9.0.{host}", int(port)))
+        spots.append((protocol, f"10.9.0.{host}", int(port)))
     hosts = tuple(f"10.9.0.{word}" for word in rest if ":" not in word)
     ports = tuple(ServedPort(p, int(n)) for p, _, n in (w.partition(":") for w in rest if ":" in w))
     assert answer_set(spots, OCTETS) == (hosts, ports)
-    assert answer_set(reversed(spots), OCTETS) == (hosts, ports)
+    assert answer_set(spots[::-1], OCTETS) == (hosts, ports)
