@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change clean again
+.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-fuzz clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
 
 bench-change: $(VENV)/.installed-dev parts ## From znode write to changed answer, on real ZooKeeper
 	@$(BIN)/python -m tests.bench.change $(ARGS)
+
+bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
+	@$(BIN)/python -m tests.bench.fuzz $(ARGS)
 
 clean: ## Remove what the other targets made in this folder
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import dns.exception
@@ -149,8 +150,8 @@ def packets(rng: random.Random) -> Iterator[tuple[bytes, bool]]:
 # --------------------------------------------------------------------------- the loop
 
 
-def run(seconds: float, seed: int) -> Outcome:
-    """Try packets for some time. Raises AssertionError with the packet that fails."""
+def run(seconds: float, seed: int, count: int | None = None) -> Outcome:
+    """Try packets for some time, or so many of them. Raises AssertionError with the packet that fails."""
     responder = Responder(table(), udp_size=UDP_SIZE, identity=IDENTITY)
 
     def attempt(given: tuple[bytes, bool]) -> tuple[list[str], float]:
@@ -162,7 +163,7 @@ def run(seconds: float, seed: int) -> Outcome:
             taken = min(taken, *(_seconds_for(responder, packet, tcp=tcp) for _ in range(3)))
         return [examine(packet, reply, tcp=tcp)], taken
 
-    return run_for(seconds, seed, packets(random.Random(seed)), attempt, show)
+    return run_for(seconds, seed, islice(packets(random.Random(seed)), count), attempt, show)
 
 
 def show(given: tuple[bytes, bool]) -> str:

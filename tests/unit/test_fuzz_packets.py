@@ -18,6 +18,10 @@ def test_no_packet_gets_a_bad_reply() -> None:
     assert outcome.slowest_s < 0.001, "a packet of a stranger costs microseconds, whatever it is"
 
 
+def test_so_many_packets_are_tried_and_no_more() -> None:
+    assert packets.run(seconds=60.0, seed=2, count=100).tried == 100
+
+
 def test_the_same_seed_makes_the_same_packets() -> None:
     one, other = (packets.packets(packets.random.Random(7)) for _ in range(2))
     assert [next(one) for _ in range(50)] == [next(other) for _ in range(50)]
