@@ -1,6 +1,6 @@
-"""Other name servers on a zone file, Knot and NSD, each set to what soadns promises.
+"""Other name servers: CoreDNS as people set it up; Knot and NSD on a zone file, set to what soadns promises.
 
-EDNS replies are capped at 1232 octets, NSID and CHAOS say what soadns says, NSD adds nothing and limits no rate.
+Both cap EDNS replies at 1232 octets, NSID and CHAOS say what soadns says; NSD adds nothing and limits no rate.
 """
 
 from __future__ import annotations
@@ -128,3 +128,13 @@ zone:
 """
         )
         self._run("nsd", "-d", "-c", str(config))
+
+
+class CoreDns(NameServer):
+    """coredns with a Corefile; every ``{port}`` in it is the one it listens on."""
+
+    def __init__(self, folder: Path, zone: str, corefile: str) -> None:
+        super().__init__("CoreDNS", folder, zone)
+        config = folder / "Corefile"
+        config.write_text(corefile.replace("{port}", str(self.port)))
+        self._run("coredns", "-conf", str(config))

@@ -1,0 +1,113 @@
+"""CoreDNS in front of soadns, by the server block of ``deploy/coredns``, and CoreDNS on the exported zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.stage.dig import Dug, dig
+from tests.scenarios.stage.nameservers import CoreDns
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.showcase import showcase
+from tests.scenarios.stage.soadns import ZONE, Soadns
+
+DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "coredns" / "Corefile"
+Start = Callable[[str], CoreDns]
+
+QUESTIONS = """
+com.alipay.user.UserService                A      NOERROR 10.96.1.7
+COM.alipay.user.USERSERVICE                A      NOERROR 10.96.1.7
+com.alipay.pay.PayService                  AAAA   NOERROR fd00:10:96::20
+_dubbo._tcp.com.alipay.user.UserService    SRV    NOERROR 0 100 20880 com.alipay.user.UserService.rpc.cluster.local.
+_tcp._tcp.com.acme.Wide                    TYPE33 NOERROR 30
+com.alipay.user.UserService                HTTPS  NOERROR
+user.UserService                           A      NOERROR
+com.alipay.nobody.NoSuchService            A      NXDOMAIN
+"""
+
+
+def deployed(upstream: str) -> str:
+    """The server block of ``deploy/coredns``, with our ports in it."""
+    return (
+        DEPLOYED.read_text().replace(":53 {", ":{port} {\n    bind 127.0.0.1").replace("10.96.0.53", upstream)
+    )
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as last_to_first:
+
+        def begin(corefile: str) -> CoreDns:
+            server = CoreDns(tmp_path / "coredns", ZONE, corefile)
+            last_to_first.callback(server.stop)
+            server.start()
+            return server
+
+        yield begin
+
+
+def ask(server: CoreDns, name: str, kind: str, *, tcp: bool = False) -> Dug:
+    return dig(server.port, f"{name}.{ZONE}.", kind, tcp=tcp)
+
+
+def holds(server: CoreDns) -> None:
+    """The questions of the table, by UDP and TCP."""
+    for line in QUESTIONS.strip().splitlines():
+        name, kind, expected = line.split(None, 2)
+        for tcp in (False, True):
+            dug = ask(server, name, kind, tcp=tcp)
+            if kind == "TYPE33":
+                assert len(dug.data) == int(expected.split()[1]), dug.text
+            else:
+                assert str(dug).lower() == expected.lower(), dug.text
+
+
+@pytest.mark.parametrize("options", ["", "force_tcp", "prefer_udp"])
+def test_coredns_forwards_the_zone(options: str, showcased: Soadns, start: Start) -> None:
+    corefile = deployed(f"127.0.0.1:{showcased.port}").replace(
+        "max_concurrent", f"{options}\n        max_concurrent"
+    )
+    holds(start(corefile))
+
+
+def test_coredns_keeps_a_denial_for_the_five_seconds_that_soadns_gives_it(
+    showcased: Soadns, start: Start
+) -> None:
+    server = start(deployed(f"127.0.0.1:{showcased.port}"))
+    denials = 'soadns_dns_responses_total{rcode="NXDOMAIN",type="A",zone="rpc.cluster.local"}'
+    before = showcased.metric(denials)
+    shown = [ask(server, "com.alipay.never.AskedBefore", "A") for _ in range(5)]
+    assert {dug.status for dug in shown} == {"NXDOMAIN"}
+    [ttl] = {line.split()[1] for line in shown[0].text.splitlines() if "\tSOA\t" in line}
+    assert ttl == "5"
+    eventually(lambda: showcased.metric(denials), within=3.0, until=lambda count: count > before)
+    assert showcased.metric(denials) == before + 1
+
+
+def test_coredns_finds_a_soadns_again_that_was_away(tmp_path: Path, start: Start) -> None:
+    soadns = showcase(tmp_path / "showcase")
+    try:
+        soadns.start()
+        server = start(deployed(f"127.0.0.1:{soadns.port}"))
+        assert ask(server, "com.alipay.user.UserService", "A").data == ("10.96.1.7",)
+        soadns.stop()
+        assert ask(server, "com.alipay.pay.PayService", "A").status == "SERVFAIL"
+        soadns.start()
+        found = eventually(
+            lambda: ask(server, "com.alipay.pay.RefundService", "A"),
+            within=10.0,
+            until=lambda dug: bool(dug.data),
+        )
+        assert found.data == ("10.96.1.20",)
+    finally:
+        soadns.stop()
+
+
+def test_coredns_serves_the_exported_zone(showcased: Soadns, tmp_path: Path, start: Start) -> None:
+    status, text = showcased.cli("export", "zonefile")
+    assert status == 0, text
+    (tmp_path / "zone").write_text(text)
+    holds(start(f"{ZONE}:{{port}} {{\n    bind 127.0.0.1\n    file {tmp_path}/zone\n}}\n"))
