@@ -311,3 +311,37 @@ def test_a_name_that_a_zone_below_answers_is_not_shown_as_answered_here() -> Non
     assert (below["zone"], below["names"]) == ("userservice.rpc.test", [f"{name}.userservice.rpc.test"])
     unbound = views.interfaces(estate, zone="rpc.test", flag="unbound")["items"]
     assert name in {row["interface"] for row in unbound}
+
+
+# --------------------------------------------------------------------------- soadns check
+
+
+def finding(
+    source: str, what: str, *, problem: str = "", note: str = "", cure: str = ""
+) -> dict[str, object]:
+    return {"source": source, "what": what, "ok": not problem, "problem": problem, "note": note, "cure": cure}
+
+
+CHECKED = """\
+ok   zookeeper/main: read /dubbo
+FAIL kube/home: list and watch services: may not list services
+note kube/home: list and watch nodes: may not, so node ports are not matched
+
+missing permissions; apply this and bind it to soadns's ServiceAccount:
+RULES
+
+to have what is noted above as well, apply this and bind it likewise:
+NODES"""
+
+
+def test_a_check_prints_each_set_of_rules_once_and_the_optional_ones_last() -> None:
+    rows = [
+        finding("zookeeper/main", "read /dubbo"),
+        finding("kube/home", "list and watch services", problem="may not list services", cure="RULES\n"),
+        finding(
+            "kube/home", "list and watch nodes", note="may not, so node ports are not matched", cure="NODES\n"
+        ),
+    ]
+    assert "\n".join(render.findings(rows)) == CHECKED
+    rows[2]["cure"] = "RULES\n"
+    assert "\n".join(render.findings(rows)) == CHECKED.partition("\n\nto have")[0]
