@@ -217,7 +217,10 @@ class ZooKeeperConfig:
     required: bool = setting("Whether zones wait for it before they answer.", default=True)
     auth: AuthConfig = setting("Credentials.", factory=AuthConfig)
     tls: TlsConfig = setting("TLS.", factory=TlsConfig)
-    read_only: bool = setting("Accept servers in read-only mode.", default=False)
+    read_only: bool = setting(
+        "Accept servers in read-only mode; they take sessions only with their `localSessionsEnabled`.",
+        default=False,
+    )
     max_in_flight: int = setting("Most reads under way at once.", default=64, check=_between(1, 1_000))
     session_timeout: Duration = setting(
         "Session timeout asked for.", default=Duration(10), check=_between(1, 600)

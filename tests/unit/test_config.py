@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns.composition import check_secrets, source_ids, zone_settings
+from soadns.composition import check_secrets, source_ids, zone_settings, zookeeper_settings
 from soadns.config import ConfigError, effective, load, parse
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
@@ -144,6 +144,37 @@ def test_defaults_make_one_zone_over_everything() -> None:
     assert zone.name == "rpc.cluster.local"
     assert (zone.ttl, zone.provider_ttl, zone.rules.linger) == (30, 5, 600.0)
     assert zone.sources == source_ids(config) == {"zookeeper/main/dubbo", "kube/home", "static/static"}
+
+
+ARRIVES = """
+file                                              | where     | what            | as
+zookeeper: [{hosts: a, readOnly: true}]           | ensemble  | read_only       | True
+zookeeper: [{hosts: a, maxInFlight: 7}]           | ensemble  | max_in_flight   | 7
+zookeeper: [{hosts: a, sessionTimeout: 1m}]       | ensemble  | session_timeout | 60.0
+zookeeper: [{hosts: a, tls: {enabled: true, checkHostname: false}}] | ensemble | tls.check_hostname | False
+guard: {share: 0.7}                               | zone      | guard.share     | 0.7
+guard: {minimum: 3}                               | zone      | guard.minimum   | 3
+guard: {releaseAfter: 1h}                         | zone      | guard.release_after | 3600.0
+zones: [{name: a.example, ttl: 41}]               | zone      | ttl             | 41
+zones: [{name: a.example, providerTtl: 7}]        | zone      | provider_ttl    | 7
+binding: {linger: 1m}                             | zone      | rules.linger    | 60.0
+binding: {linger: 1m}                             | zone      | guard.linger    | 60.0
+binding: {recreateGrace: 1m}                      | zone      | rules.recreate_grace | 60.0
+binding: {unready: 1m30s}                         | zone      | rules.unready   | 90.0
+binding: {boardShare: 0.9}                        | zone      | rules.board_share | 0.9
+binding: {settle: 2s}                             | zone      | store.times.settle | 2.0
+binding: {stale: 2s}                              | zone      | store.times.stale | 2.0
+"""
+
+
+@pytest.mark.parametrize("row", ARRIVES.strip().splitlines()[1:])
+def test_what_is_configured_arrives(row: str) -> None:
+    text, where, what, expected = (cell.strip() for cell in row.split("|"))
+    config = parse(text if text.startswith("zookeeper") else f"{ZK}\n{text}", where="soadns.yaml")
+    value: object = zone_settings(config)[0] if where == "zone" else zookeeper_settings(config.zookeeper[0])
+    for name in what.split("."):
+        value = getattr(value, name)
+    assert str(value) == expected
 
 
 def test_one_registry_may_feed_several_zones() -> None:
