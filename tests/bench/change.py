@@ -65,13 +65,15 @@ def run(zookeeper: ZooKeeper, folder: Path, options: argparse.Namespace) -> dict
         fill(zookeeper, root, interfaces if count else 0, count)
     say("first sync, beside a plain pipelined read of the same tree")
     resident = {root: [] for root in ("/empty", "/thin", "/full")}
-    syncs, reads = [], []
+    syncs, readies, reads = [], [], []
     for number in range(ROUNDS):
         reads.append(plain_read(zookeeper, "/full")[0])
         for root in resident:
             with _running(zookeeper, folder / f"{root[1:]}-{number}", root) as soadns:
                 if root == "/full":
-                    syncs.append(sync_seconds(soadns))
+                    sync, ready = first_seconds(soadns)
+                    syncs.append(sync)
+                    readies.append(ready)
                 resident[root].append(memory(soadns))
     memories = {root: statistics.median(values) for root, values in resident.items()}
     per_provider = (memories["/full"] - memories["/thin"]) / (interfaces * (providers - 1))
@@ -90,6 +92,7 @@ def run(zookeeper: ZooKeeper, folder: Path, options: argparse.Namespace) -> dict
         "sync_s": round(sync, 3),
         "plain_read_s": round(read, 3),
         "sync_to_plain_read": round(sync / read, 2),
+        "ready_s": round(statistics.median(readies), 3),
         "bytes_per_interface": round(per_interface),
         "bytes_per_provider": round(per_provider),
         "resident_mib": round(memories["/full"] / 2**20, 1),
@@ -115,16 +118,19 @@ def _running(zookeeper: ZooKeeper, folder: Path, root: str) -> Iterator[Soadns]:
         soadns.stop()
 
 
-_LINE = re.compile(r"time=(\S+) .*event=(source-trouble|zone-ready)\b")
+_LINE = re.compile(r"time=(\S+) .*event=(source-trouble|source-synced|zone-ready)\b")
 
 
-def sync_seconds(soadns: Soadns) -> float:
-    """From the first word to ZooKeeper to the first complete, published state, by soadns's own log."""
+def first_seconds(soadns: Soadns) -> tuple[float, float]:
+    """From the first word to ZooKeeper, by soadns's own log: until everything is read, parsed and indexed
+    (the source is in sync), and until every name is bound and published as well (the zone is ready).
+    """
     moments = {}
     for line in soadns.process.log.read_text().splitlines():
         if found := _LINE.match(line):
             moments.setdefault(found.group(2), datetime.fromisoformat(found.group(1)).timestamp())
-    return moments["zone-ready"] - moments["source-trouble"]
+    began = moments["source-trouble"]
+    return moments["source-synced"] - began, moments["zone-ready"] - began
 
 
 def memory(soadns: Soadns) -> int:
