@@ -22,9 +22,10 @@ from collections.abc import Callable
 from typing import Any
 
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
-from soadns.sources import Emit, zkclient
+from soadns.sources import Emit, pacing, zkclient
 from soadns.sources.dialects import DIALECTS
 from soadns.sources.handover import Handover
+from soadns.sources.pacing import Rounds, Window
 from soadns.sources.providerurl import FormatError, masked, without_secrets
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
@@ -40,16 +41,9 @@ from soadns.sources.zktree import Directory, Tree, digest_of
 
 RETRY_S = 30.0
 """Until a root or directory that can not be read is tried again (nothing tells when an ACL changes)."""
-FEWEST = 4
-"""Reads in flight that are always allowed, however slow the server."""
-SLOW_S = 0.25
-"""Latency from which on a server is taken to suffer."""
-PACE_PER_LEAF_S = 20e-6
-"""Rest between two reads of one directory, per leaf it holds: 5,000 providers are read ten times a second
-at most, while a usual directory is read at once."""
 EMIT_BATCH = 2_000
-REREAD_PER_S = 20_000
-"""Directories per second of jitter before everything is read again after an outage."""
+LOOK_AGAIN_S = 1.0
+"""Between two portions of the slow round through everything."""
 
 
 class ZooKeeperSource:
@@ -72,8 +66,8 @@ class ZooKeeperSource:
         self._queue: deque[Directory] = deque()
         self._bulk: deque[tuple[Directory, Any]] = deque()
         """Reads under way that nobody is called for: a third thread per answer costs more than the answer."""
-        self._in_flight = 0
-        self._window = float(settings.max_in_flight)
+        self._window = Window(settings.max_in_flight)
+        self._rounds = Rounds(lambda: self._by_path.values())
         self._failed = asyncio.Event()
         self._fault: Exception | None = None
         self.reads = 0
@@ -119,7 +113,7 @@ class ZooKeeperSource:
         while self._bulk and self._bulk[0][1].ready():  # answers come in the order of the questions
             directory, done = self._bulk.popleft()
             self._read_done(self._epoch, directory, done)
-        self._fill(bulk=len(self._queue) > FEWEST)
+        self._fill(bulk=len(self._queue) > pacing.FEWEST)
         self._flush()
         return bool(self._queue or self._bulk)
 
@@ -155,7 +149,7 @@ class ZooKeeperSource:
                 self._epoch += 1
                 again = any(tree.listed for tree in self._trees)
                 directories = len(self._by_path)
-                delay = random.uniform(0.0, directories / REREAD_PER_S) if again else 0.0  # noqa: S311 - jitter
+                delay = random.uniform(0.0, directories / pacing.REREAD_PER_S) if again else 0.0  # noqa: S311 - jitter
                 assert self._loop is not None
                 self._loop.call_later(delay, self._begin_pass, self._epoch)
             return
@@ -171,7 +165,7 @@ class ZooKeeperSource:
         self._epoch += 1
         self._queue.clear()
         self._bulk.clear()
-        self._in_flight = 0
+        self._window.forget()
         for tree in self._trees:
             tree.looking.clear()
         for directory in self._by_path.values():
@@ -204,6 +198,18 @@ class ZooKeeperSource:
             # Reads come from one server, which may lag behind what was seen before: catch up first.
             result = self._client.sync_async(tree.root.path)
             result.rawlink(lambda done, t=tree: self._handover.put(self._caught_up, epoch, t, done))
+        assert self._loop is not None
+        self._loop.call_later(LOOK_AGAIN_S, self._look_again, epoch)
+
+    def _look_again(self, epoch: int) -> None:
+        """Read a few directories though nothing was said of them: a watch may have been lost on the server."""
+        if epoch == self._epoch:
+            assert self._loop is not None
+            self._loop.call_later(LOOK_AGAIN_S, self._look_again, epoch)
+            for directory in self._rounds.next(LOOK_AGAIN_S):
+                self._ask(directory)
+            self._fill()
+            self._flush()
 
     def _caught_up(self, epoch: int, tree: Tree, done: Any) -> None:
         if epoch != self._epoch:
@@ -255,19 +261,19 @@ class ZooKeeperSource:
     def _fill(self, *, bulk: bool = False) -> None:
         """Start reads up to the window. Those in bulk are collected; others are handed over when they end."""
         assert self._loop is not None
-        while self._queue and self._in_flight < self._window and self._connected:
+        while self._queue and self._window.open and self._connected:
             directory = self._queue.popleft()
             directory.queued = False
             if directory.gone:
                 continue
             directory.reading, directory.again = True, False
             directory.began = self._loop.time()
-            self._in_flight += 1
+            self._window.begin()
             self.reads += 1
             try:
                 result = self._client.get_children_async(directory.path, watch=self._watched)
             except (KazooException, ValueError) as error:
-                self._in_flight -= 1
+                self._window.end()
                 directory.reading = False
                 self._unreadable(directory, f"can not be read: {type(error).__name__}")
                 continue
@@ -278,13 +284,6 @@ class ZooKeeperSource:
 
     def _finished(self, epoch: int, directory: Directory) -> Callable[[Any], None]:
         return lambda done: self._handover.put(self._read_done, epoch, directory, done)
-
-    def _adapt(self, latency: float) -> None:
-        """Additive increase, multiplicative decrease: a slow server gets fewer questions at once."""
-        if latency > SLOW_S:
-            self._window = max(float(FEWEST), self._window * 0.7)
-        elif self._window < self.settings.max_in_flight:
-            self._window = min(float(self.settings.max_in_flight), self._window + 0.1)
 
     # ------------------------------------------------------------------ results
 
@@ -297,16 +296,15 @@ class ZooKeeperSource:
         if epoch != self._epoch:
             return
         assert self._loop is not None
-        self._in_flight -= 1
         directory.reading = False
         now = self._loop.time()
-        self._adapt(now - directory.began)
+        self._window.end(now - directory.began)
         error = done.exception
         if directory.gone:
             return  # its interface left the root while it was being read; if it came back, another reads it
         if error is None:
             names = done.value
-            directory.not_before = now + len(names) * PACE_PER_LEAF_S if len(names) > 100 else 0.0
+            directory.not_before = now + pacing.rest_after(len(names))
             if directory.category:
                 self._list_leaves(directory, names)
             else:

@@ -13,7 +13,7 @@ from kazoo.exceptions import KazooException
 from kazoo.security import OPEN_ACL_UNSAFE
 
 from soadns.model import Delete, Key, Observation, Provider, Synced, Trouble
-from soadns.sources import dubbo, zookeeper
+from soadns.sources import dubbo, pacing, zookeeper
 from soadns.sources.zktree import digest_of
 from tests.scenarios.reading import REG_ONLY, create, reading
 from tests.scenarios.stage.zookeeper import ZooKeeper, close, dubbo_url
@@ -150,6 +150,20 @@ async def test_a_sibling_that_can_be_read_does_not_end_the_trouble_of_a_forbidde
         registry.set_acls(CONFIGURATORS, OPEN_ACL_UNSAFE)
         await reader.until(lambda: USER not in reader.state().troubled_scopes)
         assert len(reader.hosts()) == 7
+
+
+async def test_a_directory_whose_watch_was_lost_is_read_again_in_the_course_of_time(
+    server: ZooKeeper, registry: KazooClient, chroot: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server drops the watch of a directory that its owner may not read at that moment, without a word."""
+    monkeypatch.setattr(pacing, "ROUND_S", 1.0)
+    monkeypatch.setattr(zookeeper, "LOOK_AGAIN_S", 0.1)
+    register(registry, "10.0.0.1")
+    async with reading(server, chroot, "/dubbo") as reader:
+        await reader.synced()
+        reader.source._client._child_watchers.clear()
+        registry.create(f"{PROVIDERS}/{leaf('10.0.0.2')}")
+        await reader.until(lambda: reader.hosts() == {"10.0.0.1", "10.0.0.2"}, within=10)
 
 
 async def test_a_directory_becomes_readable_and_is_read(
@@ -327,7 +341,7 @@ async def test_a_large_directory_that_changes_all_the_time_is_not_read_all_the_t
         registry.create(f"{PROVIDERS}/{leaf('10.99.0.2')}")
         await reader.until(lambda: "10.99.0.2" in reader.hosts())
         elapsed = loop.time() - began
-        assert reader.source.reads - before <= 2 + elapsed / (3_000 * zookeeper.PACE_PER_LEAF_S)
+        assert reader.source.reads - before <= 2 + elapsed / (3_000 * pacing.PACE_PER_LEAF_S)
         assert reader.most_of_one == 1
 
 
