@@ -26,7 +26,8 @@ from soadns import __version__, composition, logs
 from soadns.addresses import parse_address
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
-from soadns.config import Config, ConfigError, parse, read
+from soadns.config import Config
+from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.cores import cores
 from soadns.listening import ListenError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from soadns import __version__
-from soadns.config import DEFAULT_PATH
+from soadns.configfile import DEFAULT_PATH
 
 EXAMPLES = """\
 examples:

@@ -22,7 +22,8 @@ from typing import Any
 from soadns import __version__, arguments, naming, narrate, render
 from soadns.addresses import on_this_host, parse_address, print_address
 from soadns.client import Client, ClientError
-from soadns.config import DEFAULT_PATH, Config, ConfigError, effective, load, reference_page
+from soadns.config import Config
+from soadns.configfile import DEFAULT_PATH, ConfigError, effective, load, reference_page
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 

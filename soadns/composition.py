@@ -17,7 +17,8 @@ from soadns.binding.networks import Network
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
 from soadns.binding.zone import ZoneSettings
-from soadns.config import Config, ConfigError, KubernetesConfig, ZoneConfig, ZooKeeperConfig
+from soadns.config import Config, KubernetesConfig, ZoneConfig, ZooKeeperConfig
+from soadns.configfile import ConfigError
 from soadns.kubeapi import KubeApi
 from soadns.schema import Problem
 from soadns.sources import Source

@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 
 from soadns import composition
-from soadns.config import Config, ConfigError, parse, read
+from soadns.config import Config
+from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
 from soadns.removals import losses, names_concerned, standings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
-from soadns.config import parse
+from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData

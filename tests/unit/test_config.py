@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soadns.composition import check_secrets, source_ids, zone_settings, zookeeper_settings
-from soadns.config import ConfigError, effective, load, parse
+from soadns.configfile import ConfigError, effective, load, parse
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
 

@@ -10,7 +10,7 @@ import pytest
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.composition import zone_settings
-from soadns.config import parse
+from soadns.configfile import parse
 from soadns.control import Control
 from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
 from soadns.nameserver.table import LOADING, READY

@@ -10,7 +10,8 @@ import pytest
 
 from soadns import arguments, cli, narrate, views
 from soadns.composition import zone_settings
-from soadns.config import HttpConfig, parse, reference_page
+from soadns.config import HttpConfig
+from soadns.configfile import parse, reference_page
 from soadns.explain import explain
 from soadns.sources.kube import KubeSettings
 from soadns.sources.kubeaccess import rbac

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soadns import checks
-from soadns.config import parse
+from soadns.configfile import parse
 from soadns.model import Provider, Service
 from soadns.sources import manifests
 

@@ -12,7 +12,7 @@ import pytest
 from soadns import logs, narrate, render, views
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
-from soadns.config import parse
+from soadns.configfile import parse
 from soadns.explain import explain
 from soadns.model import InterfaceId, Trouble
 from soadns.sources.static import StaticSettings, StaticSource

@@ -1,0 +1,80 @@
+"""What each key of the configuration allows but together can not work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from soadns.config import Config, ZooKeeperConfig
+from soadns.schema import Problem
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """Everything of that kind, by path."""
+    if not (config.zookeeper or config.kubernetes or config.static):
+        yield Problem("", "no source: set zookeeper, kubernetes or static", "zookeeper: [{hosts: zk1:2181}]")
+    if not config.zones:
+        yield Problem("zones", "at least one zone is needed", "zones: [{name: rpc.cluster.local}]")
+    for section in ("zones", "zookeeper", "kubernetes", "static"):
+        names = [item.name.removesuffix(".").lower() for item in getattr(config, section)]
+        for index, item in enumerate(getattr(config, section)):
+            if names[index] in names[:index]:
+                yield Problem(f"{section}[{index}].name", f"{item.name!r} is used twice")
+    ensembles = [ensemble.name.lower() for ensemble in config.zookeeper]
+    for index, files in enumerate(config.static):
+        if files.name.lower() in ensembles:  # zones[].registries names either
+            yield Problem(f"static[{index}].name", f"{files.name!r} is a zookeeper entry already")
+    yield from _references(config)
+    for index, ensemble in enumerate(config.zookeeper):
+        yield from _ensemble(f"zookeeper[{index}]", ensemble)
+    listeners = {
+        "http.listen": config.http.listen,
+        "http.probes": config.http.probes,
+        "http.livez": config.http.livez,
+    }
+    seen: dict[str, str] = {}
+    for name, address in listeners.items():
+        if address and not address.endswith(":0") and address in seen:
+            yield Problem(name, f"{address} is {seen[address]} already")
+        seen[address] = name
+
+
+def _ensemble(where: str, ensemble: ZooKeeperConfig) -> Iterator[Problem]:
+    if not ensemble.roots:
+        yield Problem(f"{where}.roots", "at least one root is needed", "[{path: /dubbo}]")
+    paths = [root.path for root in ensemble.roots]
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            yield Problem(f"{where}.roots[{index}].path", f"{path!r} is used twice")
+    auth, tls = ensemble.auth, ensemble.tls
+    if auth.credentials_file and auth.credentials_env:
+        yield Problem(f"{where}.auth", "set credentialsFile or credentialsEnv, not both")
+    if auth.credentials_env and auth.credentials_env not in os.environ:
+        yield Problem(f"{where}.auth.credentialsEnv", f"{auth.credentials_env} is not in the environment")
+    if bool(tls.cert) != bool(tls.key):
+        yield Problem(f"{where}.tls", "cert and key belong together")
+    if tls.key_password_file and not tls.key:
+        yield Problem(f"{where}.tls", "keyPasswordFile is set, but no key")
+    if (tls.ca or tls.cert or tls.key) and not tls.enabled:
+        # Credentials would go over the wire in the clear.
+        yield Problem(f"{where}.tls", "files are named, but enabled is false")
+
+
+def _references(config: Config) -> Iterator[Problem]:
+    for index, zone in enumerate(config.zones):
+        path = f"zones[{index}]"
+        for name in zone.registries:
+            if name not in config.registry_names:
+                yield Problem(
+                    f"{path}.registries",
+                    f"{name!r} is no zookeeper or static entry",
+                    _list(config.registry_names),
+                )
+        named = [("cluster", zone.cluster), *(("clusters", name) for name in zone.clusters)]
+        for key, name in named:
+            if name and name not in config.cluster_names:
+                yield Problem(f"{path}.{key}", f"{name!r} is no cluster", _list(config.cluster_names))
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "(there is none)"
