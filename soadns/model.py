@@ -75,7 +75,10 @@ class Provider:
     enabled: bool = True
     """False for ``enabled=false`` and ``disabled=true``: shown, never evidence."""
     dynamic: bool = True
-    """False for nodes that outlive their process (``dynamic=false``, ``createEphemeral=false``)."""
+    """False for Dubbo's nodes that outlive their process (``dynamic=false``).
+
+    SOFARPC's persistent nodes (``createEphemeral=false``) say nothing of it, not even in their URL: they are True.
+    """
     tls: bool = False
     token: bool = False
     """Whether calls need a token. The token itself is never kept."""

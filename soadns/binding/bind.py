@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from soadns.binding.choice import NO_STRENGTH, OUT_OF_SYNC, Standing, choose, judge, votes
-from soadns.binding.evidence import DECLARED, Evidence
+from soadns.binding.choice import OUT_OF_SYNC, Standing, choose, judge, votes
+from soadns.binding.evidence import DECLARED, NO_STRENGTH, Evidence
 from soadns.binding.pool import EPSILON, Seen, observe
 from soadns.model import ObjectRef, ServedPort
 

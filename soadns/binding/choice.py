@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from soadns.binding.evidence import DECLARED, ENDPOINT, Candidate, Evidence
+from soadns.binding.evidence import DECLARED, ENDPOINT, NO_STRENGTH, Candidate, Evidence
 from soadns.binding.rosters import Tally
 from soadns.model import ObjectRef
-
-NO_STRENGTH = 9
-"""Strength of a Service without any evidence that counts."""
 
 OUT_OF_SYNC = "out of sync"
 """Obstacle of a Service that could take the name if its cluster could be seen now."""

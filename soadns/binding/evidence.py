@@ -20,6 +20,8 @@ from soadns.binding.store import Store
 from soadns.model import InterfaceId, ObjectRef, Provider, ServedPort, Service
 
 DECLARED, ENDPOINT, EXPOSED, APPLICATION = 1, 2, 3, 4
+NO_STRENGTH = 9
+"""Behind all of them: no evidence that counts, and what the old world's own addresses have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,6 @@ class Alarm:
     vanishing: int
     held: int
 
-    @property
-    def ringing(self) -> bool:
-        """Whether removals are being held."""
-        return self.held > 0
-
 
 class Guard:
     """The counts and the held removals of one zone."""

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from soadns import naming
+from soadns.binding.evidence import NO_STRENGTH
 from soadns.binding.indexes import place
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
-
-WEAKEST = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Owners:
         """
         variants = self._bound.setdefault(interface.name, {})
         if isinstance(answer, Binding) and self.problem(interface) is None:
-            variants[interface] = _Bound(answer.evidence or WEAKEST, created, answer.service)
+            variants[interface] = _Bound(answer.evidence or NO_STRENGTH, created, answer.service)
         else:
             variants.pop(interface, None)
         before = self._faces.get(interface.name, ())

@@ -85,18 +85,6 @@ class ZoneData:
         self._soa(delta)
         return delta
 
-    def remove(self) -> Delta:
-        """Take the whole zone away."""
-        delta = Delta()
-        for name, _ in list(self._owners.values()):
-            self._put(name, {}, delta)
-        delta.names.update(dict.fromkeys(self._below, False))
-        self._below.clear()
-        for kind in (wire.NS, wire.SOA):
-            delta.answers[self._wire + pack("!H", kind)] = None
-        delta.zones[self._wire] = None
-        return delta
-
     # ------------------------------------------------------------------ what it holds
 
     def rrsets(self) -> Iterator[RRset]:

@@ -24,3 +24,16 @@ class Source(Protocol):
 
     async def run(self, emit: Emit) -> None:
         """Observe until cancelled."""
+
+
+class FormatError(ValueError):
+    """A text of a source that can not be understood, or must not be believed.
+
+    ``reason`` is a slug from a bounded set; ``detail`` says what is wrong and what to do, for people, in at most 300
+    characters, and never contains a parameter's value, a user or a password.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail[:300]
+        super().__init__(f"{reason}: {self.detail}")

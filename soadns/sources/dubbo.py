@@ -12,8 +12,8 @@ from typing import NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
 from soadns.model import InterfaceId, Override, Provider
-from soadns.sources import providerurl
-from soadns.sources.providerurl import FormatError, ProviderUrl, Settings, flag
+from soadns.sources import FormatError, providerurl
+from soadns.sources.providerurl import ProviderUrl, Settings, flag
 
 CATEGORIES: tuple[str, ...] = ("providers", "configurators")
 

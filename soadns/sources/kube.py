@@ -17,8 +17,8 @@ import msgspec
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
 from soadns.model import Delete, Event, Identified, Key, Rejected, Synced, Trouble, Upsert
-from soadns.sources import Emit, kubeobjects
-from soadns.sources.kubeobjects import FormatError, Item
+from soadns.sources import Emit, FormatError, kubeobjects
+from soadns.sources.kubeobjects import Item
 
 SERVICES = Resource("Service", "services")
 SLICES = Resource("EndpointSlice", "endpointslices", group="discovery.k8s.io")
@@ -187,7 +187,7 @@ class _Reflector:
                     self._fall_out(_reason(error, self._what))
                     delay = self._backoff(error.retry_after, forbidden=error.status in (401, 403))
             except (KubeConfigError, FormatError) as error:
-                self._fall_out(str(error))
+                self._fall_out(error.detail if isinstance(error, FormatError) else str(error))
                 delay = self._backoff(0.0)
             else:
                 delay = 0.0

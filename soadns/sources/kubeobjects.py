@@ -21,6 +21,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from soadns.model import Endpoint, EndpointSlice, Key, Node, ObjectRef, Port, Service
+from soadns.sources import FormatError
 from soadns.sources.annotations import parse as parse_annotations
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -30,10 +31,6 @@ MAX_DETAIL = 300
 
 KubeValue = Service | EndpointSlice | Node
 T = TypeVar("T")
-
-
-class FormatError(ValueError):
-    """The text around the objects (a list, a watch event) is not what the Kubernetes API promises."""
 
 
 class Item(NamedTuple):
@@ -384,7 +381,7 @@ def decode_page(kind: str, body: bytes, *, cluster: str) -> Page:
         try:
             page = _RAW_LIST.decode(body)
         except (msgspec.MsgspecError, UnicodeError) as error:
-            raise FormatError(f"no {kind}List: {error}") from None
+            raise FormatError("bad-list", f"no {kind}List: {error}") from None
         items = [_decode_object(reader, bytes(raw), cluster) for raw in page.items or ()]
     return Page(items, page.metadata.resource_version, page.metadata.continue_ or "")
 
@@ -403,7 +400,7 @@ def decode_event(kind: str, line: bytes, *, cluster: str) -> Event:
         if event.type == "BOOKMARK":
             return Event("BOOKMARK", version=_NAME.decode(event.object).metadata.resource_version)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise FormatError(f"no watch event of {kind}: {error}") from None
+        raise FormatError("bad-event", f"no watch event of {kind}: {error}") from None
     item = _decode_object(reader, bytes(event.object), cluster)
     return Event(event.type, item, item.version)
 

@@ -15,9 +15,9 @@ from difflib import get_close_matches
 
 from soadns import yamlfile
 from soadns.model import Key, Observation, Rejected
-from soadns.sources import kubeobjects
+from soadns.sources import FormatError, kubeobjects
 from soadns.sources.dialects import DIALECTS
-from soadns.sources.providerurl import FormatError, without_secrets
+from soadns.sources.providerurl import without_secrets
 
 PROVIDERS = "Providers"
 EXPECTED = "expected Service, EndpointSlice, Node, List or Providers (docs/static.md)"

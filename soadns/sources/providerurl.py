@@ -19,6 +19,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from soadns.model import InterfaceId
+from soadns.sources import FormatError
 
 MAX_LEAF = 65_536
 """Longest znode name looked at, in characters; real ones have about 1,000."""
@@ -36,19 +37,6 @@ REASONS = (
 """All reasons for which a leaf is rejected; they are metric labels."""
 
 Settings = tuple[tuple[str, str], ...]
-
-
-class FormatError(ValueError):
-    """A leaf of a registry that can not be understood, or must not be believed.
-
-    ``reason`` is one of ``REASONS``; ``detail`` says what is wrong and what to do, for people, in at most 300
-    characters, and never contains a parameter's value, a user or a password.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason = reason
-        self.detail = detail[:300]
-        super().__init__(f"{reason}: {self.detail}")
 
 
 class ProviderUrl(NamedTuple):

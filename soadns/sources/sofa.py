@@ -14,8 +14,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from soadns.model import InterfaceId, Override, Provider
-from soadns.sources import providerurl
-from soadns.sources.providerurl import FormatError, Settings, flag
+from soadns.sources import FormatError, providerurl
+from soadns.sources.providerurl import Settings, flag
 
 CATEGORIES: tuple[str, ...] = ("providers",)
 

@@ -22,11 +22,11 @@ from collections.abc import Callable
 from typing import Any
 
 from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
-from soadns.sources import Emit, pacing, zkclient
+from soadns.sources import Emit, FormatError, pacing, zkclient
 from soadns.sources.dialects import DIALECTS
 from soadns.sources.handover import Handover
 from soadns.sources.pacing import Rounds, Window
-from soadns.sources.providerurl import FormatError, masked, without_secrets
+from soadns.sources.providerurl import masked, without_secrets
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
     AuthFailedError,

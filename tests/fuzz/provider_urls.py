@@ -15,8 +15,7 @@ from types import ModuleType
 from urllib.parse import quote_plus, unquote_plus
 
 from soadns.model import Override, Provider
-from soadns.sources import dubbo, providerurl, sofa
-from soadns.sources.providerurl import FormatError
+from soadns.sources import FormatError, dubbo, providerurl, sofa
 from tests import captured
 from tests.fuzz.running import Outcome, main, run_for
 

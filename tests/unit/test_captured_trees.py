@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from soadns.model import Override, Provider
-from soadns.sources.providerurl import FormatError
+from soadns.sources import FormatError
 from tests import captured
 from tests.captured import SEQUENCES, TREES, Node
 

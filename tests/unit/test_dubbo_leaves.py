@@ -7,8 +7,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from soadns.model import InterfaceId, Override, Provider
-from soadns.sources import dubbo
-from soadns.sources.providerurl import FormatError
+from soadns.sources import FormatError, dubbo
 from tests import captured
 
 PROVIDERS = """

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns.model import Provider
-from soadns.sources import dubbo, sofa
-from soadns.sources.providerurl import FormatError, masked, without_secrets
+from soadns.sources import FormatError, dubbo, sofa
+from soadns.sources.providerurl import masked, without_secrets
 
 SHOWN = """
 dubbo://10.0.0.1:x/com.x.A?token=s3cr3t                      | dubbo://10.0.0.1:x/com.x.A

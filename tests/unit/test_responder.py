@@ -18,10 +18,10 @@ import pytest
 from soadns.model import Records, ServedPort
 from soadns.nameserver import wire
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.table import READY, Delta, Table
+from soadns.nameserver.table import READY, Table
 from soadns.nameserver.zone import ZoneData
 from tests.packets import octets
-from tests.unit.dig import CONTENT, IDENTITY, Case, cases, lines, query, table
+from tests.unit.dig import IDENTITY, Case, cases, lines, query, table
 
 CASES = (Path(__file__).parent / "test_responder_replies.txt").read_text()
 
@@ -292,17 +292,3 @@ def test_replies_are_counted_by_zone_type_and_code() -> None:
         ("", dns.rdatatype.A, dns.rcode.REFUSED): 1,
         ("", 0, dns.rcode.NOTIMP): 1,
     }
-
-
-def test_a_removed_zone_is_refused() -> None:
-    found = Table()
-    zone = ZoneData("rpc.test")
-    delta = Delta()
-    delta.merge(zone.start())
-    delta.merge(zone.apply(dict(CONTENT), serial=1))
-    found.apply(delta, 1)
-    found.apply(zone.remove(), 2)
-    assert not found.answers
-    assert not found.names
-    assert not found.zones
-    assert ask(Responder(found), "v6.Only.rpc.test AAAA").rcode() == dns.rcode.REFUSED

@@ -7,8 +7,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from soadns.model import Provider
-from soadns.sources import sofa
-from soadns.sources.providerurl import FormatError
+from soadns.sources import FormatError, sofa
 from tests import captured
 
 PROVIDERS = """
