@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-fuzz clean again
+.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-fuzz bench-workers clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench-change: $(VENV)/.installed-dev parts ## From znode write to changed answer
 
 bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
 	@$(BIN)/python -m tests.bench.fuzz $(ARGS)
+
+bench-workers: $(VENV)/.installed-dev ## What callers notice while processes die and hang (ARGS='--stopped 5' is shorter)
+	@$(BIN)/python -m tests.bench.workers $(ARGS)
 
 clean: ## Remove what the other targets made in this folder
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

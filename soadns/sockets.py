@@ -10,7 +10,7 @@ import os
 import socket
 
 from soadns.children import Command
-from soadns.listening import bound, check_free, listening
+from soadns.listening import ROOM, bound, check_free, listening
 
 SEATS = 2
 """A worker and its successor."""
@@ -56,6 +56,12 @@ class Sockets:
             for descriptor in (*self.journal, *self.lifeline, *self.heartbeat):
                 opened.callback(os.close, descriptor)
             self._opened = opened.pop_all()
+
+    @property
+    def room(self) -> int:
+        """Octets that the smallest queue of questions may hold; Linux doubles what was asked for, and says so."""
+        sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2 for group in self.udp for s in group]
+        return min(sizes, default=ROOM)
 
     def close(self) -> None:
         """Close everything: the end of this server's right to its addresses."""

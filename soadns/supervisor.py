@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from soadns.children import Post, Process, Seat, drain, drain_pipe
+from soadns.listening import ROOM
 from soadns.livez import Livez
 from soadns.sockets import SEATS, Addresses, Served, Sockets
 
@@ -113,6 +114,9 @@ class Supervisor:
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit status."""
         self._install_signals()
+        room = self._sockets.room
+        if room < ROOM:
+            self._log(f"event=small-receive-buffer octets={room} wanted={ROOM} limit=net.core.rmem_max")
         before = time.monotonic()
         while True:
             now = time.monotonic()

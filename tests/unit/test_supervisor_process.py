@@ -85,8 +85,8 @@ class Server:
 
     def up(self) -> None:
         """Wait until it answers, and until the supervisor knows."""
-        before_long(lambda: self.answers(timeout=0.3))
-        before_long(lambda: "HTTP/1.1 200" in (said := self.livez()) and "no sign yet" not in said)
+        before_long(lambda: self.answers(timeout=0.3), within=15)
+        before_long(lambda: "HTTP/1.1 200" in (said := self.livez()) and "no sign yet" not in said, within=15)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -170,6 +170,16 @@ def test_stopped_processes_are_noticed_and_replaced(server: Server) -> None:
         assert server.said(f"event=stuck process={name} pid={first} silent_s=")
         assert not alive(first)
     assert server.answers()
+
+
+def test_a_worker_is_renewed_by_one_that_answers_before_it_stops(server: Server) -> None:
+    first = server.pid("worker-0")
+    server.process.send_signal(signal.SIGUSR1)
+    while alive(first):
+        assert server.answers(timeout=0.5)
+    assert server.pid("worker-0") != first
+    before_long(lambda: server.said(f"event=ended process=worker-0 pid={first} status=0"))
+    assert server.answers(tcp=True)
 
 
 def test_sighup_goes_to_the_control_process(server: Server) -> None:
