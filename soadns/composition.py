@@ -17,7 +17,7 @@ from soadns.binding.networks import Network
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
 from soadns.binding.zone import ZoneSettings
-from soadns.config import Config, KubernetesConfig, ZoneConfig, ZooKeeperConfig
+from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
 from soadns.configfile import ConfigError
 from soadns.kubeapi import KubeApi
 from soadns.schema import Problem
@@ -128,10 +128,16 @@ def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
         hosts=ensemble.hosts,
         roots=tuple(Root(root.path, root.dialect) for root in ensemble.roots),
         auth=(auth.scheme, text) if text else None,
-        tls=Tls(tls.ca, tls.cert, tls.key, password, tls.check_hostname) if tls.enabled else None,
+        tls=_tls(tls, password) if tls.enabled else None,
         read_only=ensemble.read_only,
         max_in_flight=ensemble.max_in_flight,
         session_timeout=float(ensemble.session_timeout),
+    )
+
+
+def _tls(tls: TlsConfig, password: str) -> Tls:
+    return Tls(
+        ca=tls.ca, cert=tls.cert, key=tls.key, key_password=password, check_hostname=tls.check_hostname
     )
 
 

@@ -5,12 +5,13 @@ The shape is documented in ``docs/http.md``. It repeats, in words, what binding 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from urllib.parse import quote_plus
 
 from soadns import naming
 from soadns.addresses import print_address
-from soadns.binding.bind import Rules, State, step
+from soadns.binding.bind import State, step
 from soadns.binding.choice import Standing, behind
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Evidence
@@ -143,7 +144,9 @@ def _clocks(found: Found, state: State, evidence: Evidence) -> Data:
     """What runs towards a change of the name: since when, and until when if nothing happens before."""
     zone, interface = found.zone, found.interface
     rules = (
-        Rules(linger=0.0, recreate_grace=0.0, unready=0.0) if _on_files_alone(found) else zone.settings.rules
+        replace(zone.settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
+        if _on_files_alone(found)
+        else zone.settings.rules
     )
     rows: tuple[tuple[str, float | None, float | None], ...] = (
         ("heldByGuardSince", zone.guard.held.get(interface), None),

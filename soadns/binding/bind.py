@@ -17,18 +17,18 @@ from soadns.binding.pool import EPSILON, Seen, observe
 from soadns.model import ObjectRef, ServedPort
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The durations (seconds) and shares of binding, per zone."""
+    """The durations (seconds) and shares of binding, per zone. ``minute`` is no setting but part of the rules."""
 
-    linger: float = 600.0
-    recreate_grace: float = 10.0
-    unready: float = 60.0
+    linger: float
+    recreate_grace: float
+    unready: float
     """How long a winner without any registered and any ready address is waited for."""
-    board_share: float = 0.5
+    board_share: float
     minute: float = 60.0
     """How long a vanished provider counts as seen lately."""
-    unmapped: str = "providers"
+    unmapped: str
     """``providers`` or ``nxdomain``: what a name without a Service answers."""
 
 

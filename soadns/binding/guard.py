@@ -20,10 +20,10 @@ from soadns.model import InterfaceId
 class GuardSettings:
     """When a removal is held. ``release_after`` None means never by time alone."""
 
-    share: float = 0.2
-    minimum: int = 20
-    release_after: float | None = None
-    linger: float = 600.0
+    share: float
+    minimum: int
+    release_after: float | None
+    linger: float
 
 
 @dataclass(frozen=True, slots=True)

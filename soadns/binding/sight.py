@@ -11,11 +11,11 @@ AT_ONCE = SiteTimes(settle=0.0, kept=0.0, stale=0.0)
 """Files are edited on purpose: nothing is still registering, no session was lost, no process lingers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """Which part of the observations a zone sees, and the durations (seconds) of its sites."""
 
-    times: SiteTimes = field(default_factory=SiteTimes)
+    times: SiteTimes
     departed: float = 60.0
     """How long an address that left a living Service's endpoints is nobody's."""
     networks: dict[str, tuple[Network, ...]] = field(default_factory=dict)

@@ -19,13 +19,13 @@ HostPort = tuple[str, int]
 """Host and port of a process, as registered or as exposed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTimes:
-    """Durations in seconds (design: settle, the minute of a lost session, the minute of a reused address)."""
+    """Durations in seconds; ``kept``, what a lost session keeps, is no setting but part of the rules."""
 
-    settle: float = 5.0
+    settle: float
     kept: float = 60.0
-    stale: float = 60.0
+    stale: float
 
 
 class SiteMemory(NamedTuple):

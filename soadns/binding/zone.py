@@ -32,7 +32,7 @@ MOVES = 3
 """Changes of winner that one name makes in one instant, at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSettings:
     """Everything that distinguishes a zone."""
 
@@ -49,11 +49,11 @@ class ZoneSettings:
     """Cluster name → the source id that observes it."""
     clusters: Clusters = field(default_factory=Clusters)
     claims: tuple[Claim, ...] = ()
-    rules: Rules = field(default_factory=Rules)
-    guard: GuardSettings = field(default_factory=GuardSettings)
-    store: StoreSettings = field(default_factory=StoreSettings)
-    ttl: int = 30
-    provider_ttl: int = 5
+    rules: Rules
+    guard: GuardSettings
+    store: StoreSettings
+    ttl: int
+    provider_ttl: int
 
 
 class Zone:

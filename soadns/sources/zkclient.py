@@ -72,7 +72,7 @@ class Root:
     dialect: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """Files of a TLS client."""
 
@@ -80,10 +80,10 @@ class Tls:
     cert: str = ""
     key: str = ""
     key_password: str = field(default="", repr=False)
-    check_hostname: bool = True
+    check_hostname: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZooKeeperSettings:
     """An ensemble and what is read from it. ``hosts`` is a connect string with an optional chroot."""
 
@@ -93,9 +93,9 @@ class ZooKeeperSettings:
     auth: tuple[str, str] | None = field(default=None, repr=False)
     """(scheme, credentials)."""
     tls: Tls | None = None
-    read_only: bool = False
-    max_in_flight: int = 64
-    session_timeout: float = 10.0
+    read_only: bool
+    max_in_flight: int
+    session_timeout: float
 
 
 def identity(hosts: str) -> str:

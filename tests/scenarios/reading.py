@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from kazoo.client import KazooClient, _prefix_root
 from kazoo.interfaces import IAsyncResult
@@ -13,6 +14,8 @@ from kazoo.protocol.serialization import Create
 from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from soadns.binding.observations import Change, Observations, SourceState
+from soadns.composition import zookeeper_settings
+from soadns.config import ZooKeeperConfig
 from soadns.model import Event, Key, Observation, Override, Provider, Synced, Trouble
 from soadns.sources.zkclient import Root, ZooKeeperSettings
 from soadns.sources.zookeeper import ZooKeeperSource
@@ -129,8 +132,11 @@ async def reading(
     """
     trees = tuple(Root(path, dialect) for path in roots)
     reader = Reader(
-        ZooKeeperSettings(
-            "main", f"{server.hosts}{chroot}", trees, auth=auth, session_timeout=session_timeout
+        replace(
+            zookeeper_settings(ZooKeeperConfig(hosts=f"{server.hosts}{chroot}")),
+            roots=trees,
+            auth=auth,
+            session_timeout=session_timeout,
         )
     )
     if restored:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from soadns.composition import zookeeper_settings
+from soadns.config import ZooKeeperConfig
 from soadns.model import Event, Synced
-from soadns.sources.zkclient import Root, ZooKeeperSettings
 from soadns.sources.zookeeper import ZooKeeperSource
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper
@@ -18,7 +19,7 @@ async def test_the_zookeeper_source_ends_with_the_fault(
     registry_stage: Stage, zookeeper_server: ZooKeeper
 ) -> None:
     hosts = f"{zookeeper_server.hosts}{registry_stage.chroot}"
-    source = ZooKeeperSource(ZooKeeperSettings("main", hosts, (Root("/dubbo", "dubbo"),)))
+    source = ZooKeeperSource(zookeeper_settings(ZooKeeperConfig(hosts=hosts)))
 
     def emit(events: Sequence[Event]) -> None:
         if any(isinstance(event, Synced) for event in events):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from soadns import snapshot
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
-from soadns.binding.zone import ZoneSettings
 from soadns.model import Delete, Event, InterfaceId, Observation, Synced, Trouble, Upsert
 from tests.situations.landscape import EPOCH, REGISTRY, Landscape
+from tests.unit.notation import DEFAULTS
 
 ZONE = "rpc.test"
 KUBE = "kube/home"
@@ -27,7 +28,8 @@ READING = 0.5
 IDENTITIES = {KUBE: "cluster-1", REGISTRY: "ensemble-1"}
 
 
-SETTINGS = ZoneSettings(
+SETTINGS = replace(
+    DEFAULTS,
     name=ZONE,
     sources=frozenset({REGISTRY, KUBE}),
     cluster_sources={"home": KUBE},

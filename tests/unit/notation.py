@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from soadns import naming, snapshot
-from soadns.binding.bind import Rules
+from soadns import composition, naming, snapshot
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Claim
-from soadns.binding.guard import GuardSettings
-from soadns.binding.sight import StoreSettings
 from soadns.binding.zone import Zone, ZoneSettings
+from soadns.configfile import parse as parse_config
 from soadns.model import (
     Delete,
     Endpoint,
@@ -51,6 +49,8 @@ SOURCES = {
     "east": "kube/east",
     "files": "static/files",
 }
+[DEFAULTS] = composition.zone_settings(parse_config("zookeeper: [{hosts: zk1}]", where="defaults"))
+"""The rules are run as they are without any setting."""
 CLUSTERS = {"home": SOURCES["kube"], "east": SOURCES["east"], "files": SOURCES["files"]}
 
 
@@ -426,7 +426,8 @@ def zone_settings(options: dict[str, str]) -> ZoneSettings:
     claims = [part.split("=") for part in options.get("claim", "").replace("→", "=").split(",") if part]
     networks = [part.split("→") for part in options.get("network", "").split(",") if part]
     release = options.get("release-after")
-    return ZoneSettings(
+    return replace(
+        DEFAULTS,
         name=ZONE,
         nested=tuple(filter(None, options.get("nested", "").split(","))),
         sources=frozenset(SOURCES[name] for name in names),
@@ -435,9 +436,10 @@ def zone_settings(options: dict[str, str]) -> ZoneSettings:
         cluster_sources={cluster: s for cluster, s in CLUSTERS.items() if s in {SOURCES[n] for n in names}},
         clusters=Clusters(home="home", flat=frozenset({"east"} if "flat" in options else ())),
         claims=tuple(Claim(prefix, namespace) for prefix, namespace in claims),
-        rules=Rules(unmapped=options.get("unmapped", "providers")),
-        guard=GuardSettings(release_after=None if release is None else seconds(release)),
-        store=StoreSettings(
+        rules=replace(DEFAULTS.rules, unmapped=options.get("unmapped", "providers")),
+        guard=replace(DEFAULTS.guard, release_after=None if release is None else seconds(release)),
+        store=replace(
+            DEFAULTS.store,
             networks={SOURCES[name]: (ip_network(net),) for name, net in networks},
             namespaces=frozenset(filter(None, options.get("namespaces", "").split(","))),
         ),

@@ -7,10 +7,9 @@ from itertools import permutations
 import pytest
 
 from soadns.binding.observations import Change
-from soadns.binding.sight import StoreSettings
 from soadns.binding.store import Store
 from soadns.model import Delete, Event, InterfaceId, Override, Provider, Upsert
-from tests.unit.notation import SOURCES, Notebook
+from tests.unit.notation import DEFAULTS, SOURCES, Notebook
 
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
 USER = Provider(ZK, InterfaceId("User"), "dubbo", "10.1.0.1", 20880)
@@ -54,7 +53,7 @@ def test_an_address_that_a_living_and_a_deleted_service_lose_at_once_has_left_th
 
 def test_what_a_first_pass_reads_bit_by_bit_is_judged_once_when_it_is_over() -> None:
     """A process offers hundreds of interfaces at one address: judging it with each of them costs their square."""
-    store = Store(StoreSettings())
+    store = Store(DEFAULTS.store)
     first = frozenset({ZK})
     reviews = 0
     for number in range(200):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
-from soadns.binding.zone import ZoneSettings
 from soadns.model import Binding, Event, InterfaceId
 from soadns.sources.static import StaticSettings, StaticSource
+from tests.unit.notation import DEFAULTS
 
 NOON = 1_000_000_000.0
 USER = InterfaceId("com.x.User")
@@ -41,8 +42,9 @@ class Desk:
         self.folder = folder
         self.source = StaticSource(StaticSettings("files", (str(folder),)))
         ids = frozenset(self.source.ids)
-        settings = ZoneSettings(
-            "rpc.test",
+        settings = replace(
+            DEFAULTS,
+            name="rpc.test",
             sources=ids,
             immediate=ids,
             clusters=Clusters(home="home"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from soadns.binding.guard import Guard, GuardSettings
+from dataclasses import replace
+
+from soadns.binding.guard import Guard
 from soadns.model import InterfaceId
+from tests.unit.notation import DEFAULTS
 
 ZK, SECOND, KUBE = "zookeeper/main/dubbo", "zookeeper/second/dubbo", "kube/home"
 
@@ -14,7 +17,7 @@ def names(count: int, prefix: str = "I") -> list[InterfaceId]:
 
 def guard(bound: int, vanishing: int, *sources: str, **settings: float) -> Guard:
     """A guard that knows so many names, the first of them vanishing."""
-    made = Guard(GuardSettings(**settings))
+    made = Guard(replace(DEFAULTS.guard, **settings))
     for index, name in enumerate(names(bound)):
         made.note(name, sources or (ZK,), bound=True, vanishing=index < vanishing)
     return made

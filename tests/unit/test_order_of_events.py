@@ -18,7 +18,6 @@ from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.observations import Change
 from soadns.binding.pool import Seen
-from soadns.binding.sight import StoreSettings
 from soadns.binding.store import Store
 from soadns.binding.zone import Zone
 from soadns.model import (
@@ -40,7 +39,7 @@ from soadns.model import (
     Trouble,
     Upsert,
 )
-from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
+from tests.unit.notation import DEFAULTS, NOON, SOURCES, ZONE, zone_settings
 
 REGISTRY, SECOND, KUBE = SOURCES["zookeeper"], SOURCES["second"], SOURCES["kube"]
 INTERFACES = [InterfaceId("A"), InterfaceId("a"), InterfaceId("B"), InterfaceId("B", version="1")]
@@ -315,7 +314,7 @@ def test_a_store_kept_up_to_date_equals_one_built_from_what_is_there_now(instant
         replica.wait_until(replica.now + gap)
         replica.hear(batch)
     replica.wait_until(replica.now + 100.0)
-    fresh = Store(StoreSettings())
+    fresh = Store(DEFAULTS.store)
     changes = [Change(source, key, None, value) for (source, key), value in replica.world.items()]
     fresh.apply(changes, replica.now, first=frozenset({REGISTRY, SECOND, KUBE}))
     for source in (REGISTRY, SECOND, KUBE):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns.binding.observations import Observations
-from soadns.binding.zone import Zone, ZoneSettings
+from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Records, Unbound
 from soadns.nameserver import wire
 from soadns.nameserver.zone import ZoneData
+from tests.unit.notation import DEFAULTS
 
 SPELLINGS = st.sampled_from(["a.Foo", "a.foo", "A.foo", "a.X$Y", "a.X-Y", "a.x-y"]).map(InterfaceId)
 OUTCOMES = st.builds(
@@ -26,7 +29,7 @@ OUTCOMES = st.builds(
 
 @given(st.lists(st.lists(OUTCOMES, max_size=8), max_size=4))
 def test_the_last_holder_of_a_name_answers_it(turns: list[list[Binding | Unbound]]) -> None:
-    zone = Zone(ZoneSettings("rpc.test"), Observations())
+    zone = Zone(replace(DEFAULTS, name="rpc.test"), Observations())
     data = ZoneData("rpc.test")
     answers: dict[bytes, object] = {}
     for turn in turns:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from soadns.sources.zkclient import ZooKeeperSettings, build
+from soadns.composition import zookeeper_settings
+from soadns.config import ZooKeeperConfig
+from soadns.sources.zkclient import build
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -27,7 +29,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture
 def handler() -> Any:
-    return build(ZooKeeperSettings("main", "127.0.0.1:1", ())).handler
+    return build(zookeeper_settings(ZooKeeperConfig(hosts="127.0.0.1:1"))).handler
 
 
 def test_what_can_be_read_or_written_is_told(handler: Any, pair: Pair) -> None:
