@@ -125,6 +125,7 @@ async def reading(
     auth: tuple[str, str] | None = None,
     restored: dict[Key, Observation] | None = None,
     session_timeout: float = 4.0,
+    max_in_flight: int = 64,
 ) -> AsyncIterator[Reader]:
     """A source that reads roots below a chroot until the block ends.
 
@@ -137,6 +138,7 @@ async def reading(
             roots=trees,
             auth=auth,
             session_timeout=session_timeout,
+            max_in_flight=max_in_flight,
         )
     )
     if restored:

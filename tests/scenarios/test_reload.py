@@ -71,6 +71,18 @@ def test_a_file_that_would_remove_much_is_refused_unless_accepted(stage: Stage) 
     assert f"namespaces {stage.namespace}" in text
     assert "soadns reload --accept-removals" in text
 
+    [ensemble], zones = soadns.settings["zookeeper"], stage.settings()["zones"]
+    elsewhere = f"127.0.0.1:{free_port()}"
+    soadns.write_config(zones=zones, zookeeper=[ensemble | {"hosts": elsewhere}])
+    status, text = soadns.cli("reload")
+    assert status == 1
+    assert (
+        f"would remove ensemble main at {ensemble['hosts']} ({elsewhere} is another), and with it 8 names"
+        in text
+    )
+    soadns.keeps_answering(names[7], user.cluster_ip, seconds=1.0)
+
+    soadns.write_config(zones=slip, zookeeper=[ensemble])
     assert soadns.cli("reload", "--accept-removals")[0] == 0
     assert eventually(lambda: soadns.dig(names[7]).data, within=20, until=lambda d: user.cluster_ip not in d)
 

@@ -345,6 +345,20 @@ async def test_a_large_directory_that_changes_all_the_time_is_not_read_all_the_t
         assert reader.most_of_one == 1
 
 
+async def test_no_more_reads_are_under_way_than_configured(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    for number in range(60):
+        registry.ensure_path(f"/dubbo/com.x.S{number}/providers")
+    async with reading(server, chroot, "/dubbo", max_in_flight=3) as reader:
+        await reader.synced()
+        reader.count(reader.source._client)
+        await asyncio.to_thread(reader.expire, server)
+        await reader.until(lambda: not reader.state().in_sync)
+        await reader.synced()
+        assert 1 < reader.most <= 3
+
+
 async def test_after_an_outage_directories_are_read_once_each_and_few_at_a_time(
     server: ZooKeeper, registry: KazooClient, chroot: str
 ) -> None:

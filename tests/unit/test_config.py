@@ -27,6 +27,8 @@ zookeeper: [{hosts: 'zk1,zk2/a,zk3'}]           | zookeeper[0].hosts: the chroot
 zookeeper: [{hosts: 'u:secret@zk1'}]            | zookeeper[0].hosts: credentials do not belong here: auth.credentialsFile
 zookeeper: [{hosts: a, name: b/c}]              | zookeeper[0].name: 'b/c' is no name: letters, digits, '-', '_' and '.'
 zookeeper: [{hosts: a, roots: [{path: /a//b}]}] | zookeeper[0].roots[0].path: must begin with / and name each level
+kubernetes: [{name: 'a b'}]                     | kubernetes[0].name: 'a b' is no name
+static: [{paths: /x, cluster: 'a/b'}]           | static[0].cluster: 'a/b' is no name
 static: [{paths: /x, name: ''}]                 | static[0].name: '' is no name
 zookeeper: {hosts: 'zk1:2181'}                  | zookeeper: expected a list, got a mapping
 zookeeper: [{hosts: a}, {hosts: b}]             | zookeeper[1].name: 'main' is used twice
