@@ -249,6 +249,8 @@ class Trouble:
     reason: str
     """One sentence for people, without secrets."""
     scope: str = ""
+    interface: str = ""
+    """The name of the interface that the scope holds, if it holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +351,7 @@ class Records:
 
     A and AAAA come from ``addresses``; SRV ``_<protocol>._tcp.<owner>`` from ``ports`` with the owner
     as target; TXT from ``texts``. ``rotate`` asks for the order of addresses to change between answers.
+    ``unsaid`` stands for all of that where it is not known: the name is neither answered nor denied.
     """
 
     addresses: tuple[str, ...] = ()
@@ -356,3 +359,4 @@ class Records:
     ports: tuple[ServedPort, ...] = ()
     texts: tuple[str, ...] = ()
     rotate: bool = False
+    unsaid: bool = False

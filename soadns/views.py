@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import quote_plus
 
 from soadns import naming
 from soadns.binding.answers import is_conflict
@@ -121,9 +120,8 @@ def flags(found: Found) -> list[str]:
 
 def unreadable(source: SourceState, interface: InterfaceId) -> str:
     """What of this interface a source can not read now; ``''`` when it can."""
-    # The scope is the znode's name, which a Dubbo registry form-encodes (``Outer%24Inner``).
-    scopes = source.troubled_scopes
-    return scopes.get(interface.name, "") or scopes.get(quote_plus(interface.name), "") if scopes else ""
+    scopes = (scope for scope, name in source.unreadable.items() if name == interface.name)
+    return next((source.troubled_scopes[scope] for scope in scopes), "")
 
 
 def summary(found: Found) -> Data:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from soadns.binding.history import Transition
 from soadns.binding.observations import Observations
 from soadns.binding.zone import Zone, ZoneSettings
-from soadns.model import Event, Identified
+from soadns.model import Event, Identified, Synced, Trouble
 
 
 class Estate:
@@ -33,7 +33,10 @@ class Estate:
         foreign = [e.source for e in events if isinstance(e, Identified) and self.observations.is_foreign(e)]
         changes = self.observations.fold(events, now)
         lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
+        scoped = {e.source for e in events if isinstance(e, Trouble | Synced) and e.scope}
         for zone in self.zones.values():
+            if scoped & zone.settings.sources:
+                zone.scopes_changed()
             for source in lost:
                 zone.sync_changed(source, now, in_sync=False)
             for source in foreign:

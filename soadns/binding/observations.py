@@ -63,6 +63,8 @@ class SourceState:
     in_sync: bool = False
     trouble: str = ""
     troubled_scopes: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Those of the troubled scopes that hold an interface → its name."""
     last_event: float = 0.0
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """Finished intervals during which the source was out of sync, in order."""
@@ -120,6 +122,17 @@ class Observations:
         """Whether what is known of the source is another one's."""
         return not same(self.source(event.source).identity, event.identity)
 
+    def outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
+        """Intervals in which one of the sources was out of sync: sorted, not overlapping, open to infinity."""
+        spans = sorted(span for name in sources for span in self.source(name).outages)
+        merged: list[tuple[float, float]] = []
+        for start, end in spans:
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+            else:
+                merged.append((start, end))
+        return tuple(merged)
+
     def fold(self, events: Sequence[Event], now: float) -> list[Change]:
         """Apply events in order and return what changed, at most one entry per key and event."""
         changes: list[Change] = []
@@ -174,6 +187,7 @@ class Observations:
     def _synced(self, state: SourceState, event: Synced, now: float, changes: list[Change]) -> None:
         if event.scope:
             state.troubled_scopes.pop(event.scope, None)
+            state.unreadable.pop(event.scope, None)
             self._sweep(state, event.source, event.scope, changes)
             return
         for scope in [s for s in state.unconfirmed if s not in state.troubled_scopes]:
@@ -192,6 +206,8 @@ class Observations:
     def _trouble(self, state: SourceState, event: Trouble, now: float) -> None:
         if event.scope:
             state.troubled_scopes[event.scope] = event.reason
+            if event.interface:
+                state.unreadable[event.scope] = event.interface
             return
         state.trouble = event.reason
         if state.in_sync or state.paused_at is None:

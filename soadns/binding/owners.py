@@ -57,6 +57,10 @@ class Owners:
         """Folded owner name → all who want it."""
         self._holder: dict[str, Face] = {}
 
+    def held(self, owner: str) -> bool:
+        """Whether an interface answers at an owner name."""
+        return naming.key(owner) in self._holder
+
     def update(
         self,
         interface: InterfaceId,

@@ -26,6 +26,7 @@ from soadns.binding.owners import Owners
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteMemory
 from soadns.binding.store import Store
+from soadns.binding.unsaid import Unsaid
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 MOVES = 3
@@ -73,6 +74,8 @@ class Zone:
         self.owners = Owners(settings.name, settings.nested)
         self.published: dict[str, Records | None] = {}
         """Owner names whose records changed since ``take_published``."""
+        self._unsaid = Unsaid(settings.name)
+        self._rescoped = False
         self.complete = False
         """Whether every required source was known once, so that names may be bound."""
         self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
@@ -106,6 +109,18 @@ class Zone:
                     start, end = pauses[-1]
                     self.guard.resume(source, end - start)
 
+    def scopes_changed(self) -> None:
+        """Which interfaces can be read has changed; what that means is published with the names it touches."""
+        self._rescoped = True
+
+    def _publish_unsaid(self) -> None:
+        self._rescoped = False
+        sources = [self.observations.source(source) for source in sorted(self.settings.sources)]
+        changes = self._unsaid.replace(name for source in sources for name in source.unreadable.values())
+        for owner, records in changes.items():
+            if not self.owners.held(owner):
+                self.published[owner] = records
+
     @property
     def _needed(self) -> frozenset[str]:
         return self.settings.sources - self.settings.optional
@@ -138,7 +153,9 @@ class Zone:
     @property
     def pending(self) -> bool:
         """Whether names wait for ``work`` now."""
-        return bool(self.store.dirty or self.store.touched_services or self._due or self._arrivals)
+        return bool(
+            self.store.dirty or self.store.touched_services or self._due or self._arrivals or self._rescoped
+        )
 
     def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
         """Advance up to ``limit`` names; returns their transitions."""
@@ -159,6 +176,8 @@ class Zone:
             dirty.discard(interface)
             self._advance(interface, now, transitions)
         if not dirty:
+            if self._rescoped:
+                self._publish_unsaid()
             # All states are advanced before any removal is judged: the guard must see a mass as a mass.
             due, self._due = self._due, []
             for interface, result, evidence in due:
@@ -247,15 +266,7 @@ class Zone:
         return frozenset(cluster for cluster, source in clusters.items() if source in out)
 
     def _outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
-        names = sources or tuple(self.settings.sources)
-        spans = sorted(span for name in names for span in self.observations.source(name).outages)
-        merged: list[tuple[float, float]] = []
-        for start, end in spans:
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-            else:
-                merged.append((start, end))
-        return tuple(merged)
+        return self.observations.outages(sources or tuple(self.settings.sources))
 
     def _judge_removal(
         self, interface: InterfaceId, result: Step, evidence: Evidence, transitions: list[Transition]
@@ -475,7 +486,7 @@ class Zone:
     def take_published(self) -> dict[str, Records | None]:
         """The owner names whose records changed since the last call."""
         published, self.published = self.published, {}
-        return published
+        return self._unsaid.cover(published)
 
     def release(self, source: str, now: float) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.table import LOADING, Table, Wheel, ZoneEntry
+from soadns.nameserver.table import LOADING, UNSAID, Table, Wheel, ZoneEntry
 
 _COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
 _COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
@@ -32,6 +32,7 @@ MAX_NSID = 200
 QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
 DO = 0x8000
 """Comes back as it came (RFC 3225 3), though nothing here is signed."""
+_UNSAID = pack("!H", UNSAID)
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
 _CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
 
@@ -80,7 +81,7 @@ class Responder:
             stop = end + 4
             kind = packet[end : end + 2]
             answer = self.table.answers.get(packet[12:end].lower() + kind)
-            if answer is not None and packet[end + 2 : stop] == _IN:
+            if answer and packet[end + 2 : stop] == _IN:
                 turns = None
                 if isinstance(answer, Wheel):
                     turns, answer = answer, answer.current()
@@ -211,17 +212,15 @@ class Responder:
             )
         zone = table.zones[origin]
         answer = self._find(name, kind)
-        if answer is not None:
+        if answer:
             return self._reply(packet, question, edns, tcp=tcp, answer=answer, zone=zone)
-        if name not in table.names:
-            if zone.state == LOADING:
-                return self._reply(
-                    packet, question, edns, tcp=tcp, rcode=wire.SERVFAIL, aa=False,
-                    ede=wire.EDE_NOT_READY, zone=zone,
-                )  # fmt: skip
-            rcode = wire.NXDOMAIN
-        else:
-            rcode = wire.NOERROR
+        exists = name in table.names
+        if name + _UNSAID in table.answers if exists else zone.state == LOADING:
+            return self._reply(
+                packet, question, edns, tcp=tcp, rcode=wire.SERVFAIL, aa=False,
+                ede=wire.EDE_NOT_READY, zone=zone,
+            )  # fmt: skip
+        rcode = wire.NOERROR if exists else wire.NXDOMAIN
         negative = b"\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
         return self._reply(packet, question, edns, tcp=tcp, rcode=rcode, answer=negative, zone=zone)
 

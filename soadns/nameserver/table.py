@@ -45,6 +45,8 @@ class Wheel:
 
 
 Answer = bytes | Wheel
+UNSAID = 0
+"""In place of a QTYPE, with an empty answer: the name is neither answered nor denied (SERVFAIL)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import LOADING, Answer, Delta, Wheel, ZoneEntry
+from soadns.nameserver.table import LOADING, UNSAID, Answer, Delta, Wheel, ZoneEntry
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -115,6 +115,8 @@ class ZoneData:
     def _compile(self, name: bytes, records: Records) -> Compiled:
         """Everything one owner name brings, itself and its SRV owners."""
         folded = wire.fold(name)
+        if records.unsaid:
+            return {folded: {UNSAID: b""}}
         data = self._address_answers(records.addresses, records.ttl, rotate=records.rotate)
         if records.texts:
             body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))

@@ -477,7 +477,7 @@ class ZooKeeperSource:
         text = next(d.trouble for d in tree.children[child] if d.trouble)
         if tree.troubled.get(child) != text:
             tree.troubled[child] = text
-            self._events.append(Trouble(tree.source, text, child))
+            self._events.append(Trouble(tree.source, text, child, tree.interfaces[child]))
         self._freshen(directory)
 
     # ------------------------------------------------------------------ for people

@@ -29,6 +29,7 @@ CONTENT = {
     "com.alipay.user.UserService--g-blue--v-1-0-0": Records(addresses=("10.96.0.11",)),
     "com.alipay.Outer$Inner_V2": Records(addresses=("10.96.0.12",)),
     "old.World": Records(addresses=("192.0.2.1", "192.0.2.2", "192.0.2.3"), ttl=5, rotate=True),
+    "un.Said": Records(unsaid=True),
     "v6.Only": Records(addresses=("fd00::6",)),
     "any.Texts": Records(texts=("evidence=declared",)),
     "many.Pods": Records(

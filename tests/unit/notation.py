@@ -254,6 +254,18 @@ class Notebook:
             self.estate.fold([*gone, *whole, Synced(source)], self.now)
             self.sent[source] = dict(self.seen[source])
 
+    def do_forbidden(self, words: list[str], _: dict[str, str]) -> None:
+        """The registry refuses to show interfaces."""
+        self.flush()
+        source = SOURCES["zookeeper"]
+        self.estate.fold([Trouble(source, "no permission", name, name) for name in words], self.now)
+        self.work()
+
+    def do_readable(self, words: list[str], _: dict[str, str]) -> None:
+        """It shows them again."""
+        self.estate.fold([Synced(SOURCES["zookeeper"], name) for name in words], self.now)
+        self.work()
+
     def do_partly(self, words: list[str], _: dict[str, str]) -> None:
         """What is there so far is read, and the reading is not over."""
         for source in (SOURCES[word] for word in words):
@@ -320,6 +332,8 @@ class Notebook:
             if self.zone.awaited:
                 return "SERVFAIL"
             return f"NXDOMAIN {self.reason(owner)}" if " " in expected else "NXDOMAIN"
+        if records.unsaid:
+            return "SERVFAIL"
         ttl = f"{records.ttl} " if expected[0].isdigit() else ""
         text = []
         for kind, version in (("A", 4), ("AAAA", 6)):
