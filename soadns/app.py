@@ -77,12 +77,15 @@ def _supervisor_settings(config: Config, control: tuple[str, ...]) -> Supervisor
     options = ["--version", f"soadns {__version__}", "--udp-size", str(nameserver.udp_size)]
     options += ["--lameduck", str(float(nameserver.lameduck)), "--identity", identity]
     options += ["--log-format", config.log.format]
+    if nameserver.tls.listen:
+        options += ["--tls-cert", nameserver.tls.cert, "--tls-key", nameserver.tls.key]
     served = {
         "http.listen": parse_address(config.http.listen),
         "http.probes": parse_address(config.http.probes),
     }
     return SupervisorSettings(
         listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
+        tls_listen=tuple(a for a in map(parse_address, nameserver.tls.listen) if a is not None),
         control=control,
         control_listen=tuple((name, address) for name, address in served.items() if address is not None),
         workers=nameserver.workers or cores(),

@@ -199,6 +199,17 @@ class GuardConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsOverTlsConfig:
+    """DNS over TLS (RFC 7858)."""
+
+    listen: tuple[str, ...] = setting(
+        "Addresses; none: no DNS over TLS.", default=(), example="0.0.0.0:8853", check=values.any_addresses
+    )
+    cert: str = setting("PEM file of the certificate chain. Read again when it changes.", default="")
+    key: str = setting("PEM file of its key, without a password. Read again when it changes.", default="")
+
+
+@dataclass(frozen=True, slots=True)
 class NameserverConfig:
     """The DNS server."""
 
@@ -218,6 +229,7 @@ class NameserverConfig:
     lameduck: Duration = setting(
         "How long to go on answering after SIGTERM, while /readyz says 503.", default=Duration(0)
     )
+    tls: DnsOverTlsConfig = setting("DNS over TLS.", factory=DnsOverTlsConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _references(config)
     for index, ensemble in enumerate(config.zookeeper):
         yield from _ensemble(f"zookeeper[{index}]", ensemble)
+    tls = config.nameserver.tls
+    if tls.listen and not (tls.cert and tls.key):
+        yield Problem("nameserver.tls", "listen wants a cert and its key")
+    if (tls.cert or tls.key) and not tls.listen:
+        yield Problem("nameserver.tls", "files are named, but no address to listen on")
     listeners = {
         "http.listen": config.http.listen,
         "http.probes": config.http.probes,

@@ -59,6 +59,11 @@ def problems(config: Config) -> Iterator[Problem]:
             yield Problem(f"{path}.auth.{key}", str(error))
         if ensemble.tls.enabled:
             yield from _tls(f"{path}.tls", ensemble.tls)
+    served = config.nameserver.tls
+    if served.listen:
+        yield from _readable("nameserver.tls", cert=served.cert, key=served.key) or _pair(
+            "nameserver.tls", served.cert, served.key, "", "is encrypted"
+        )
     if config.http.token_file:
         try:
             read(config.http.token_file)
@@ -67,14 +72,8 @@ def problems(config: Config) -> Iterator[Problem]:
 
 
 def _tls(path: str, tls: TlsConfig) -> Iterator[Problem]:
-    missing = False
-    for key, file in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
-        try:
-            if file:
-                Path(file).read_bytes()
-        except OSError as error:
-            missing = True
-            yield Problem(f"{path}.{key}", f"{file}: {error.strerror}")
+    missing = _readable(path, ca=tls.ca, cert=tls.cert, key=tls.key)
+    yield from missing
     try:
         password = of_key(tls)
     except CredentialError as error:
@@ -82,16 +81,30 @@ def _tls(path: str, tls: TlsConfig) -> Iterator[Problem]:
         return
     if missing:
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca:
-            context.load_verify_locations(tls.ca)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(tls.ca)
     except ssl.SSLError:
         yield Problem(f"{path}.ca", f"{tls.ca}: holds no PEM certificate")
+    if tls.cert and tls.key:
+        yield from _pair(path, tls.cert, tls.key, password, "wants another password (keyPasswordFile)")
+
+
+def _readable(path: str, **files: str) -> list[Problem]:
+    found = []
+    for key, file in files.items():
+        try:
+            if file:
+                Path(file).read_bytes()
+        except OSError as error:
+            found.append(Problem(f"{path}.{key}", f"{file}: {error.strerror}"))
+    return found
+
+
+def _pair(path: str, cert: str, key: str, password: str, otherwise: str) -> Iterator[Problem]:
+    """Whether a key belongs to a certificate and can be read."""
     try:
-        if tls.cert and tls.key:
-            # An empty password keeps OpenSSL from asking for one at the terminal.
-            context.load_cert_chain(tls.cert, tls.key, password=password)
+        # An empty password keeps OpenSSL from asking for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=password)
     except ssl.SSLError:
-        problem = f"{tls.key}: is not the PEM key of {tls.cert}, or wants another password (keyPasswordFile)"
-        yield Problem(f"{path}.key", problem)
+        yield Problem(f"{path}.key", f"{key}: is not the PEM key of {cert}, or {otherwise}")

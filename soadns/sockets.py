@@ -23,7 +23,13 @@ class Sockets:
     """Everything that outlives a process, opened once."""
 
     def __init__(
-        self, listen: Addresses, *, workers: int, served: Served, livez: tuple[str, int] | None
+        self,
+        listen: Addresses,
+        *,
+        workers: int,
+        served: Served,
+        livez: tuple[str, int] | None,
+        tls: Addresses = (),
     ) -> None:
         """Open it all. Raises ListenError."""
         with contextlib.ExitStack() as opened:
@@ -36,6 +42,11 @@ class Sockets:
                 self.tcp.append(opened.enter_context(listening(host, port, 511)))
                 for group in self.udp:
                     group.append(opened.enter_context(bound(host, port, socket.SOCK_DGRAM)))
+            self.tls: list[socket.socket] = []
+            for host, port in tls:
+                setting = "nameserver.tls.listen"
+                check_free(host, port, setting=setting, tcp_only=True)
+                self.tls.append(opened.enter_context(listening(host, port, 511, setting=setting)))
             self.probes = [[_probe(opened) for _ in range(SEATS)] for _ in range(workers)]
             self.channels = [[_channel(opened) for _ in range(SEATS)] for _ in range(workers)]
             self.livez: socket.socket | None = None
@@ -93,10 +104,11 @@ class Sockets:
         for option, descriptor in single.items():
             options += [option, str(descriptor)]
         udp, tcp = [s.fileno() for s in self.udp[index]], [s.fileno() for s in self.tcp]
-        for option, descriptors in (("--udp", udp), ("--tcp", tcp)):
+        tls = [s.fileno() for s in self.tls]
+        for option, descriptors in (("--udp", udp), ("--tcp", tcp), ("--tls", tls)):
             for descriptor in descriptors:
                 options += [option, str(descriptor)]
-        return options, [*single.values(), *udp, *tcp, *self.journal]
+        return options, [*single.values(), *udp, *tcp, *tls, *self.journal]
 
 
 def _probe(opened: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:

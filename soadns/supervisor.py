@@ -46,6 +46,8 @@ class SupervisorSettings:
     """DNS addresses, UDP and TCP each."""
     control: tuple[str, ...]
     """Command of the control process; descriptors are appended as options."""
+    tls_listen: Addresses = ()
+    """Addresses of DNS over TLS."""
     control_listen: Served = ()
     """(setting, TCP address) of what the control process serves. Its option is ``--`` and the setting, ``-`` for ``.``.
     Whoever connects while one control process follows another waits for the next."""
@@ -73,7 +75,11 @@ class Supervisor:
         self._log = log
         self._selector = selectors.DefaultSelector()
         self._sockets = Sockets(
-            settings.listen, workers=settings.workers, served=settings.control_listen, livez=settings.livez
+            settings.listen,
+            workers=settings.workers,
+            served=settings.control_listen,
+            livez=settings.livez,
+            tls=settings.tls_listen,
         )
         self._stop_at: float | None = None
         self._signals: list[int] = []

@@ -53,6 +53,11 @@ def addresses(values: tuple[str, ...]) -> str | None:
     return next((f"{v!r} is named twice" for i, v in enumerate(values) if seen[i] in seen[:i]), None)
 
 
+def any_addresses(values: tuple[str, ...]) -> str | None:
+    """Addresses, none twice."""
+    return addresses(values) if values else None
+
+
 def some(values: tuple[str, ...]) -> str | None:
     """At least one item."""
     return None if values else "at least one is needed"

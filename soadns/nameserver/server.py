@@ -14,6 +14,7 @@ import fcntl
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -190,12 +191,12 @@ class TcpServer:
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
-    async def start(self, sock: socket.socket) -> None:
-        """Accept on a listening socket that other workers accept on as well."""
-        loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_server(lambda: TcpConnection(self), sock=sock, backlog=ACCEPTED)
-        )
+    async def start(
+        self, sock: socket.socket, connection: Callable[[TcpServer], TcpConnection] | None = None
+    ) -> None:
+        """Accept on a listening socket that other workers accept on as well; ``connection`` if not plain TCP."""
+        loop, made = asyncio.get_running_loop(), connection or TcpConnection
+        self._servers.append(await loop.create_server(lambda: made(self), sock=sock, backlog=ACCEPTED))
         sock.listen(BACKLOG)  # asyncio takes one number for both
 
     async def drain(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from soadns import logs
 from soadns.figures import Durations
@@ -32,6 +33,9 @@ from soadns.nameserver.journal import Reader
 from soadns.nameserver.responder import Identity, Responder
 from soadns.nameserver.server import TcpLimits, TcpServer, UdpServer
 from soadns.nameserver.table import Answer, Names, Table
+
+if TYPE_CHECKING:
+    from soadns.nameserver.tls import Certificate
 
 REPORT_S = 0.5
 DRAIN_S = 1.0
@@ -64,6 +68,12 @@ class Worker:
         # The supervisor's questions are no client's: they are not counted with those.
         self.probes = [UdpServer(socket.socket(fileno=fd), Responder(self.table)) for fd in options.probe]
         self.tcp_sockets = [socket.socket(fileno=fd) for fd in options.tcp]
+        self.tls_sockets = [socket.socket(fileno=fd) for fd in options.tls]
+        self.certificate: Certificate | None = None
+        if options.tls:
+            from soadns.nameserver import tls  # costs memory, which most workers can do without
+
+            self.certificate = tls.Certificate(options.tls_cert, options.tls_key)
         self.tcp = TcpServer(self.responder, _limits())
         self.lameduck = options.lameduck
         self.lifeline = options.lifeline
@@ -96,6 +106,9 @@ class Worker:
                 server.start(loop)
             for sock in self.tcp_sockets:
                 await self.tcp.start(sock)
+            if self.certificate is not None:
+                for sock in self.tls_sockets:
+                    await self.tcp.start(sock, self.certificate.connection)
             await stopping
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
@@ -128,6 +141,8 @@ class Worker:
             # Whoever should have told of something new may have died over it.
             self._follow()
             self._complain()
+            if self.certificate is not None:
+                self.certificate.refresh()
             if gc.get_count()[0] > COLLECT:
                 gc.collect()
                 gc.freeze()
@@ -255,6 +270,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--udp", type=int, action="append", default=[])
     parser.add_argument("--probe", type=int, action="append", default=[])
     parser.add_argument("--tcp", type=int, action="append", default=[])
+    parser.add_argument("--tls", type=int, action="append", default=[])
+    parser.add_argument("--tls-cert", default="")
+    parser.add_argument("--tls-key", default="")
     parser.add_argument("--udp-size", type=int, default=1232)
     parser.add_argument("--identity", default="")
     parser.add_argument("--version", default="")

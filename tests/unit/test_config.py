@@ -44,6 +44,9 @@ zookeeper: [{hosts: a, roots: [{path: /x}, {path: /x}]}] | zookeeper[0].roots[1]
 zookeeper: [{hosts: a, tls: {ca: /etc/ca.pem}}] | zookeeper[0].tls: files are named, but enabled is false
 zookeeper: [{hosts: a, tls: {enabled: true, cert: /c}}] | zookeeper[0].tls: cert and key belong together
 zookeeper: [{hosts: a, tls: {enabled: true, keyPasswordFile: /p}}] | zookeeper[0].tls: keyPasswordFile is set, but no key
+nameserver: {tls: {listen: ['0.0.0.0:853']}} | nameserver.tls: listen wants a cert and its key
+nameserver: {tls: {cert: /c, key: /k}} | nameserver.tls: files are named, but no address to listen on
+nameserver: {tls: {listen: [':853', ':853'], cert: /c, key: /k}} | nameserver.tls.listen: ':853' is named twice
 zookeeper: [{hosts: a, sessionTimeout: 0}]      | zookeeper[0].sessionTimeout: 0 is not between 1 and 600
 zones: [{name: rpc.a}, {name: RPC.a.}]          | zones[1].name: 'RPC.a.' is used twice
 zones: [{name: 'rpc a.b'}]                      | zones[0].name: 'rpc a.b' is no zone name (for example rpc.cluster.local)
@@ -117,6 +120,7 @@ zookeeper: [{hosts: a, auth: {credentialsFile: FILE}}] | reader:         | zooke
 zookeeper: [{hosts: a, auth: {credentialsFile: FILE, scheme: token}}] | open-sesame |
 zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] |             | zookeeper[0].auth.credentialsEnv: ZK_SECRET: is empty
 zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] | reader:open-sesame |
+nameserver: {tls: {listen: [':853'], cert: FILE, key: FILE}} | open-sesame | nameserver.tls.key: FILE: is not the PEM key of FILE, or is encrypted
 """  # noqa: E501 - one row, one line
 
 
