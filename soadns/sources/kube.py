@@ -38,10 +38,10 @@ class KubeSettings:
     """What is read of a cluster. ``nodes`` is ``auto`` (if permitted), ``always`` or ``never``."""
 
     name: str
-    namespaces: tuple[str, ...] = ()
-    selector: str = ""
+    namespaces: tuple[str, ...]
+    selector: str
     """Label selector on Services; EndpointSlices are read whole, they carry labels of their own."""
-    nodes: str = "auto"
+    nodes: str
 
 
 class KubeSource:

@@ -39,7 +39,7 @@ class StaticSettings:
 
     name: str
     paths: tuple[str, ...]
-    cluster: str = "home"
+    cluster: str
     """Cluster name given to its Services."""
     poll_s: float = 0.5
 

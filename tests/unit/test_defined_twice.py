@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.source = StaticSource(StaticSettings("files", (str(folder),)))
+        self.source = StaticSource(StaticSettings("files", (str(folder),), "home"))
         ids = frozenset(self.source.ids)
         settings = replace(
             DEFAULTS,

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from soadns import arguments, cli, narrate, views
-from soadns.composition import zone_settings
-from soadns.config import HttpConfig
+from soadns.composition import kube_settings, zone_settings
+from soadns.config import HttpConfig, KubernetesConfig
 from soadns.configfile import parse, reference_page
 from soadns.explain import explain
-from soadns.sources.kube import KubeSettings
 from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.api import Site
@@ -173,7 +172,7 @@ def test_every_key_in_the_tables_of_the_page_exists(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
         f"kind: Providers\nspec: {{dialect: dubbo, providers: {{{providers}}}}}\n"
     )
-    process.estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),))).poll(), process.now())
+    process.estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),), "home")).poll(), process.now())
     process.estate.work(process.now())
     names = [
         "com.alipay.user.UserService",
@@ -227,13 +226,13 @@ def test_every_metric_is_documented_and_exists() -> None:
 def test_the_sample_of_static_files_is_understood(tmp_path: Path) -> None:
     [sample] = blocks(ROOT / "docs/static.md", "yaml static")
     (tmp_path / "providers.yaml").write_text(sample)
-    source = StaticSource(StaticSettings("files", (str(tmp_path),)))
+    source = StaticSource(StaticSettings("files", (str(tmp_path),), "home"))
     kinds = [type(event).__name__ for event in source.poll()]
     assert kinds == ["Upsert", "Upsert", "Synced", "Synced"]
 
 
 def test_the_deployed_rbac_is_what_check_prints() -> None:
-    assert rbac(KubeSettings("home")) in text_of("deploy/kubernetes/rbac.yaml")
+    assert rbac(kube_settings(KubernetesConfig())) in text_of("deploy/kubernetes/rbac.yaml")
 
 
 def test_architecture_names_modules_that_exist() -> None:

@@ -19,7 +19,7 @@ def test_providers_taken_out_of_a_file_are_gone_at_once(tmp_path: Path) -> None:
     files = tmp_path / "files"
     shutil.copytree(EXAMPLES, files)
     estate = Estate(zone_settings(parse("static: [{name: demo, paths: [files]}]", where="test")))
-    source = StaticSource(StaticSettings("demo", (str(files),)))
+    source = StaticSource(StaticSettings("demo", (str(files),), "home"))
     zone = estate.zones["rpc.cluster.local"]
 
     def look(now: float) -> set[InterfaceId]:

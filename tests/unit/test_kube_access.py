@@ -44,7 +44,7 @@ async def test_what_is_not_permitted_is_told_with_the_rules_that_would_permit_it
     row: str, tmp_path: Path
 ) -> None:
     namespaces, nodes, permitted, told = row.split()
-    settings = KubeSettings("home", tuple(filter(None, namespaces.strip("-").split(","))), nodes=nodes)
+    settings = KubeSettings("home", tuple(filter(None, namespaces.strip("-").split(","))), "", nodes)
     async with script(set(permitted.split(","))) as api:
         client = KubeApi(kubeconfig=api.kubeconfig(tmp_path))
         found = await probe(settings, client)
@@ -61,7 +61,7 @@ async def test_what_is_not_permitted_is_told_with_the_rules_that_would_permit_it
 async def test_an_api_server_that_refuses_everything_is_told_once(tmp_path: Path) -> None:
     async with ScriptedApi(lambda _: failure(401, "Unauthorized")) as api:
         client = KubeApi(kubeconfig=api.kubeconfig(tmp_path))
-        [access] = await probe(KubeSettings("home"), client)
+        [access] = await probe(KubeSettings("home", (), "", "auto"), client)
         await client.close()
     assert (access.what, access.problem, access.cure) == ("connect to the API server", "Unauthorized", "")
 
@@ -79,7 +79,7 @@ shop          always  Role/soadns@shop Role/soadns@kube-system ClusterRole/soadn
 @pytest.mark.parametrize("row", RULES.strip().splitlines()[1:])
 def test_the_rules_are_no_wider_than_what_is_read(row: str) -> None:
     namespaces, nodes, *roles = row.split()
-    settings = KubeSettings("home", tuple(filter(None, namespaces.strip("-").split(","))), nodes=nodes)
+    settings = KubeSettings("home", tuple(filter(None, namespaces.strip("-").split(","))), "", nodes)
     documents = load_all(rbac(settings).encode(), where="test")
     told = []
     for document in documents:

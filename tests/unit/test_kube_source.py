@@ -71,7 +71,7 @@ class Run:
     async def until(self, done: Callable[[list[str]], bool], folder: Path, **user: str) -> list[str]:
         async with ScriptedApi(self._script) as self.api:
             kubeconfig = self.api.kubeconfig(folder, **user)
-            settings = KubeSettings("home", nodes=self._nodes)
+            settings = KubeSettings("home", (), "", self._nodes)
             source = KubeSource(settings, KubeApi(kubeconfig=kubeconfig), uniform=lambda low, high: high)
             task = asyncio.create_task(source.run(self.events.extend))
             try:

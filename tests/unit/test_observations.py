@@ -243,7 +243,7 @@ def test_an_object_of_a_file_that_can_no_longer_be_understood_keeps_its_last_goo
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "services.yaml"
-    source = StaticSource(StaticSettings("demo", (str(file),)))
+    source = StaticSource(StaticSettings("demo", (str(file),), "home"))
     observations = Observations()
 
     def names() -> list[str]:

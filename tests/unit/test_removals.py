@@ -110,7 +110,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Notebook:
         notebook.flush()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        source = StaticSource(StaticSettings("files", ("files/a.yaml", "files/b")))
+        source = StaticSource(StaticSettings("files", ("files/a.yaml", "files/b"), "home"))
         notebook.estate.fold(source.poll(), notebook.now)
     notebook.work()
     return notebook

@@ -26,7 +26,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.source = StaticSource(StaticSettings("files", (str(folder),)))
+        self.source = StaticSource(StaticSettings("files", (str(folder),), "home"))
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)

@@ -125,7 +125,7 @@ def test_explain_of_an_unknown_name_says_what_would_have_to_exist(estate: Estate
 @pytest.fixture
 def broken(estate: Estate, tmp_path: Path) -> Estate:
     (tmp_path / "broken.yaml").write_text(BROKEN)
-    estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),))).poll(), NOW)
+    estate.fold(StaticSource(StaticSettings("demo", (str(tmp_path),), "home")).poll(), NOW)
     estate.work(NOW)
     return estate
 
@@ -160,7 +160,7 @@ def test_a_name_that_can_not_be_in_dns_is_not_said_to_be_answered(broken: Estate
 
 def test_a_name_that_is_gone_is_explained_by_its_history(tmp_path: Path) -> None:
     found = Estate(zone_settings(parse("static: [{name: demo, paths: [x]}]", where="test")))
-    source = StaticSource(StaticSettings("demo", (str(tmp_path),)))
+    source = StaticSource(StaticSettings("demo", (str(tmp_path),), "home"))
     (tmp_path / "broken.yaml").write_text(BROKEN)
     for moment in (NOW, NOW + 1):
         found.fold([*source.poll(), *source.poll()], moment)
