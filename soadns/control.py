@@ -102,7 +102,7 @@ class Control:
             data = ZoneData(name, negative_ttl=negative_ttl[name], nested=zone.settings.nested)
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
-            delta.merge(data.start(_own_addresses(self.config)))
+            delta.merge(data.start(own_addresses(self.config)))
         self.publisher.publish(delta)
         self._turn()
 
@@ -331,7 +331,7 @@ class Control:
         return names
 
 
-def _own_addresses(config: Config) -> tuple[str, ...]:
+def own_addresses(config: Config) -> tuple[str, ...]:
     """The addresses that the name server's own name answers: those it listens on; for all of them, this host's."""
     listening = [where for where in map(parse_address, config.nameserver.listen) if where is not None]
     return tuple(dict.fromkeys(host if host not in ANY else _outward(host) for host, _ in listening))

@@ -7,10 +7,11 @@ loopback connection or the bearer token. Shapes of ``/v1`` are documented in ``d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 from pathlib import Path
@@ -182,10 +183,11 @@ class Site:
         # RFC 4027: master files have a media type of their own.
         response = web.StreamResponse(headers={"Content-Type": "text/dns; charset=us-ascii"})
         await response.prepare(request)
-        # Not in this thread: a large zone takes seconds, and sources must not wait for a reader.
-        while chunk := await asyncio.to_thread(lambda: "".join(f"{line}\n" for line in islice(lines, LINES))):
-            await response.write(chunk.encode("ascii"))
-        await response.write_eof()
+        # Not in this thread: a large zone takes seconds, and sources must not wait for a reader, who may also leave.
+        with contextlib.suppress(ConnectionError):
+            while chunk := await asyncio.to_thread(_text, lines):
+                await response.write(chunk)
+            await response.write_eof()
         return response
 
     # ------------------------------------------------------------------ changes
@@ -208,6 +210,11 @@ class Site:
 
     def _since(self) -> dict[str, Any]:
         return {"since": views.when(self._operations.since)}
+
+
+def _text(lines: Iterator[str]) -> bytes:
+    """The next part of a zone file; empty at its end."""
+    return "".join(f"{line}\n" for line in islice(lines, LINES)).encode("ascii")
 
 
 @web.middleware

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from soadns.model import Trouble
 from soadns.nameserver.table import LOADING
 from soadns.web.api import Site, at_home
 from tests.unit.demo_process import DemoProcess
+from tests.unit.waiting import soon
 
 CaptureBytes = pytest.CaptureFixture[bytes]
 
@@ -279,3 +281,19 @@ async def test_a_file_that_was_cut_on_its_way_is_an_error(capsysbinary: CaptureB
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         assert await asyncio.to_thread(main, ["export", "zonefile", "--url", url]) == 1
     assert b"stopped in the middle" in capsysbinary.readouterr().err
+
+
+async def test_a_reader_that_leaves_amid_a_zone_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    left = itertools.count()
+
+    class Endless(DemoProcess):
+        def zone_file(self, zone: str) -> Iterator[str]:
+            return (f"name{number} IN A 192.0.2.1" for number in left)
+
+    async with site(Endless()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /v1/zonefile HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"name7 ")
+        writer.transport.abort()
+        await soon(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from ipaddress import ip_address
 
 import dns.name
 import dns.rdatatype
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soadns.config import Config, NameserverConfig
+from soadns.control import own_addresses
 from soadns.model import Records, RRset, ServedPort
 from soadns.nameserver.presentation import name_text
 from soadns.nameserver.zone import ZoneData
@@ -98,6 +101,23 @@ def test_equal_records_of_two_spellings_of_a_protocol_are_one() -> None:
     assert [line for line in text_of(zone).splitlines() if " SRV " in line] == [
         "_dubbo._tcp.a.B IN SRV 0 100 20880 a.B.rpc.test."
     ]
+
+
+LISTENING = """
+127.0.0.5:53 [::1]:53 127.0.0.5:5353  -> 127.0.0.5 ::1
+0.0.0.0:53 10.0.0.1:53                -> IPv4 10.0.0.1
+[::]:53                               -> IPv6
+"""
+"""Where the name server listens, and what its own name answers: never nothing, which checkers refuse."""
+
+
+@pytest.mark.parametrize("row", LISTENING.strip().splitlines())
+def test_the_name_servers_own_name_has_addresses_that_can_be_asked(row: str) -> None:
+    listen, expected = (cell.split() for cell in row.split("->"))
+    found = own_addresses(Config(nameserver=NameserverConfig(listen=tuple(listen))))
+    for address, wanted in zip(found, expected, strict=True):
+        assert wanted in (address, f"IPv{ip_address(address).version}")
+        assert not ip_address(address).is_unspecified
 
 
 labels = st.text("aZ0_-$", min_size=1, max_size=9)
