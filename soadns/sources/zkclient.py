@@ -189,6 +189,8 @@ async def probe(settings: ZooKeeperSettings) -> list[tuple[str, str]]:
 
 
 def _probe(client: Any, settings: ZooKeeperSettings) -> list[tuple[str, str]]:
+    if unknown := _name_trouble(settings):
+        return [(f"connect to {settings.hosts}", unknown)]
     connected = client.start_async()
     connected.wait(PROBE_S)
     if not client.connected:
@@ -210,6 +212,19 @@ def _probe(client: Any, settings: ZooKeeperSettings) -> list[tuple[str, str]]:
         else:
             found.append((what, ""))
     return found
+
+
+def _name_trouble(settings: ZooKeeperSettings) -> str:
+    """The hosts that have no address, where that is true of all of them."""
+    unknown = []
+    for host, port in collect_hosts(settings.hosts)[0]:
+        try:
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            unknown.append(host)
+        else:
+            return ""
+    return f"no address is known of {', '.join(unknown)}: check zookeeper[].hosts and this machine's DNS"
 
 
 def _tls_trouble(settings: ZooKeeperSettings) -> str:

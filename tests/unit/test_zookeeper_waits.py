@@ -14,7 +14,7 @@ import pytest
 
 from soadns.composition import zookeeper_settings
 from soadns.config import ZooKeeperConfig
-from soadns.sources.zkclient import build
+from soadns.sources.zkclient import build, probe
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -84,3 +84,11 @@ def _anonymous(sock: socket.socket, *, server: bool) -> ssl.SSLSocket:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("AECDH-AES256-SHA:@SECLEVEL=0")
     return context.wrap_socket(sock, server_side=server)
+
+
+async def test_a_host_without_an_address_is_told_at_once() -> None:
+    [(what, problem)] = await probe(
+        zookeeper_settings(ZooKeeperConfig(hosts="zk1.invalid:2181,zk2.invalid:2181/apps"))
+    )
+    assert what == "connect to zk1.invalid:2181,zk2.invalid:2181/apps"
+    assert problem.startswith("no address is known of zk1.invalid, zk2.invalid: check zookeeper[].hosts")

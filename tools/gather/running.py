@@ -42,7 +42,8 @@ def announced(what: str, expected: str = "") -> Iterator[None]:
             say(f"{said}, {minutes}:{seconds:02d} so far")
 
     thread = threading.Thread(target=report, daemon=True)
-    thread.start()
+    with _signals_wait():  # it leaves them to the main thread, for good
+        thread.start()
     try:
         yield
     finally:
@@ -63,25 +64,36 @@ def run(
     It gets a session of its own, so that whatever ends this run ends its children's children too: `go build` starts
     compilers that would outlive it.
     """
+    process: subprocess.Popen[bytes] | None = None
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
-                command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
+            with _signals_wait():  # one that came while it is being started would leave it without a parent
+                process = subprocess.Popen(
+                    command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )  # fmt: skip
+            status = process.wait()
         except FileNotFoundError:
             raise PartError(f"{what}: there is no {command[0]} here{_then(advice)}") from None
-        try:
-            status = process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            if process is not None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             raise
         if status:
             output.seek(0)
             lines = output.read().decode(errors="replace").strip().splitlines()[-SHOWN:]
             shown = "".join(f"\n    {line}" for line in lines)
             raise PartError(f"{what} failed with status {status}{_then(advice)}{shown}")
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _then(advice: str) -> str:
