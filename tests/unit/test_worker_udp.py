@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +12,9 @@ import dns.message
 import dns.rcode
 import pytest
 
+from soadns.figures import Durations
 from soadns.nameserver.responder import Responder
-from soadns.nameserver.server import DRAIN, UdpServer
+from soadns.nameserver.server import DRAIN, SAMPLE, UdpServer
 from soadns.nameserver.table import Table
 
 QUESTION = dns.message.make_query("a.B.example", "A").to_wire()
@@ -106,3 +108,33 @@ async def test_a_datagram_of_any_size_is_answered_or_dropped(
         assert (await reply(sock)).rcode() == dns.rcode.REFUSED
         with pytest.raises(BlockingIOError):
             sock.recv(4096)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
+async def test_of_a_sample_it_is_noted_how_long_a_question_took_with_the_time_it_waited(listen: str) -> None:
+    loop, durations = asyncio.get_running_loop(), Durations()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((listen, 0))
+        server = UdpServer(listening, Responder(Table()), durations)
+        server.start(loop)
+        with client(("127.0.0.1", listening.getsockname()[1])) as sock:
+            for number in range(1, SAMPLE + 1):
+                sock.send(QUESTION)
+                if number == SAMPLE:
+                    time.sleep(0.05)  # noqa: ASYNC251 - the loop is late, as under load
+                await reply(sock)
+        server.stop(loop)
+    assert sum(durations.slots) == 1
+    assert 0.05 < durations.seconds < 1
+
+
+async def test_at_the_end_what_is_queued_is_answered() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = UdpServer(listening, Responder(Table()))
+        with client(listening.getsockname()) as sock:
+            for _ in range(3 * DRAIN):
+                sock.send(QUESTION)
+            server.finish()
+            for _ in range(3 * DRAIN):
+                assert (await reply(sock)).rcode() == dns.rcode.REFUSED

@@ -1,0 +1,114 @@
+"""What control learns of a worker: the figures of all processes that were it, over both of its channels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from soadns.nameserver import frames
+from soadns.nameserver.feed import Feed, Publisher
+from soadns.nameserver.table import Delta
+from tests.unit.journals import publisher
+from tests.unit.waiting import soon
+
+Ends = tuple[Feed, Publisher, list[socket.socket]]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """A feed, its publisher, and the ends of its channels that worker processes would have."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+    found = publisher()
+    feed = Feed([ours for ours, _ in pairs], found)
+    found.feeds = [feed]
+    yield feed, found, [theirs for _, theirs in pairs]
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def report(pid: int, udp: int, **more: Any) -> bytes:
+    """What a worker process says every half a second."""
+    said = {
+        "pid": pid, "udp": udp, "tcp": 0, "hits": {"0001": udp}, "counts": [], "dropped": 0, "malformed": 0,
+        "unsent": 0,
+        "refused": 0, "connections": 0, "names": 1, "processor": 0.5, "memory": 1, "overflowed": 0,
+        "durations": [udp] + [0] * 16, "seconds": 0.001,
+    }  # fmt: skip
+    return frames.encode(frames.STATS, 1, json.dumps(said | more).encode())
+
+
+async def test_figures_of_all_processes_that_were_a_worker_are_added_once(ends: Ends) -> None:
+    feed, _, (left, right) = ends
+    feed.start()
+    # One process; its successor beside it, and then alone; a third on the first one's channel.
+    told = [
+        (left, 11, 5),
+        (left, 11, 7),
+        (right, 12, 1),
+        (left, 11, 8),
+        (right, 12, 4),
+        (left, 13, 2),
+        (left, 13, 3),
+    ]
+    for channel, pid, udp in told:
+        channel.send(report(pid, udp))
+        await soon(lambda pid=pid: feed.state.pid == pid)
+    await soon(lambda: feed.state.figures.queries["udp"] == 8 + 4 + 3)
+    state = feed.state
+    assert (state.processes, state.figures.hits[1], state.figures.processor_s) == (3, 15, 1.5)
+    assert state.figures.durations.slots[0] == 15
+    feed.stop()
+
+
+async def test_what_the_sockets_had_no_room_for_is_not_added_up(ends: Ends) -> None:
+    """They outlive the processes, and their own count does."""
+    feed, _, (left, right) = ends
+    feed.start()
+    left.send(report(11, 1, overflowed=7))
+    right.send(report(12, 1, overflowed=9))
+    await soon(lambda: feed.state.processes == 2)
+    assert feed.state.overflowed in (7, 9)
+    feed.stop()
+
+
+async def test_a_worker_is_behind_until_it_has_applied_what_was_written(ends: Ends) -> None:
+    feed, found, (left, _) = ends
+    feed.start()
+    applied: list[int] = []
+    found.on_applied = applied.append
+    generation = found.publish(Delta({b"a\0\1": b"\0" * 6}))
+    assert frames.decode(left.recv(100)).kind == frames.CHANGED
+    assert feed.state.behind
+    left.send(frames.encode(frames.APPLIED, generation))
+    await soon(lambda: applied == [generation])
+    assert not feed.state.behind
+    feed.stop()
+
+
+async def test_nobody_waits_for_a_worker_that_is_silent(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, found, (left, _) = ends
+    monkeypatch.setattr("soadns.nameserver.feed.SILENT_S", 0.05)
+    feed.start()
+    applied: list[int] = []
+    found.on_applied = applied.append
+    left.send(frames.encode(frames.APPLIED, 1))
+    await soon(lambda: applied == [1])
+    await asyncio.sleep(0.1)
+    found.note_applied()
+    assert applied == [1]
+    feed.stop()
+
+
+async def test_nonsense_from_a_worker_is_passed_over(ends: Ends) -> None:
+    feed, _, (left, _) = ends
+    feed.start()
+    left.send(b"nonsense")
+    left.send(report(11, 5))
+    await soon(lambda: feed.state.pid == 11)
+    feed.stop()
