@@ -191,8 +191,9 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    if status != FAULT_STATUS:  # else the last snapshot is to be trusted more than what is in memory
-        saver.save_now()
+    # After a fault the last snapshot is to be trusted more than what is in memory.
+    if status != FAULT_STATUS and saver.save_now():
+        publisher.leave()
     for feed in publisher.feeds:
         feed.stop()
     return status

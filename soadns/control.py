@@ -34,6 +34,8 @@ from soadns.sources.zookeeper import ZooKeeperSource
 EVENTS_PER_TURN = 4_000
 NAMES_PER_TURN = 1_000
 IDLE_S = 3600.0
+CATCH_UP_S = 10.0
+"""How long workers keep what a killed control process taught them while sources can not be read."""
 RESTART_S = 5.0
 """Until a source that failed by a fault of ours is started again."""
 
@@ -87,6 +89,7 @@ class Control:
         self._announced: set[str] = set()
         """Zones that were complete, and published as such."""
         self._before = Predecessor()
+        self._begun = 0.0
         self._fault: Exception | None = None
         self._faulty = asyncio.Event()
         publisher.on_applied = self._applied
@@ -95,7 +98,9 @@ class Control:
 
     def begin(self, before: Predecessor) -> None:
         """Publish what is known already (the apexes, and names from the snapshot)."""
-        self._before = before
+        self._before, self._begun = before, self.clock()
+        if self.publisher.unsaved:
+            asyncio.get_running_loop().call_later(CATCH_UP_S + 0.1, self._schedule)
         negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
         for name, zone in self.estate.zones.items():
@@ -272,10 +277,22 @@ class Control:
                 )  # fmt: skip
         # A zone that is new does not keep the others on the predecessor's table.
         wanted = (self._before.complete if self._before.ready else frozenset()) & self.zones.keys()
-        if self._announced >= (wanted or self.zones.keys()) and not self.publisher.complete:
+        known = self._announced >= (wanted or self.zones.keys())
+        if known and not self.publisher.complete and not self._catching_up():
             self.publisher.set_complete()
             # What the first sync brought lives long: the collector need not walk it again and again.
             gc.freeze()
+
+    def _catching_up(self) -> bool:
+        """Whether workers may know more than this process, whose predecessor was killed before it saved all.
+
+        They keep what they have until every source was read anew, or for as long as one may be waited for.
+        """
+        if not self.publisher.unsaved or self.clock() - self._begun > CATCH_UP_S:
+            return False
+        states = self.estate.observations.sources
+        ids = [source for each in self.sources for source in each.ids]
+        return not all(source in states and states[source].in_sync for source in ids)
 
     def _applied(self, generation: int) -> None:
         now = self.clock()

@@ -84,8 +84,8 @@ class Saver:
         estate = self._control.estate
         return not estate.pending and all(zone.complete for zone in estate.zones.values())
 
-    def save_now(self) -> None:
-        """Save in this process, at its end."""
+    def save_now(self) -> bool:
+        """Save in this process, at its end; returns whether that worked."""
         if self._child:
             # It knows less than this process, and must not have the last word.
             self._kill()
@@ -93,6 +93,8 @@ class Saver:
             self._write()
         except OSError as error:
             self._failed(f"{self.path}: {error.strerror}")
+            return False
+        return True
 
     def _write(self) -> int:
         control = self._control

@@ -144,6 +144,15 @@ class Publisher:
         """Whether workers answer from the table of an earlier control process."""
         return self._journal.inherited
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether workers may know more than that process could save."""
+        return self._journal.unsaved
+
+    def leave(self) -> None:
+        """This process ends, and all that workers know is saved."""
+        self._journal.leave()
+
     def set_complete(self) -> None:
         """Every zone is known: workers that have something older get this."""
         if not self.complete:

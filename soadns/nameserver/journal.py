@@ -28,6 +28,8 @@ WRITE = 256 * 1024
 """Octets of a whole table written in a row: control has other work in between."""
 MIN_CHANGES = 1 << 20
 """Octets of changes below which no new whole table is written. Above, they may take as much as the table."""
+LEFT = 0
+"""In the place of an author that has ended in order."""
 _HEAD = Struct("!QQQQQ")
 START = 4 + _HEAD.size
 """Where the frames begin."""
@@ -40,7 +42,7 @@ class Head:
     epoch: int
     """The newer of two files has the higher one."""
     author: int
-    """Which control process wrote it."""
+    """Which control process writes it; ``LEFT`` when that has ended in order."""
     base: int
     """Changes above this generation are behind the whole table."""
     changes: int
@@ -92,6 +94,12 @@ class Journal:
     def inherited(self) -> bool:
         """Whether workers have the table of an earlier process."""
         return self._current is None and newest(self._files) is not None
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether workers may have more than an earlier process could save: it ended without a word."""
+        found = newest(self._files)
+        return self._current is None and found is not None and found[1].author != LEFT
 
     @property
     def own(self) -> bool:
@@ -156,6 +164,12 @@ class Journal:
             for descriptor in self._files:
                 if descriptor != self._current[0]:
                     os.ftruncate(descriptor, 0)
+
+    def leave(self) -> None:
+        """This process ends, and all that workers have is saved."""
+        if self._current is not None:
+            descriptor, held = self._current
+            self._commit(descriptor, replace(held, author=LEFT))
 
     def _commit(self, descriptor: int, held: Head) -> None:
         _write(descriptor, held.pack(), 0)

@@ -1,0 +1,95 @@
+"""A control process is killed before it saved what it learnt last: its workers know more than its successor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soadns import composition
+from soadns.binding.estate import Estate
+from soadns.clock import Clock
+from soadns.configfile import parse
+from soadns.control import CATCH_UP_S, Control
+from soadns.model import InterfaceId, Provider, Synced, Upsert
+from soadns.nameserver.feed import Publisher
+from soadns.nameserver.journal import Journal
+from soadns.saver import Saver
+from tests.unit.journals import Files
+from tests.unit.notation import NOON
+
+CONFIG = parse(
+    json.dumps({"zones": [{"name": "rpc.test"}], "static": [{"name": "files", "paths": ["/nonexistent"]}]}),
+    where="soadns.yaml",
+)
+SOURCE = "static/files"
+
+
+class Replica:
+    """One control process after another over the same journal and snapshot; time is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.files, self.path, self.now, self.author = Files(), path, NOON, 0
+
+    def start(self) -> tuple[Control, Saver]:
+        self.author += 1
+        publisher = Publisher(Journal(self.files, self.author))
+        publisher.table.generation = self.author * 1_000
+        clock = Clock(wall=lambda: self.now, steady=lambda: self.now)
+        estate, sources = Estate(composition.zone_settings(CONFIG)), composition.sources(CONFIG)
+        control = Control(CONFIG, estate, publisher, sources, log=silent, clock=clock)
+        saver = Saver(control, self.path, {}, log=silent)
+        control.begin(saver.restore())
+        return control, saver
+
+
+def silent(_: str, *, level: str = "info", **fields: object) -> None:
+    """No log."""
+
+
+def hear(control: Control, name: str) -> None:
+    """A complete look at the files: one provider."""
+    provider = Provider(SOURCE, InterfaceId(name), "dubbo", "10.9.0.1", 20880)
+    control.emit([Upsert(SOURCE, (name, "providers", "1"), provider), Synced(SOURCE)])
+    control._turn()
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Replica:
+    return Replica(tmp_path / "snapshot")
+
+
+async def test_what_was_not_saved_is_answered_until_the_sources_were_read(replica: Replica) -> None:
+    first, saver = replica.start()
+    hear(first, "com.x.Old")
+    saver.save_now()
+    hear(first, "com.x.New")  # and killed
+    second, _ = replica.start()
+    assert second.ready
+    assert not second.publisher.complete, "workers keep the table that has both"
+    hear(second, "com.x.New")
+    assert second.publisher.complete
+    assert b"\x03new\x03rpc\x04test\0" in second.publisher.table.names
+
+
+async def test_but_sources_that_can_not_be_read_are_not_waited_for_for_ever(replica: Replica) -> None:
+    first, saver = replica.start()
+    hear(first, "com.x.Old")
+    saver.save_now()
+    second, _ = replica.start()
+    replica.now += CATCH_UP_S - 1
+    second._turn()
+    assert not second.publisher.complete
+    replica.now += 2
+    second._turn()
+    assert second.publisher.complete
+
+
+async def test_a_control_process_that_ended_in_order_has_saved_everything(replica: Replica) -> None:
+    first, saver = replica.start()
+    hear(first, "com.x.Old")
+    assert saver.save_now()
+    first.publisher.leave()
+    second, _ = replica.start()
+    assert second.publisher.complete
