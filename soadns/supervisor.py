@@ -124,6 +124,7 @@ class Supervisor:
         if room < ROOM:
             self._log(f"event=small-receive-buffer octets={room} wanted={ROOM} limit=net.core.rmem_max")
         before = time.monotonic()
+        next_watch = 0.0
         while True:
             now = time.monotonic()
             if now - before > _STANDSTILL_S:
@@ -132,7 +133,9 @@ class Supervisor:
             self._handle_signals(now)
             self._reap(now)
             if self._stop_at is None:
-                self._watch(now)
+                if now >= next_watch:  # their answers end the wait below: asking at each would never end
+                    next_watch = now + TURN_S
+                    self._watch(now)
                 self._start_missing(now)
             elif not any(post.processes for post in self._posts):
                 return 0

@@ -182,6 +182,18 @@ def test_a_worker_is_renewed_by_one_that_answers_before_it_stops(server: Server)
     assert server.answers(tcp=True)
 
 
+def test_with_nothing_to_do_it_sleeps(server: Server) -> None:
+    """Answers of workers wake it; were they asked again at once, both would never rest."""
+
+    def naps() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return sum(int(n) for n in re.findall(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.M))
+
+    before, begun = naps(), time.monotonic()
+    time.sleep(0.5)
+    assert (naps() - before) / (time.monotonic() - begun) < 300
+
+
 def test_sighup_goes_to_the_control_process(server: Server) -> None:
     before = server.pid("control")
     server.process.send_signal(signal.SIGHUP)
