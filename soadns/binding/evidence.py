@@ -203,8 +203,9 @@ def _rows(store: Store, interface: InterfaceId, known: Known | None) -> dict[Obj
         if ref in store.services.by_ref:
             rows.setdefault(ref, set()).add(ENDPOINT)
     if store.services.exposures:
+        hosts = store.services.exposures.hosts
         for live in known.live.values():
-            if live.usable:
+            if live.provider.host in hosts and live.usable:
                 for ref in store.services.exposures.at((live.provider.host, live.provider.port)):
                     rows.setdefault(ref, set()).add(EXPOSED)
     return rows

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from soadns.binding.indexes import place
+from soadns.binding.indexes import count, place
 from soadns.binding.sites import HostPort
 from soadns.model import Node, ObjectRef, Service
 
@@ -28,6 +28,8 @@ class Exposures:
         """Node → its addresses."""
         self._node_at: dict[str, set[ObjectRef]] = {}
         """Address → Nodes (of several clusters, perhaps)."""
+        self.hosts: dict[str, int] = {}
+        """Addresses at which something may be exposed, counted: a quick no for all others."""
 
     def __bool__(self) -> bool:
         return bool(self._at) or bool(self._on_nodes)
@@ -59,6 +61,7 @@ class Exposures:
             self._nodes[ref] = after
         for address in before ^ after:
             place(self._node_at, address, ref, add=address in after)
+            count(self.hosts, address, 1 if address in after else -1)
         return before ^ after
 
     def service(self, ref: ObjectRef, service: Service | None) -> set[HostPort]:
@@ -71,6 +74,7 @@ class Exposures:
             self._node_ports[ref] = after_ports
         for key in before ^ after:
             place(self._at, key, ref, add=key in after)
+            count(self.hosts, key[0], 1 if key in after else -1)
         for port in before_ports ^ after_ports:
             place(self._on_nodes, (ref.cluster, port), ref, add=port in after_ports)
         return {*(before ^ after), *self._with_nodes(ref.cluster, before_ports ^ after_ports)}

@@ -92,3 +92,17 @@ def test_nothing_is_remembered_of_what_is_gone() -> None:
         made.node(ObjectRef(each, "", "n1"), None)
     made.node(ObjectRef("home", "", "n2"), None)
     assert not any((made._at, made._of, made._on_nodes, made._node_ports, made._nodes, made._node_at))
+
+
+def test_a_quick_no_is_never_wrong_and_ends_with_what_was_exposed() -> None:
+    made = told()
+    for line in EXPOSED.strip().splitlines():
+        place, *refs = line.split()
+        assert refs == ["-"] or place.partition(":")[0] in made.hosts
+    assert "192.0.2.3" not in made.hosts
+    for ref in (USER, PAY, FAR):
+        made.service(ref, None)
+    assert set(made.hosts) == {"192.0.2.1", "192.0.2.2"}
+    for name, cluster in (("n1", "home"), ("n2", "home"), ("n1", "east")):
+        made.node(ObjectRef(cluster, "", name), None)
+    assert made.hosts == {}
