@@ -7,6 +7,7 @@ that comes or goes costs about the same however many others there are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from soadns.binding.indexes import count
@@ -33,7 +34,13 @@ def look_through(live: Mapping[Identity, Live]) -> Usable:
     """The usable ones of these providers."""
     usable = [each.provider for each in live.values() if each.usable]
     spots = frozenset((p.protocol, p.host, p.port) for p in usable if is_address(p.host))
-    return Usable(spots, any(not is_address(p.host) for p in usable))
+    return Usable(_shared(spots), any(not is_address(p.host) for p in usable))
+
+
+@lru_cache(maxsize=65_536)
+def _shared(spots: frozenset[Spot]) -> frozenset[Spot]:
+    """One set for all interfaces of an application: its processes offer them at the same addresses."""
+    return spots
 
 
 class Crowd:
