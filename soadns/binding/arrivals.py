@@ -43,17 +43,27 @@ class Arrivals:
     def __bool__(self) -> bool:
         return bool(self._queue)
 
-    def sift(self, changes: Sequence[Change], patient: Set[str]) -> list[Change]:
-        """The changes that hold at once; of ``patient`` sources only those behind the first reading do."""
+    def sift(
+        self, changes: Sequence[Change], patient: Set[str], foreign: Set[str] = frozenset()
+    ) -> list[Change]:
+        """The changes that hold at once; of ``patient`` sources only those behind the first reading do.
+
+        What a ``foreign`` source said before is not withheld when it is taken back: all of that is in the zone.
+        """
+        at_once = self._hurry(foreign)
+        unheard = foreign & self._withheld
         over = {source for source in self._withheld if self._observations.source(source).known}
         for source in sorted(over):
             values = self._observations.source(source).values
             self._queue.extend((Change(source, key, None, value), True) for key, value in values.items())
         self._withheld -= over
-        at_once = []
         for change in changes:
             source = change.source
             if source in over:
+                continue
+            if source in foreign and change.after is None:
+                if source not in unheard:
+                    at_once.append(change)
                 continue
             if source in patient and not self._observations.source(source).known:
                 self._withheld.add(source)
@@ -64,6 +74,14 @@ class Arrivals:
         if over and self._queue:
             self._coming |= over
         return at_once
+
+    def _hurry(self, sources: Set[str]) -> list[Change]:
+        """What is queued of these sources, out of its turn."""
+        found = [change for change, _ in self._queue if change.source in sources]
+        if found:
+            self._queue = deque(entry for entry in self._queue if entry[0].source not in sources)
+            self._coming -= sources
+        return found
 
     def take(self) -> Portion:
         """The next portion. The first reading of a source lies in one piece."""

@@ -30,7 +30,9 @@ class Estate:
         before = {source: self.observations.source(source).in_sync for source in sources}
         # The pass that ends with this batch is a first one, too.
         first = frozenset(source for source in sources if not self.observations.source(source).known)
-        foreign = [e.source for e in events if isinstance(e, Identified) and self.observations.is_foreign(e)]
+        foreign = frozenset(
+            e.source for e in events if isinstance(e, Identified) and self.observations.is_foreign(e)
+        )
         changes = self.observations.fold(events, now)
         lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
         scoped = {e.source for e in events if isinstance(e, Trouble | Synced) and e.scope}
@@ -39,9 +41,9 @@ class Estate:
                 zone.scopes_changed()
             for source in lost:
                 zone.sync_changed(source, now, in_sync=False)
-            for source in foreign:
+            for source in sorted(foreign):
                 zone.disown(source, now)
-            zone.apply(changes, now, first=first)
+            zone.apply(changes, now, first=first, foreign=foreign)
             for source in sources:
                 if not before[source] and self.observations.source(source).in_sync:
                     zone.sync_changed(source, now, in_sync=True)

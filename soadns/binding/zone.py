@@ -8,12 +8,12 @@ anything, so the same code runs in the daemon, in the demo and under virtual tim
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from soadns import naming
+from soadns.binding.alarms import Alarms
 from soadns.binding.answers import outcome, records_of
 from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
@@ -84,16 +84,25 @@ class Zone:
         self._looked_at: set[InterfaceId] = set()
         """Names advanced while a source of theirs was out of sync."""
         self._watching: dict[ObjectRef, set[InterfaceId]] = {}
-        self._clocks: list[tuple[float, InterfaceId]] = []
-        self._clock_of: dict[InterfaceId, float] = {}
+        self._alarms = Alarms()
 
     # ------------------------------------------------------------------ input
 
-    def apply(self, changes: Iterable[Change], now: float, *, first: frozenset[str]) -> None:
-        """Take in changes of the sources that the zone listens to; ``first``: those on their first pass."""
+    def apply(
+        self,
+        changes: Iterable[Change],
+        now: float,
+        *,
+        first: frozenset[str],
+        foreign: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take in changes of the sources that the zone listens to.
+
+        ``first``: those on their first pass; ``foreign``: those that turned out to be others than before.
+        """
         mine = [c for c in changes if c.source in self.settings.sources]
         patient = self.settings.sources if self.complete else self.settings.optional
-        if at_once := self._arrivals.sift(mine, patient):
+        if at_once := self._arrivals.sift(mine, patient, foreign):
             self.store.apply(at_once, now, first=first)
 
     def sync_changed(self, source: str, now: float, *, in_sync: bool) -> None:
@@ -142,13 +151,8 @@ class Zone:
 
     def next_clock(self) -> float | None:
         """When ``work`` has something to do by the passing of time alone."""
-        times = [t for t in (self.store.next_clock(), self._next_name_clock()) if t is not None]
+        times = [t for t in (self.store.next_clock(), self._alarms.next()) if t is not None]
         return min(times, default=None)
-
-    def _next_name_clock(self) -> float | None:
-        while self._clocks and self._clock_of.get(self._clocks[0][1]) != self._clocks[0][0]:
-            heapq.heappop(self._clocks)
-        return self._clocks[0][0] if self._clocks else None
 
     @property
     def pending(self) -> bool:
@@ -197,10 +201,7 @@ class Zone:
                         self.store.dirty.update(self._watching.get(remote, ()))
                         self.store.dirty.update(self.store.interfaces_of(remote))
         self.store.touched_services.clear()
-        while (at := self._next_name_clock()) is not None and at <= now:
-            _, interface = heapq.heappop(self._clocks)
-            self._clock_of.pop(interface, None)
-            self.store.dirty.add(interface)
+        self.store.dirty.update(self._alarms.due(now))
 
     def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))
@@ -281,7 +282,7 @@ class Zone:
                     empty_for = evidence.elapsed(state.empty_at)
             sources = self.sources.get(interface, ())
             if not self.guard.may_go(interface, sources, now, empty_for=empty_for):
-                self._set_clock(interface, self.guard.next_look(interface, now))
+                self._alarms.set(interface, self.guard.next_look(interface, now))
                 return
         after, evidence = self._step(interface, remove(state, now), now, self.settings.rules)
         self._store_result(interface, state, replace(after, removal=""), evidence, transitions)
@@ -307,7 +308,7 @@ class Zone:
             self._remember(interface, before, state, sources)
             self._publish(interface, answer)
             answer_text = describe(answer)
-        self._set_clock(interface, result.at)
+        self._alarms.set(interface, result.at)
         old_text = describe(old) if old is not None else self._last_told(interface)
         if old_text != answer_text:
             why = self._why(before, state, answer)
@@ -390,13 +391,6 @@ class Zone:
         if state.winner is not None and (source := self.settings.cluster_sources.get(state.winner.cluster)):
             found.add(source)
         return tuple(sorted(found))
-
-    def _set_clock(self, interface: InterfaceId, at: float | None) -> None:
-        if at is None:
-            self._clock_of.pop(interface, None)
-        elif self._clock_of.get(interface) != at:
-            self._clock_of[interface] = at
-            heapq.heappush(self._clocks, (at, interface))
 
     # ------------------------------------------------------------------ restart
 

@@ -1,0 +1,40 @@
+"""When each name wants to be looked at again, if nothing happens to it before. Pure."""
+
+from __future__ import annotations
+
+import heapq
+
+from soadns.model import InterfaceId
+
+
+class Alarms:
+    """One time per name, in Unix seconds. Setting and taking one costs the logarithm of how many there are."""
+
+    def __init__(self) -> None:
+        self.times: dict[InterfaceId, float] = {}
+        self._heap: list[tuple[float, InterfaceId]] = []
+        """May hold times that were set anew since; those do not count."""
+
+    def set(self, interface: InterfaceId, at: float | None) -> None:
+        """Have a name looked at then; None for never."""
+        if at is None:
+            self.times.pop(interface, None)
+        elif self.times.get(interface) != at:
+            self.times[interface] = at
+            heapq.heappush(self._heap, (at, interface))
+
+    def next(self) -> float | None:
+        """The first time that is set."""
+        heap = self._heap
+        while heap and self.times.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: float) -> list[InterfaceId]:
+        """Take the names whose time has come."""
+        found = []
+        while (at := self.next()) is not None and at <= now:
+            _, interface = heapq.heappop(self._heap)
+            del self.times[interface]
+            found.append(interface)
+        return found
