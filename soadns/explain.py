@@ -46,6 +46,7 @@ def explain(estate: Estate, text: str, now: float, *, zone: str = "") -> Data:
             "rejected": _rejected_of_unknown(estate, interface.name),
             "impossible": impossible[1] if impossible is not None else None,
             "hint": _what_would_have_to_exist(estate, interface) if impossible is None else [],
+            "unreadable": _unreadable(estate, interface),
             "outOfSync": _out_of_sync(estate),
         }
     return data | {"zones": [_explain(each, now) for each in found]}
@@ -66,6 +67,12 @@ def _what_would_have_to_exist(estate: Estate, interface: InterfaceId) -> list[st
         elif kind == "static":
             said.append(f"a provider URL of {interface.name}{variant} in the files of {source}")
     return [*said, f"a Service with the annotation soadns.io/interfaces: {interface}"]
+
+
+def _unreadable(estate: Estate, interface: InterfaceId) -> list[Data]:
+    """The sources that hold the interface and do not show it: its names are SERVFAIL."""
+    told = ((name, unreadable(s, interface)) for name, s in sorted(estate.observations.sources.items()))
+    return [{"source": name, "trouble": trouble} for name, trouble in told if trouble]
 
 
 def _out_of_sync(estate: Estate) -> list[Data]:

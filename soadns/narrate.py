@@ -59,12 +59,15 @@ def _unknown(data: Data) -> list[str]:
     lines = [f"{data['name']}: unknown"]
     if data["impossible"]:
         return [*lines, f"it can not exist: {data['impossible']}"]
-    lines += waiting(data["waiting"]) or ["DNS answers NXDOMAIN in zones of this soadns"]
+    hidden = [f"  {source['source']}: {source['trouble']}" for source in data["unreadable"]]
+    if hidden:
+        lines += ["DNS answers SERVFAIL, for a registry holds it and does not show it to soadns:", *hidden]
+    lines += waiting(data["waiting"]) or ([] if hidden else ["DNS answers NXDOMAIN in zones of this soadns"])
     if data["rejected"]:
         lines += ["rejected", *(f"  {r['where']}: {r['reason']}: {r['detail']}" for r in data["rejected"])]
     if data["nearest"]:
         lines += ["nearest known:", *(f"  {name}" for name in data["nearest"])]
-    lines += ["it would exist with:", *_alternatives(data["hint"])]
+    lines += [] if hidden else ["it would exist with:", *_alternatives(data["hint"])]
     said = {source["source"] for zone in data["waiting"] for source in zone["sources"]}
     if others := [source for source in data["outOfSync"] if source["source"] not in said]:
         lines += ["out of sync, so they may know more:"]

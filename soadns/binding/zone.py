@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from soadns import naming
-from soadns.binding.alarms import Alarms
 from soadns.binding.answers import outcome, records_of
 from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
 from soadns.binding.clusters import Clusters
+from soadns.binding.deadlines import Deadlines
 from soadns.binding.evidence import Claim, Evidence, collect
 from soadns.binding.guard import Guard, GuardSettings
 from soadns.binding.history import History, Transition, describe
@@ -84,7 +84,7 @@ class Zone:
         self._looked_at: set[InterfaceId] = set()
         """Names advanced while a source of theirs was out of sync."""
         self._watching: dict[ObjectRef, set[InterfaceId]] = {}
-        self._alarms = Alarms()
+        self._deadlines = Deadlines()
 
     # ------------------------------------------------------------------ input
 
@@ -151,7 +151,7 @@ class Zone:
 
     def next_clock(self) -> float | None:
         """When ``work`` has something to do by the passing of time alone."""
-        times = [t for t in (self.store.next_clock(), self._alarms.next()) if t is not None]
+        times = [t for t in (self.store.next_clock(), self._deadlines.next()) if t is not None]
         return min(times, default=None)
 
     @property
@@ -201,7 +201,7 @@ class Zone:
                         self.store.dirty.update(self._watching.get(remote, ()))
                         self.store.dirty.update(self.store.interfaces_of(remote))
         self.store.touched_services.clear()
-        self.store.dirty.update(self._alarms.due(now))
+        self.store.dirty.update(self._deadlines.due(now))
 
     def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))
@@ -282,7 +282,7 @@ class Zone:
                     empty_for = evidence.elapsed(state.empty_at)
             sources = self.sources.get(interface, ())
             if not self.guard.may_go(interface, sources, now, empty_for=empty_for):
-                self._alarms.set(interface, self.guard.next_look(interface, now))
+                self._deadlines.set(interface, self.guard.next_look(interface, now))
                 return
         after, evidence = self._step(interface, remove(state, now), now, self.settings.rules)
         self._store_result(interface, state, replace(after, removal=""), evidence, transitions)
@@ -308,7 +308,7 @@ class Zone:
             self._remember(interface, before, state, sources)
             self._publish(interface, answer)
             answer_text = describe(answer)
-        self._alarms.set(interface, result.at)
+        self._deadlines.set(interface, result.at)
         old_text = describe(old) if old is not None else self._last_told(interface)
         if old_text != answer_text:
             why = self._why(before, state, answer)

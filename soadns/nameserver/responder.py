@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.table import LOADING, UNSAID, Table, Wheel, ZoneEntry
+from soadns.nameserver.table import LOADING, PARTLY, UNSAID, Table, Wheel, ZoneEntry
 
 _COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
 _COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
@@ -215,7 +215,7 @@ class Responder:
         if answer:
             return self._reply(packet, question, edns, tcp=tcp, answer=answer, zone=zone)
         exists = name in table.names
-        if name + _UNSAID in table.answers if exists else zone.state == LOADING:
+        if self._may_not_deny(name, origin, zone.state, exists=exists):
             return self._reply(
                 packet, question, edns, tcp=tcp, rcode=wire.SERVFAIL, aa=False,
                 ede=wire.EDE_NOT_READY, zone=zone,
@@ -223,6 +223,23 @@ class Responder:
         rcode = wire.NOERROR if exists else wire.NXDOMAIN
         negative = b"\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
         return self._reply(packet, question, edns, tcp=tcp, rcode=rcode, answer=negative, zone=zone)
+
+    def _may_not_deny(self, name: bytes, origin: bytes, state: int, *, exists: bool) -> bool:
+        """Whether there may be data that this server does not know."""
+        if state == PARTLY and not exists:
+            return self._belongs_to_unsaid(name, origin)
+        return name + _UNSAID in self.table.answers if exists else state == LOADING
+
+    def _belongs_to_unsaid(self, name: bytes, origin: bytes) -> bool:
+        """Whether a name is a variant (``Service--v-1-0-0``) of one of which nothing may be said, or below it."""
+        labels, index, end = [], 0, len(name) - len(origin)
+        while index < end:
+            labels.append(name[index : index + 1 + name[index]])
+            index += 1 + name[index]
+        plain = labels[-1][1:].partition(b"--")[0]
+        labels[-1] = bytes([len(plain)]) + plain
+        answers = self.table.answers
+        return any(b"".join(labels[at:]) + origin + _UNSAID in answers for at in range(len(labels)))
 
     def _find(self, name: bytes, kind: int) -> bytes | None:
         """The answer to a question; ANY gets the first RRset there is (RFC 8482 4.1)."""

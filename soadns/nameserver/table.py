@@ -12,7 +12,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-LOADING, READY = 0, 1
+LOADING, READY, PARTLY = 0, 1, 2
+"""States of a zone. Names that are not in the table may exist; they do not; they do not, but for what is ``UNSAID``,
+its variants and what is below it.
+"""
 _SHARDS = 1024
 _MASK = (1 << 64) - 1
 
@@ -54,7 +57,7 @@ class ZoneEntry:
     """What answers about a zone need besides its names."""
 
     state: int
-    """``LOADING``: names that are not in the table may exist; ``READY``: they do not."""
+    """``LOADING``, ``READY`` or ``PARTLY``."""
     soa: bytes
     """The SOA record for ``wire.soa_at``, with its TTL in negative answers (RFC 2308 3)."""
     serial: int

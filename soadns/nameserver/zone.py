@@ -13,7 +13,7 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import LOADING, UNSAID, Answer, Delta, Wheel, ZoneEntry
+from soadns.nameserver.table import LOADING, PARTLY, READY, UNSAID, Answer, Delta, Wheel, ZoneEntry
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -46,6 +46,8 @@ class ZoneData:
         self._wire = wire.fold(wire.encode_name(origin))
         self._ns, self._mail = wire.apex_names(wire.encode_name(origin))
         self._nested = frozenset(wire.fold(wire.encode_name(zone)) for zone in nested)
+        self._unsaid: set[str] = set()
+        """Owner names of which nothing may be said."""
         self._below: dict[bytes, int] = {}
         """Folded name → how many owner names with data are at or below it."""
         self._owners: dict[bytes, tuple[bytes, Compiled]] = {}
@@ -69,6 +71,9 @@ class ZoneData:
         """Replace the records of some owner names (relative to the origin), in order; None removes one."""
         delta = Delta()
         for owner, records in changes.items():
+            (self._unsaid.add if records is not None and records.unsaid else self._unsaid.discard)(
+                owner.lower()
+            )
             name = wire.encode_name(f"{owner}.{self.origin}")
             folded = wire.fold(name)
             if folded == wire.fold(self._ns) or self._is_cut_off(folded):
@@ -110,7 +115,8 @@ class ZoneData:
         rdata = self._soa_rdata(*wire.apex_names(_HERE))
         delta.answers[self._wire + pack("!H", wire.SOA)] = self._apex(wire.SOA, rdata)
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
-        delta.zones[self._wire] = ZoneEntry(self.state, negative, self.serial, self.origin)
+        state = PARTLY if self.state == READY and self._unsaid else self.state
+        delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, self.origin)
 
     def _compile(self, name: bytes, records: Records) -> Compiled:
         """Everything one owner name brings, itself and its SRV owners."""

@@ -67,10 +67,10 @@ def child_of(interface: str) -> str:
 def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Provider | Override, ...]:
     """The observations in one leaf.
 
-    () for what is validly of no interest: a name that is no URL, a consumer, ``empty://``, a rule that
+    () for what is validly of no interest: a configurator that is no URL, a consumer, ``empty://``, a rule that
     switches nothing off. Two for a port that serves two protocols. Raises FormatError.
     """
-    if category not in CATEGORIES or not providerurl.is_url(leaf):
+    if category not in CATEGORIES or (category != "providers" and not providerurl.is_url(leaf)):
         return ()
     url = providerurl.split(leaf, fragments=True)
     if category == "configurators":

@@ -34,8 +34,8 @@ def child_of(interface: str) -> str:
 
 
 def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Provider | Override, ...]:
-    """The Provider in one leaf; none for names that are no URL or no provider. Raises FormatError."""
-    if category not in CATEGORIES or not providerurl.is_url(leaf):
+    """The Provider in one leaf; none for what is no provider. Raises FormatError."""
+    if category not in CATEGORIES:
         return ()
     url = providerurl.split(leaf, fragments=False)
     if url.scheme in ("consumer", "override"):

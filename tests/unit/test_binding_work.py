@@ -135,6 +135,6 @@ def test_what_is_remembered_goes_when_the_names_are_gone() -> None:
         zone.store.services.by_cluster_ip,
         zone.store.services.declared,
         zone._watching,
-        zone._alarms.times,
+        zone._deadlines.times,
     ):
         assert not mapping

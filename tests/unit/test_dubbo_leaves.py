@@ -98,7 +98,7 @@ override://0.0.0.0/com.x.A?disabled=true                             | nothing
 condition://0.0.0.0/com.x.A?category=routers                         | nothing
 dubbo://10.0.0.1:20880/com.x.A?side=consumer                         | nothing
 dubbo://10.0.0.1:20880/com.x.A?category=routers                      | nothing
-10.0.0.1:20880                                                       | nothing
+10.0.0.1:20880                                                       | bad-url
 """
 
 OVERRIDES = """

@@ -122,6 +122,17 @@ def test_an_unknown_name_says_which_sources_may_know_it_all_the_same() -> None:
     assert told[-2:] == ["out of sync, so they may know more:", "  kube/home: connection lost"]
 
 
+def test_a_name_that_a_registry_does_not_show_is_said_to_be_servfail_and_why() -> None:
+    notebook = Notebook()
+    notebook.say("forbidden User")
+    for name in ("User", "User:1.0.0"):
+        assert narrate.explanation(explain(notebook.estate, name, notebook.now)) == [
+            f"{name}: unknown",
+            "DNS answers SERVFAIL, for a registry holds it and does not show it to soadns:",
+            "  zookeeper/main/dubbo: no permission",
+        ]
+
+
 def test_a_name_that_there_can_not_be_is_not_looked_for() -> None:
     notebook = Notebook()
     assert narrate.explanation(explain(notebook.estate, "a b", notebook.now)) == [

@@ -45,7 +45,7 @@ bolt://10.0.0.1:12200?version=1.0&note=50% off: a+b        | com.x.A - -  bolt:/
 # of no interest
 consumer://10.0.0.1?version=1.0                            | nothing
 override://10.0.0.1:12200?disabled=true                    | nothing
-com.x.A                                                    | nothing
+com.x.A                                                    | bad-url
 """
 
 NODEJS = """

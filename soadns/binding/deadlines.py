@@ -7,7 +7,7 @@ import heapq
 from soadns.model import InterfaceId
 
 
-class Alarms:
+class Deadlines:
     """One time per name, in Unix seconds. Setting and taking one costs the logarithm of how many there are."""
 
     def __init__(self) -> None:
