@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import random
 import socket
+
+RANGE = (10_000, 32_000)
+"""Below the ports that the kernel gives to clients (32768 to 60999): a server that is stopped and started again must
+find its own port, and no client that connected somewhere meanwhile may have it.
+"""
 
 _handed_out: set[int] = set()
 
@@ -11,15 +16,20 @@ _handed_out: set[int] = set()
 def free_port() -> int:
     """A TCP and UDP port that nobody uses now and nobody got from here before."""
     while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            if port in _handed_out:
-                continue
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                _handed_out.add(port)
-                return port
+        port = random.SystemRandom().randint(*RANGE)  # several test runs at once choose apart
+        if port not in _handed_out and _is_free(port):
+            _handed_out.add(port)
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
