@@ -91,7 +91,8 @@ class ZooKeeperSource:
             self._client = zkclient.build(self.settings)
             self._client.add_listener(self._listener(self._client))
             try:
-                self._trouble_all(f"no connection to {self._where} yet")
+                if not all(tree.trouble for tree in self._trees):  # else what went wrong last is worth more
+                    self._trouble_all(f"no connection to {self._where} yet")
                 self._client.start_async()
                 await self._failed.wait()
                 if self._fault is not None:

@@ -183,10 +183,15 @@ async def test_a_directory_becomes_readable_and_is_read(
 
 
 async def test_credentials_that_the_server_refuses_are_trouble_without_being_shown(
-    server: ZooKeeper, registry: KazooClient, chroot: str
+    server: ZooKeeper, registry: KazooClient, chroot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(zookeeper, "RETRY_S", 0.2)
     async with reading(server, chroot, "/dubbo", auth=("nonsense", "reg:s3cr3t")) as reader:
         await reader.until(lambda: "refused the credentials" in reader.state().trouble)
+        await asyncio.sleep(1.5)
+        assert (
+            len(reader.said(Trouble)) == 2
+        )  # no connection yet, then the reason: once, however often it is tried
         assert "s3cr3t" not in repr(reader.events)
         assert "s3cr3t" not in repr(reader.source.settings)
 
