@@ -1,8 +1,9 @@
 """Packet in, reply out: the whole behaviour of the server towards a client, without a socket.
 
 Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a
-plain one) for a name in the table costs one dictionary look-up and a concatenation. Everything else takes
-``_unusual``, which follows RFC 1035 4.1.1 and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
+plain one) for a name in the table costs one dictionary look-up and a concatenation; ``_deny`` answers those
+that ask for what is not there at little more. Everything else takes ``_unusual``, which follows RFC 1035 4.1.1
+and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
 Bytes of strangers never raise: ``respond`` returns a reply, or None for what must be dropped.
 """
 
@@ -22,6 +23,11 @@ _OPT_HEAD = b"\0\0\x29"
 _H = Struct("!H")
 _HHH = Struct("!HHH")
 _OPT = Struct("!HBBHH")
+_A = b"\0\x01"
+_USUAL = {pack("!H", kind): kind for kind in wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}}
+"""Types that are nothing but types."""
+_NODATA, _NXDOMAIN = (bytes((rcode, 0, 1, 0, 0, 0, 1, 0)) for rcode in (wire.NOERROR, wire.NXDOMAIN))
+"""RCODE and counts of a denial, but for the last octet: one question, no answer, the SOA record."""
 MIN_UDP = 512
 MAX_TCP = 65_535
 MAX_RECORDS, MAX_OPTIONS = 16, 32
@@ -80,8 +86,15 @@ class Responder:
             end = packet.find(b"\0", 12) + 1
             stop = end + 4
             kind = packet[end : end + 2]
-            answer = self.table.answers.get(packet[12:end].lower() + kind)
-            if answer and packet[end + 2 : stop] == _IN:
+            name = packet[12:end].lower()
+            answer = self.table.answers.get(name + kind)
+            if packet[end + 2 : stop] != _IN:
+                pass
+            elif answer is None:
+                reply = self._deny(packet, name, kind, stop, edns=edns)
+                if reply is not None:
+                    return reply
+            elif answer:
                 turns = None
                 if isinstance(answer, Wheel):
                     turns, answer = answer, answer.current()
@@ -131,6 +144,47 @@ class Responder:
                             )
                         )
         return self._unusual(packet, tcp=tcp)
+
+    def _deny(self, packet: bytes, name: bytes, kind: bytes, stop: int, *, edns: bool) -> bytes | None:
+        """The reply to a usual packet that has no answer: every other packet that a stub resolver sends.
+
+        None for one that must go the careful way. ``stop`` is where the question ends; whatever the length of its
+        name, the reply fits 512 octets.
+        """
+        opt = b""
+        if edns and len(packet) == stop + 11 and packet[stop : stop + 3] == _OPT_HEAD:
+            _, _, version, flags, options = _OPT.unpack_from(packet, stop + 3)
+            if version or options:
+                return None
+            opt = self._opt_do if flags & DO else self._opt
+        elif edns or len(packet) != stop:
+            return None
+        number, table = _USUAL.get(kind), self.table
+        if number is None or len(name) > wire.MAX_WIRE_NAME:
+            return None
+        for origin in table.zones:
+            below = len(name) - len(origin)
+            if name.endswith(origin) and _is_cut(name, below):
+                break
+        else:
+            return None
+        zone, answers = table.zones[origin], table.answers
+        exists = name + _A in answers or name in table.names
+        if name + _UNSAID in answers if exists else zone.state == LOADING:
+            return None
+        key = (zone.label, number, wire.NOERROR if exists else wire.NXDOMAIN)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        return b"".join(
+            (
+                packet[:2],
+                b"\x85" if packet[2] & 1 else b"\x84",
+                _NODATA if exists else _NXDOMAIN,
+                b"\x01" if edns else b"\0",
+                packet[12:stop],
+                wire.soa_at(zone.soa, 12 + below),
+                opt,
+            )
+        )
 
     # ------------------------------------------------------------------ everything unusual
 
@@ -310,6 +364,17 @@ class Responder:
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
         return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
+
+
+def _is_cut(name: bytes, at: int) -> bool:
+    """Whether a label begins at an index, and all labels before are what labels may be."""
+    index = 0
+    while index < at:
+        length = name[index]
+        if length >= 0x40:
+            return False
+        index += length + 1
+    return index == at
 
 
 def _option_codes(data: bytes) -> set[int] | None:

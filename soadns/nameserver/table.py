@@ -130,6 +130,10 @@ class Delta:
         return bool(self.answers or self.names or self.zones)
 
 
+def _most_specific(zone: tuple[bytes, ZoneEntry]) -> int:
+    return -len(zone[0])
+
+
 class Table:
     """Answers, names and zones; replaced piece by piece between two packets."""
 
@@ -140,6 +144,7 @@ class Table:
         self.names = set() if names is None else names
         """A set where it has to be told to others."""
         self.zones: dict[bytes, ZoneEntry] = {}
+        """The longest origins first: the first one that a name is in is the closest."""
         self.generation = 0
 
     def apply(self, delta: Delta, generation: int) -> None:
@@ -157,8 +162,10 @@ class Table:
         for origin, zone in delta.zones.items():
             if zone is None:
                 self.zones.pop(origin, None)
-            else:
+            elif origin in self.zones:
                 self.zones[origin] = zone
+            else:
+                self.zones = dict(sorted([*self.zones.items(), (origin, zone)], key=_most_specific))
         self.generation = generation
 
     def zone_of(self, name: bytes) -> bytes | None:

@@ -109,6 +109,7 @@ def apex_names(origin: bytes) -> tuple[bytes, bytes]:
     return _NS + origin, _MAIL + origin
 
 
+@lru_cache(maxsize=512)  # an origin stands at few offsets, and every denial needs it
 def soa_at(soa: bytes, origin: int) -> bytes:
     """An SOA record whose names are ``apex_names`` of a pointer, with its owner, pointing to this offset."""
     where = pointer(origin)

@@ -206,6 +206,32 @@ def test_the_short_way_says_what_the_long_way_says(switches: str, tcp: bool) -> 
     assert len(short.hits) == 6, "A, AAAA, SRV, TXT, SOA, NS"
 
 
+@pytest.mark.parametrize("switches", ["", "+edns", "+norec", "+bufsize=0 +dnssec", "+nsid", "+ednsopt=10:00"])
+def test_the_short_way_denies_what_the_long_way_denies(switches: str) -> None:
+    """Names that exist, names below and beside them, of every zone and of none; and it counts them alike."""
+    short, long = Responder(table()), Responder(table())
+    held = {dns.name.from_wire(key, 0)[0].to_text() for key in short.table.answers}
+    below = {f"no.{name}" for name in held}
+    odd = {
+        "rpc.test.",
+        "no.rpc.test.",
+        "norpc.test.",
+        r"no\003rpc.test.",
+        "rpc.test.no.",
+        "test.",
+        f"{'no.' * 80}rpc.test.",
+    }
+    for name in sorted(held | below | odd):
+        for kind in ("A", "AAAA", "HTTPS", "MX", "TYPE65280", "ANY", "AXFR"):
+            packet, _ = query(f"{switches} {name} {kind}")
+            assert short.respond(packet) == long._unusual(packet, tcp=False), f"{name} {kind}"
+    hits = sum(short.hits.values())
+    assert sum(short.counts.values()) + hits == sum(long.counts.values())
+    assert {key: count for key, count in long.counts.items() if key[2] == wire.NXDOMAIN} == {
+        key: count for key, count in short.counts.items() if key[2] == wire.NXDOMAIN
+    }
+
+
 @pytest.mark.parametrize("command", [
     "rpc.test SOA",
     "rpc.test NS",
