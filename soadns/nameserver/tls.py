@@ -108,14 +108,14 @@ class TlsConnection(TcpConnection):
         secure.set_write_buffer_limits(high=self._server.limits.unread)
         self._since = loop.time()
         if early:
-            self.data_received(early)
+            self._take(early)
 
-    def data_received(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         """As over TCP, once the handshake is over."""
         if self._early is not None:
             self._early += data
         else:
-            super().data_received(data)
+            super()._take(data)
 
     def finish(self) -> None:
         """End our side by close_notify and FIN after what is queued; a handshake is given up."""
