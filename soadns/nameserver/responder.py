@@ -168,9 +168,9 @@ class Responder:
                 break
         else:
             return None
-        zone, answers = table.zones[origin], table.answers
-        exists = name + _A in answers or name in table.names
-        if name + _UNSAID in answers if exists else zone.state == LOADING:
+        zone = table.zones[origin]
+        exists = name + _A in table.answers or name in table.names
+        if self._may_not_deny(name, origin, zone.state, exists=exists):
             return None
         key = (zone.label, number, wire.NOERROR if exists else wire.NXDOMAIN)
         self.counts[key] = self.counts.get(key, 0) + 1
