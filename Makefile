@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-fuzz bench-workers clean again
+.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -41,6 +41,11 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made
 	@echo "setup: installing soadns and what its tests need"
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-plots: $(VENV)/.installed-dev
+	@echo "setup: installing what draws plots"
+	@$(PIP) -e '.[dev,plots]'
+	@touch $@
 
 demo: $(VENV)/.installed ## Run on example files: no ZooKeeper, no cluster, no root (ARGS=--once ends by itself)
 	@exec $(BIN)/soadns demo $(ARGS)
@@ -78,6 +83,9 @@ fuzz: $(VENV)/.installed-dev ## Every fuzz target for SECONDS_EACH seconds
 
 bench-change: $(VENV)/.installed-dev parts ## From znode write to changed answer, on real ZooKeeper
 	@$(BIN)/python -m tests.bench.change $(ARGS)
+
+bench-dns: $(VENV)/.installed-plots parts-benches ## Beside Knot, NSD, dnsmasq and CoreDNS: 10 minutes, two idle cores (FULL=1: every combination)
+	@$(BIN)/python -m tests.bench.dns $(if $(FULL),--full) $(ARGS)
 
 bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
 	@$(BIN)/python -m tests.bench.fuzz $(ARGS)

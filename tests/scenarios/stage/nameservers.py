@@ -103,6 +103,7 @@ class Nsd(NameServer):
 server:
     ip-address: 127.0.0.1@{self.port}
     server-count: 1
+    tcp-count: 1000
     username: ""
     chroot: ""
     database: ""
