@@ -22,6 +22,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 KEYS_AT_ONCE = 100
 """Of an etcd transaction; it takes 128."""
 
+PER_SERVICE = 1_000
+"""Interfaces at most that a Service declares."""
+
 
 class Dnsmasq(NameServer):
     """dnsmasq on a hosts file: as kube-dns used it, without asking anybody."""
@@ -106,7 +109,8 @@ def contenders(
 
     Raises AssertionError for one that does not start.
     """
-    interfaces = shop.write(folder / "shop", names)
+    # An annotation takes a quarter of a MiB at most.
+    interfaces = shop.write(folder / "shop", names, services=max(10, names // PER_SERVICE))
     random.Random(names).shuffle(interfaces)
     with ExitStack() as last_to_first:
         with pinned(core):

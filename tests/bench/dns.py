@@ -51,6 +51,7 @@ def main() -> int:
         print(report.line(row), flush=True)
     found = {
         "machine": report.machine(),
+        "each": f"{options.seconds:g} s at full speed, {options.calm:g} s for latencies",
         "seconds": round(time.monotonic() - began),
         "rows": [asdict(row) for row in rows],
     }
@@ -60,7 +61,7 @@ def main() -> int:
     print("\n" + "\n".join(report.verdicts(rows)))
     pictures = plots.draw(rows, options.output.parent)
     if options.publish:
-        report.publish(rows, found["machine"])
+        report.publish(rows, found["machine"], found["each"])
         plots.draw(rows, report.PICTURES)
     print(f"\nwritten to {options.output}, {', '.join(map(str, pictures))}, in {found['seconds']} s")
     return int(any(row.lost for row in rows if row.server == "soadns"))

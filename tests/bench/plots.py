@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from tests.bench.load import Row
 
@@ -109,6 +110,8 @@ def _concurrency(rows: list[Row]) -> bool:
     left.set_ylabel("thousand answers a second")
     left.set_title("Throughput, one core")
     right.set_yscale("log")
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel("p99.9 latency, ms")
     right.set_title("The slowest thousandth, at half load or 20,000 q/s")
     right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
