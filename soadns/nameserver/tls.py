@@ -14,7 +14,7 @@ import ssl
 from typing import cast
 
 from soadns.logs import log
-from soadns.nameserver.server import TcpConnection, TcpServer
+from soadns.nameserver.tcp import TcpConnection, TcpServer
 
 ALPN = "dot"
 """RFC 7858 as IANA has registered it; clients need not name it."""

@@ -31,8 +31,9 @@ from soadns.nameserver import frames
 from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Reader
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.server import TcpLimits, TcpServer, UdpServer
 from soadns.nameserver.table import Answer, Names, Table
+from soadns.nameserver.tcp import TcpLimits, TcpServer
+from soadns.nameserver.udp import UdpServer
 
 if TYPE_CHECKING:
     from soadns.nameserver.tls import Certificate

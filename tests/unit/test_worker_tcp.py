@@ -14,8 +14,8 @@ import pytest
 
 from soadns.model import Records
 from soadns.nameserver.responder import Responder
-from soadns.nameserver.server import PIPELINE, TcpConnection, TcpLimits, TcpServer
 from soadns.nameserver.table import READY, Table
+from soadns.nameserver.tcp import PIPELINE, TcpConnection, TcpLimits, TcpServer
 from soadns.nameserver.zone import ZoneData
 from tests.unit.waiting import soon
 

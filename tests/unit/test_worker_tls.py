@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from soadns.nameserver.responder import Responder
-from soadns.nameserver.server import TcpLimits, TcpServer
 from soadns.nameserver.table import Table
+from soadns.nameserver.tcp import TcpLimits, TcpServer
 from soadns.nameserver.tls import TlsConnection
 from tests.unit.waiting import soon
 

@@ -14,8 +14,8 @@ import pytest
 
 from soadns.figures import Durations
 from soadns.nameserver.responder import Responder
-from soadns.nameserver.server import DRAIN, SAMPLE, UdpServer
 from soadns.nameserver.table import Table
+from soadns.nameserver.udp import DRAIN, SAMPLE, UdpServer
 
 QUESTION = dns.message.make_query("a.B.example", "A").to_wire()
 
