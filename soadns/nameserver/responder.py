@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
+from soadns.nameserver.edns import DO, OPT, OPT_HEAD, Edns, read_edns
 from soadns.nameserver.table import LOADING, PARTLY, UNSAID, Table, Wheel, ZoneEntry
 
 _COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
 _COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
 _IN = b"\0\x01"
-_OPT_HEAD = b"\0\0\x29"
-"""Root owner and type of an OPT record."""
 _H = Struct("!H")
 _HHH = Struct("!HHH")
-_OPT = Struct("!HBBHH")
 _A = b"\0\x01"
 _USUAL = {pack("!H", kind): kind for kind in wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}}
 """Types that are nothing but types."""
@@ -30,14 +28,10 @@ _NODATA, _NXDOMAIN = (bytes((rcode, 0, 1, 0, 0, 0, 1, 0)) for rcode in (wire.NOE
 """RCODE and counts of a denial, but for the last octet: one question, no answer, the SOA record."""
 MIN_UDP = 512
 MAX_TCP = 65_535
-MAX_RECORDS, MAX_OPTIONS = 16, 32
-"""Records behind a question, and options of its OPT: far above any client's, so that a packet's cost is bounded."""
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 
 QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
-DO = 0x8000
-"""Comes back as it came (RFC 3225 3), though nothing here is signed."""
 _UNSAID = pack("!H", UNSAID)
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
 _CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
@@ -49,17 +43,6 @@ class Identity:
 
     version: str = ""
     name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Edns:
-    """The OPT record of a query (RFC 6891)."""
-
-    size: int
-    version: int
-    flags: int
-    """DO, or zero: no other is known (RFC 6891 6.1.4)."""
-    wants_nsid: bool
 
 
 class Responder:
@@ -74,8 +57,8 @@ class Responder:
         self.malformed = 0
         self.hits: dict[bytes, int] = {}
         """Fast-path answers by QTYPE octets."""
-        self._opt = _OPT_HEAD + _OPT.pack(self.udp_size, 0, 0, 0, 0)
-        self._opt_do = _OPT_HEAD + _OPT.pack(self.udp_size, 0, 0, DO, 0)
+        self._opt = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, 0, 0)
+        self._opt_do = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, DO, 0)
 
     def respond(self, packet: bytes, *, tcp: bool = False) -> bytes | None:
         """The reply to one packet, or None to drop it."""
@@ -117,8 +100,8 @@ class Responder:
                                 answer[6:],
                             )
                         )
-                elif len(packet) == stop + 11 and packet[stop : stop + 3] == _OPT_HEAD:
-                    sender, _, version, flags, options = _OPT.unpack_from(packet, stop + 3)
+                elif len(packet) == stop + 11 and packet[stop : stop + 3] == OPT_HEAD:
+                    sender, _, version, flags, options = OPT.unpack_from(packet, stop + 3)
                     # What fits 512 fits everybody; the limit matters for what does not.
                     size += 11
                     if (
@@ -152,8 +135,8 @@ class Responder:
         name, the reply fits 512 octets.
         """
         opt = b""
-        if edns and len(packet) == stop + 11 and packet[stop : stop + 3] == _OPT_HEAD:
-            _, _, version, flags, options = _OPT.unpack_from(packet, stop + 3)
+        if edns and len(packet) == stop + 11 and packet[stop : stop + 3] == OPT_HEAD:
+            _, _, version, flags, options = OPT.unpack_from(packet, stop + 3)
             if version or options:
                 return None
             opt = self._opt_do if flags & DO else self._opt
@@ -162,7 +145,7 @@ class Responder:
         number, table = _USUAL.get(kind), self.table
         if number is None or len(name) > wire.MAX_WIRE_NAME:
             return None
-        for origin in table.zones:
+        for origin in table.zones:  # zones inside others come before them
             below = len(name) - len(origin)
             if name.endswith(origin) and _is_cut(name, below):
                 break
@@ -200,7 +183,7 @@ class Responder:
         end = self._question_end(packet)
         if end < 0:
             return self._header_only(packet, wire.FORMERR)
-        edns, sound = self._edns(packet, end, ancount + nscount)
+        edns, sound = read_edns(packet, end, ancount + nscount)
         question = packet[12:end]
         if not sound:
             return self._header_only(packet, wire.FORMERR)
@@ -228,35 +211,7 @@ class Responder:
                 return index + 4
         return -1
 
-    @staticmethod
-    def _edns(packet: bytes, index: int, others: int) -> tuple[_Edns | None, bool]:
-        """The OPT record, and whether the records behind the question are sound."""
-        additional = _H.unpack_from(packet, 10)[0]
-        if others + additional > MAX_RECORDS:
-            return None, False
-        found: _Edns | None = None
-        for number in range(others + additional):
-            start = index
-            index = wire.skip_name(packet, index)
-            if index < 0 or index + 10 > len(packet):
-                return None, False
-            kind, size = _H.unpack_from(packet, index)[0], _H.unpack_from(packet, index + 2)[0]
-            length = _H.unpack_from(packet, index + 8)[0]
-            data = packet[index + 10 : index + 10 + length]
-            if len(data) < length:
-                return None, False
-            if kind == wire.OPT:
-                if found is not None or number < others or packet[start]:
-                    return None, False
-                codes = _option_codes(data)
-                if codes is None:
-                    return None, False
-                flags = _H.unpack_from(packet, index + 6)[0] & DO
-                found = _Edns(size, packet[index + 5], flags, wire.OPTION_NSID in codes)
-            index += 10 + length
-        return found, True
-
-    def _lookup(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
+    def _lookup(self, packet: bytes, question: bytes, edns: Edns | None, kind: int, *, tcp: bool) -> bytes:
         table = self.table
         name = question[:-4].lower()
         origin = table.zone_of(name)
@@ -308,7 +263,7 @@ class Responder:
                 return answer
         return None
 
-    def _chaos(self, packet: bytes, question: bytes, edns: _Edns | None, kind: int, *, tcp: bool) -> bytes:
+    def _chaos(self, packet: bytes, question: bytes, edns: Edns | None, kind: int, *, tcp: bool) -> bytes:
         name = question[:-4].lower()
         text = ""
         if name in _CHAOS_NAMES:
@@ -336,7 +291,7 @@ class Responder:
         self,
         packet: bytes,
         question: bytes,
-        edns: _Edns | None,
+        edns: Edns | None,
         *,
         tcp: bool,
         rcode: int = wire.NOERROR,
@@ -356,14 +311,14 @@ class Responder:
         head = packet[:2] + flags + b"\0\x01" + _HHH.pack(an, ns, ar + (edns is not None))
         return head + question + body + opt
 
-    def _opt_record(self, edns: _Edns, rcode: int, ede: int | None) -> bytes:
+    def _opt_record(self, edns: Edns, rcode: int, ede: int | None) -> bytes:
         options = b""
         if edns.wants_nsid and self.identity.name:
             name = self.identity.name.encode()[:MAX_NSID]
             options += pack("!HH", wire.OPTION_NSID, len(name)) + name
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
-        return _OPT_HEAD + _OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
+        return OPT_HEAD + OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
 
 
 def _is_cut(name: bytes, at: int) -> bool:
@@ -375,23 +330,6 @@ def _is_cut(name: bytes, at: int) -> bool:
             return False
         index += length + 1
     return index == at
-
-
-def _option_codes(data: bytes) -> set[int] | None:
-    """Codes of the EDNS options; None when a length runs out of the data, or there are too many."""
-    codes: set[int] = set()
-    index = 0
-    for _ in range(MAX_OPTIONS):
-        if index == len(data):
-            return codes
-        if index + 4 > len(data):
-            return None
-        code, length = _H.unpack_from(data, index)[0], _H.unpack_from(data, index + 2)[0]
-        index += 4 + length
-        if index > len(data):
-            return None
-        codes.add(code)
-    return codes if index == len(data) else None
 
 
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:
