@@ -6,7 +6,6 @@ import re
 import socket
 import ssl
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from tests.differences.asking import wire_name
 from tests.ports import free_port
 from tests.scenarios.stage.nameservers import CoreDns
-from tests.scenarios.stage.process import command_of, eventually
+from tests.scenarios.stage.process import eventually, printed
 from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
@@ -27,15 +26,11 @@ QUESTION = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + wire_name(NAME) + b"\0\1\0\1"
 def certificate(folder: Path, name: str) -> None:
     """A key and a certificate for this host name, signed by itself."""
     folder.mkdir(exist_ok=True)
-    openssl, env = command_of("openssl")
-    subprocess.run(
-        [
-            *openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-            "-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt"),
-        ],
-        env=env | {"OPENSSL_CONF": "/dev/null"}, check=True, capture_output=True,
-    )  # fmt: skip
+    printed(
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+        "-keyout", folder / "tls.key", "-out", folder / "tls.crt", env={"OPENSSL_CONF": "/dev/null"},
+    ).check_returncode()  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +50,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Soadns, 
 
 
 def run(part: str, *arguments: str) -> str:
-    command, env = command_of(part)
-    done = subprocess.run(
-        [*command, *arguments], env=env, capture_output=True, text=True, check=False, timeout=20
-    )
+    done = printed(part, *arguments, within=20)
     return done.stdout + done.stderr
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.scenarios.stage.process import command_of
+from tests.scenarios.stage.process import printed
 from tests.scenarios.stage.soadns import Soadns
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "dns.md"
@@ -32,14 +31,10 @@ def test_a_command_of_the_page_prints_what_is_shown(
 ) -> None:
     assert command.startswith(SERVER)
     assert lines
-    dig, env = command_of("dig")
     asked = command.replace(SERVER, f"@127.0.0.1 -p {showcased.port} ")
-    done = subprocess.run(
-        [*dig, "+tries=1", "+time=3", *shlex.split(asked)],
-        env=env, capture_output=True, text=True, check=False, timeout=15,
-    )  # fmt: skip
-    printed = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    rest = iter(printed)
+    done = printed("dig", "+tries=1", "+time=3", *shlex.split(asked), within=15)
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    rest = iter(rows)
     for line in lines:
         pattern = ".*".join(map(re.escape, line.split("…")))
         assert any(re.fullmatch(pattern, row) for row in rest), (

@@ -7,11 +7,10 @@ no more and no less: status, flags, ``SOA`` for one in the answer, EDNS version 
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
-from tests.scenarios.stage.process import command_of
+from tests.scenarios.stage.process import printed
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
 PROBES = """
@@ -62,14 +61,10 @@ def told(text: str) -> str:
 
 @pytest.mark.parametrize(("name", "command", "expected"), probes(), ids=[name for name, _, _ in probes()])
 def test_probe(name: str, command: str, expected: str, showcased: Soadns) -> None:
-    dig, env = command_of("dig")
     asked = command.format(**WORDS).split()
     if asked[-1].endswith("."):
         asked[-1] += ZONE
     elif "+header-only" not in asked:
         asked.append(ZONE)
-    done = subprocess.run(
-        [*dig, "@127.0.0.1", "-p", str(showcased.port), "+tries=1", "+time=3", *asked],
-        env=env, capture_output=True, text=True, check=False, timeout=15,
-    )  # fmt: skip
+    done = printed("dig", "@127.0.0.1", "-p", str(showcased.port), "+tries=1", "+time=3", *asked, within=15)
     assert told(done.stdout) == expected, done.stdout

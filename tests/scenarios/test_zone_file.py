@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.scenarios.stage.process import command_of
+from tests.scenarios.stage.process import printed
 from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
@@ -27,10 +26,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soadns]:
 
 def checked(part: str, *arguments: str) -> str:
     """What a checker printed; it must have been satisfied."""
-    command, env = command_of(part)
-    done = subprocess.run(
-        [*command, *arguments], env=env, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = printed(part, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

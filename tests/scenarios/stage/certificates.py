@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from tests.scenarios.stage.process import command_of
+from tests.scenarios.stage.process import printed
 
 CONFIG = """\
 [req]
@@ -52,8 +51,5 @@ class Authority:
 
     @staticmethod
     def _openssl(*arguments: str | Path) -> None:
-        command, env = command_of("openssl")
-        done = subprocess.run(
-            [*command, *map(str, arguments)], env=env, check=False, capture_output=True, text=True
-        )
+        done = printed("openssl", *arguments)
         assert not done.returncode, f"openssl {arguments[0]}: {done.stderr}"

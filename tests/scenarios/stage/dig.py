@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 
-from tests.scenarios.stage.process import command_of
+from tests.scenarios.stage.process import printed
 
 _STATUS = re.compile(r"status: (\w+)")
 
@@ -25,10 +24,9 @@ class Dug:
 
 def dig(port: int, name: str, kind: str = "A", *, tcp: bool = False, server: str = "127.0.0.1") -> Dug:
     """Ask one question, without a second try."""
-    command, env = command_of("dig")
-    command += [f"@{server}", "-p", str(port), "+tries=1", "+time=2", "+norecurse", "+noall", "+comments"]
-    command += ["+answer", "+authority", "+additional", *(["+tcp"] if tcp else []), name, kind]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=15)
+    asked = [f"@{server}", "-p", str(port), "+tries=1", "+time=2", "+norecurse", "+noall", "+comments"]
+    asked += ["+answer", "+authority", "+additional", *(["+tcp"] if tcp else []), name, kind]
+    done = printed("dig", *asked, within=15)
     found = _STATUS.search(done.stdout)
     rows: list[str] = []
     section = ""

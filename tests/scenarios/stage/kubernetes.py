@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
-from tests.scenarios.stage.process import Process, command_of
+from tests.scenarios.stage.process import Process, command_of, printed
 
 ADMIN, READER = "admin-token", "soadns-token"
 SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
@@ -91,10 +91,7 @@ class ApiServer:
         self.etcd = etcd
         folder.mkdir(parents=True, exist_ok=True)
         key, tokens = folder / "sa.key", folder / "tokens.csv"
-        openssl, env = command_of("openssl")
-        subprocess.run(
-            [*openssl, "genrsa", "-out", str(key), "2048"], env=env, check=True, capture_output=True
-        )
+        printed("openssl", "genrsa", "-out", key, "2048").check_returncode()
         tokens.write_text(f'{ADMIN},admin,1,"system:masters"\n{READER},soadns,2,"readers"\n')
         command, env = command_of("kube-apiserver")
         command += [

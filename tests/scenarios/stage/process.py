@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,17 @@ def command_of(part: str) -> tuple[list[str], dict[str, str]]:
     if entry is None or not Path(entry["command"][0]).exists():
         raise AssertionError(f"{part} is not among the real servers that are here. Run: make parts")
     return list(entry["command"]), os.environ | entry["env"]
+
+
+def printed(
+    part: str, *arguments: str | Path, within: float = 60.0, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What one of the real programs says when it is run to its end, whatever its status is."""
+    command, environment = command_of(part)
+    return subprocess.run(
+        [*command, *map(str, arguments)], env=environment | dict(env or {}),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=within,
+    )  # fmt: skip
 
 
 def eventually(look: Callable[[], T], *, within: float, until: Callable[[T], bool] = bool) -> T:
