@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from soadns.model import Delete, Event, Rejected, Synced, Upsert
+from soadns.sources import FormatError
 from soadns.sources.dialects import Dialect
+from soadns.sources.providerurl import without_secrets
 from soadns.sources.zkclient import Root
 
 
@@ -42,6 +46,22 @@ class Tree:
     def __post_init__(self) -> None:
         self.top = Directory(self, self.root.path)
 
+    def freshen(self, directory: Directory) -> list[Event]:
+        """A directory was tried since the connection came back; returns what that completes."""
+        events: list[Event] = []
+        if not directory.fresh and not directory.gone:
+            directory.fresh = True
+            self.unread -= 1
+        child = directory.child
+        if child in self.troubled and all(d.fresh and not d.trouble for d in self.children[child]):
+            del self.troubled[child]
+            events.append(Synced(self.source, child))
+        if self.unread == 0 and self.listed and not self.complete:
+            self.complete = True
+            self.trouble = ""
+            events.append(Synced(self.source))
+        return events
+
     def join(self, *parts: str) -> str:
         """The path of something below the root."""
         return "/".join((self.root.path.rstrip("/"), *parts))
@@ -71,3 +91,36 @@ class Directory:
     """No longer a child of its root."""
     not_before: float = 0.0
     began: float = 0.0
+
+    def hold(self, names: Iterable[str]) -> list[Event]:
+        """Its leaves are these; returns what came, then what went.
+
+        In this order a provider that registers anew under another name never counts as gone.
+        """
+        digests = {digest_of(name): name for name in names}
+        events: list[Event] = []
+        for digest in digests.keys() - self.leaves:
+            events += self._add(digest, digests[digest])
+        for digest in self.leaves - digests.keys():
+            events += self._remove(digest)
+        self.leaves = set(digests)
+        return events
+
+    def _add(self, digest: str, leaf: str) -> list[Event]:
+        tree, key = self.tree, (self.child, self.category, digest)
+        try:
+            found = tree.dialect.parse(tree.source, tree.interfaces[self.child], self.category, leaf)
+        except FormatError as error:
+            where = f"{self.path}/{without_secrets(leaf)}"
+            return [Rejected(tree.source, key, where, error.reason, error.detail)]
+        if len(found) > 1:
+            tree.pairs[digest] = len(found)
+        return [
+            Upsert(tree.source, (*key, str(index)) if index else key, value)
+            for index, value in enumerate(found)
+        ]
+
+    def _remove(self, digest: str) -> list[Event]:
+        tree, key = self.tree, (self.child, self.category, digest)
+        count = tree.pairs.pop(digest, 1) if tree.pairs else 1
+        return [Delete(tree.source, (*key, str(index)) if index else key) for index in range(count)]

@@ -18,15 +18,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from soadns.model import Delete, Event, Key, Rejected, Synced, Trouble, Upsert
-from soadns.sources import Emit, FormatError, pacing, zkclient
+from soadns.model import Event, Synced, Trouble
+from soadns.sources import Emit, pacing, zkclient
 from soadns.sources.dialects import DIALECTS
 from soadns.sources.handover import Handover
 from soadns.sources.pacing import Rounds, Window
-from soadns.sources.providerurl import masked, without_secrets
+from soadns.sources.providerurl import masked
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
     AuthFailedError,
@@ -37,7 +37,7 @@ from soadns.sources.zkclient import (
     NoNodeError,
     ZooKeeperSettings,
 )
-from soadns.sources.zktree import Directory, Tree, digest_of
+from soadns.sources.zktree import Directory, Tree
 
 RETRY_S = 30.0
 """Until a root or directory that can not be read is tried again (nothing tells when an ACL changes)."""
@@ -307,7 +307,7 @@ class ZooKeeperSource:
             names = done.value
             directory.not_before = now + pacing.rest_after(len(names))
             if directory.category:
-                self._list_leaves(directory, names)
+                self._hold(directory, names)
             else:
                 self._list_root(directory.tree, names)
         elif isinstance(error, NoNodeError):
@@ -326,19 +326,11 @@ class ZooKeeperSource:
         if len(self._events) >= EMIT_BATCH:
             self._flush()
 
-    def _freshen(self, directory: Directory) -> None:
-        tree = directory.tree
-        if not directory.fresh and not directory.gone:
-            directory.fresh = True
-            tree.unread -= 1
-        child = directory.child
-        if child in tree.troubled and all(d.fresh and not d.trouble for d in tree.children[child]):
-            del tree.troubled[child]
-            self._events.append(Synced(tree.source, child))
-        if tree.unread == 0 and tree.listed and not tree.complete:
-            tree.complete = True
-            tree.trouble = ""
-            self._events.append(Synced(tree.source))
+    def _hold(self, directory: Directory, names: Sequence[str]) -> None:
+        """Its leaves are these: it could be read."""
+        self._events += directory.hold(names)
+        directory.trouble = ""
+        self._events += directory.tree.freshen(directory)
 
     def _list_root(self, tree: Tree, names: list[str]) -> None:
         fresh = set(names)
@@ -353,7 +345,7 @@ class ZooKeeperSource:
                         self._ask(directory)
         tree.top.leaves = fresh
         tree.listed = True
-        self._freshen(tree.top)
+        self._events += tree.freshen(tree.top)
 
     def _add_child(self, tree: Tree, child: str) -> None:
         interface = tree.dialect.interface_of(child)
@@ -371,8 +363,7 @@ class ZooKeeperSource:
 
     def _drop_child(self, tree: Tree, child: str) -> None:
         for directory in tree.children.pop(child, ()):
-            self._delete(directory, set(directory.leaves))
-            directory.leaves = set()
+            self._events += directory.hold(())
             directory.gone = True
             if not directory.fresh:
                 tree.unread -= 1
@@ -380,39 +371,6 @@ class ZooKeeperSource:
         tree.interfaces.pop(child, None)
         if tree.troubled.pop(child, None) is not None:
             self._events.append(Synced(tree.source, child))
-
-    def _list_leaves(self, directory: Directory, names: list[str]) -> None:
-        digests = {digest_of(name): name for name in names}
-        held = directory.leaves
-        # Additions first: a provider that registers anew under another name never counts as gone.
-        for digest in digests.keys() - held:
-            self._add_leaf(directory, digest, digests[digest])
-        self._delete(directory, held - digests.keys())
-        directory.leaves = set(digests)
-        directory.trouble = ""
-        self._freshen(directory)
-
-    def _add_leaf(self, directory: Directory, digest: str, leaf: str) -> None:
-        tree, child, category = directory.tree, directory.child, directory.category
-        key: Key = (child, category, digest)
-        try:
-            found = tree.dialect.parse(tree.source, tree.interfaces[child], category, leaf)
-        except FormatError as error:
-            where = f"{directory.path}/{without_secrets(leaf)}"
-            self._events.append(Rejected(tree.source, key, where, error.reason, error.detail))
-            return
-        for index, value in enumerate(found):
-            self._events.append(Upsert(tree.source, (*key, str(index)) if index else key, value))
-        if len(found) > 1:
-            tree.pairs[digest] = len(found)
-
-    def _delete(self, directory: Directory, digests: set[str]) -> None:
-        tree = directory.tree
-        for digest in digests:
-            key: Key = (directory.child, directory.category, digest)
-            self._events.append(Delete(tree.source, key))
-            for index in range(1, tree.pairs.pop(digest, 1) if tree.pairs else 1):
-                self._events.append(Delete(tree.source, (*key, str(index))))
 
     def _look(self, directory: Directory) -> None:
         """NoNode: have its creation watched, and see whether its root still stands.
@@ -461,10 +419,7 @@ class ZooKeeperSource:
             tree.complete = False
             self._ask(tree.top)
         else:
-            self._delete(directory, directory.leaves)
-            directory.leaves = set()
-            directory.trouble = ""
-            self._freshen(directory)
+            self._hold(directory, ())
 
     def _unreadable(self, directory: Directory, reason: str) -> None:
         """Keep what it held; try again later, because nothing tells when an ACL changes."""
@@ -479,7 +434,7 @@ class ZooKeeperSource:
         if tree.troubled.get(child) != text:
             tree.troubled[child] = text
             self._events.append(Trouble(tree.source, text, child, tree.interfaces[child]))
-        self._freshen(directory)
+        self._events += tree.freshen(directory)
 
     # ------------------------------------------------------------------ for people
 
