@@ -74,6 +74,11 @@ class Sockets:
         sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2 for group in self.udp for s in group]
         return min(sizes, default=ROOM)
 
+    def leave(self) -> None:
+        """Listen no longer than the workers do: whoever connects after them is refused, and waits in no queue."""
+        for sock in (*self.tcp, *self.tls):
+            sock.close()
+
     def close(self) -> None:
         """Close everything: the end of this server's right to its addresses."""
         self._opened.close()

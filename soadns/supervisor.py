@@ -173,6 +173,7 @@ class Supervisor:
                 if self._stop_at is None:
                     self._log("event=stopping")
                     self._stop_at = now + self.settings.stop_s
+                    self._sockets.leave()
                 # A second one makes those hurry who still answer.
                 for _, process in self._running():
                     process.tell(signal.SIGTERM)

@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+T = TypeVar("T")
 PORTS = 16
 AT_ONCE = 64
 """Questions sent, and replies read from one port, without a look elsewhere."""
@@ -25,16 +27,17 @@ AT_ONCE = 64
 class Outcome:
     """What became of all questions. Times in milliseconds, from the first time a question was asked."""
 
-    asked: int
-    per_second: float
-    lost: int
-    repeated: int
+    asked: int = 0
+    per_second: float = 0.0
+    lost: int = 0
+    repeated: int = 0
     """Questions that were asked twice."""
-    bad: int
+    bad: int = 0
     """Replies that were no answer with data."""
-    median: float
-    p99: float
-    slowest: float
+    median: float = 0.0
+    p99: float = 0.0
+    p999: float = 0.0
+    slowest: float = 0.0
 
     @property
     def unharmed(self) -> str:
@@ -42,15 +45,18 @@ class Outcome:
         return "" if self.asked and not self.lost and not self.bad else str(self)
 
 
-class Crowd:
-    """As long as the context lasts, they ask; afterwards ``outcome`` tells."""
+class Callers(Generic[T]):
+    """A module that asks until its standard input ends, in a process of its own.
 
-    def __init__(self, port: int, *names: str, rate: int, patience: float = 1.0) -> None:
-        command = [sys.executable, "-m", "tests.crowd", str(port), str(rate), str(patience), *names]
-        self._command = command
-        self.outcome = Outcome(0, 0, 0, 0, 0, 0, 0, 0)
+    As long as the context lasts, they ask; afterwards ``outcome`` tells.
+    """
 
-    def __enter__(self) -> Crowd:
+    def __init__(self, module: str, outcome: type[T], *arguments: object) -> None:
+        self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._kind = outcome
+        self.outcome = outcome()
+
+    def __enter__(self) -> Callers[T]:
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -61,7 +67,14 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         found, _ = self._process.communicate()
         assert self._process.returncode == 0
-        self.outcome = Outcome(**json.loads(found))
+        self.outcome = self._kind(**json.loads(found))
+
+
+class Crowd(Callers[Outcome]):
+    """Callers over UDP."""
+
+    def __init__(self, port: int, *names: str, rate: int, patience: float = 1.0) -> None:
+        super().__init__("tests.crowd", Outcome, port, rate, patience, *names)
 
 
 @dataclass
@@ -81,7 +94,7 @@ class _Port:
 
 def main(port: int, rate: int, patience: float, names: list[str]) -> None:
     """Ask until the end of standard input."""
-    questions = [_question(name) for name in names]
+    questions = [question(name) for name in names]
     ports = []
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN | select.POLLHUP)
@@ -134,16 +147,21 @@ def main(port: int, rate: int, patience: float, names: list[str]) -> None:
                 if found is not None:
                     times.append(time.monotonic() - found.first)
                     bad += bool(reply[3] & 0xF or reply[6:8] == b"\0\0")
-    cuts = statistics.quantiles(times, n=100) if len(times) > 1 else [0.0] * 99
     outcome = {
         "asked": asked, "per_second": round(asked / (ended - begun)), "lost": lost, "repeated": repeated, "bad": bad,
-        "median": round(cuts[49] * 1e3, 3), "p99": round(cuts[98] * 1e3, 3),
-        "slowest": round(max(times, default=0.0) * 1e3, 1),
     }  # fmt: skip
-    print(json.dumps(outcome))
+    print(json.dumps(outcome | ranked(times)))
 
 
-def _question(name: str) -> bytes:
+def ranked(times: list[float]) -> dict[str, float]:
+    """Seconds, as the milliseconds of an outcome."""
+    cuts = statistics.quantiles(times, n=1000) if len(times) > 1 else [0.0] * 999
+    shares = {"median": cuts[499], "p99": cuts[989], "p999": cuts[998], "slowest": max(times, default=0.0)}
+    return {share: round(seconds * 1e3, 3) for share, seconds in shares.items()}
+
+
+def question(name: str) -> bytes:
+    """A question for the address of a name, behind its id."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     return b"\x01\0\0\x01\0\0\0\0\0\0" + labels + b"\0\0\x01\0\x01"
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import select
 import socket
 import struct
 import time
@@ -30,7 +32,12 @@ READ = 16 * 1024
 WRITE = 2 * 1024
 """Octets of replies from which on they are written: what came together goes together, but little beyond ``unread``."""
 SWEEP_S = 1.0
+QUEUED = 64
+"""Turns of the event loop, at most, in which those are accepted at the end who wait for it."""
+MADE = 3
+"""Turns of the event loop from accept(2) to ``connection_made``."""
 
+_FIONREAD = 0x541B
 _LENGTH = struct.Struct("!H")
 
 
@@ -62,6 +69,8 @@ class TcpServer:
         self.sources: dict[str, int] = {}
         self.received = 0
         self.refused = 0
+        self.leaving = False
+        """Whether connections end with the next answer."""
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -76,24 +85,52 @@ class TcpServer:
         self._servers.append(await loop.create_server(lambda: made(self), sock=sock, backlog=ACCEPTED))
         sock.listen(BACKLOG)  # asyncio takes one number for both
 
-    async def drain(self, seconds: float) -> None:
-        """Accept no more, and end every connection by FIN; peers have so long to close their side.
+    async def drain(self, seconds: float, asking: float = 0.0) -> None:
+        """Accept no more, and end every connection by FIN.
+
+        Whoever waits to be accepted is, as perhaps nobody else has the listening socket. For ``asking`` seconds each
+        connection may ask once more and has FIN with the answer: between two questions, where its peer sees it before
+        the next. Those that stayed silent have FIN then, and a question that crosses with it is not answered, so the
+        peer asks again elsewhere (RFC 7766 6.2.4). Peers have ``seconds`` more to close their side.
 
         Closes this process's descriptors of the listening sockets; the sockets belong to the supervisor.
         """
+        await self._accept_queued()
         for server in self._servers:
             server.close()
+        self.leaving = True
+        await self._emptied(asking)
+        for connection in list(self.connections):
+            if not connection.unread:
+                connection.finish()
+        await asyncio.sleep(0)  # what had come by then is read
         for connection in list(self.connections):
             connection.finish()
-        self._empty.clear()
-        if self.connections:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
+        await self._emptied(seconds)
         for connection in list(self.connections):
             connection.abort()
         await asyncio.sleep(0)
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _accept_queued(self) -> None:
+        queues = select.poll()
+        for server in self._servers:
+            for sock in server.sockets:
+                queues.register(sock.fileno(), select.POLLIN)
+        for _ in range(QUEUED):
+            if not queues.poll(0):
+                break
+            await asyncio.sleep(0)
+        for _ in range(MADE):
+            await asyncio.sleep(0)
+
+    async def _emptied(self, seconds: float) -> None:
+        """Wait until there is no connection, but no longer."""
+        self._empty.clear()
+        if self.connections and seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
 
     def admit(self, connection: TcpConnection, source: str) -> bool:
         """Whether there is room for a connection; it then counts until ``leave``."""
@@ -231,6 +268,21 @@ class TcpConnection(asyncio.BufferedProtocol):
                 # The peer has gone already.
                 self._transport.abort()
 
+    @property
+    def unread(self) -> bool:
+        """Whether the peer has sent more than was read."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        waiting = fcntl.ioctl(transport.get_extra_info("socket").fileno(), _FIONREAD, bytes(4))
+        return any(waiting)
+
+    def _cork(self) -> None:
+        """What is written next goes out together with FIN, which follows at once."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
     def abort(self) -> None:
         """Give the connection up, and what its peer did not read."""
         if self._transport is not None:
@@ -277,6 +329,10 @@ class TcpConnection(asyncio.BufferedProtocol):
             if reply is not None:
                 replies += (_LENGTH.pack(len(reply)), reply)
                 held += len(reply)
+        last = server.leaving and index == size and not (more or self._blocked or self.unread)
+        last = last and (self._asked or answered > 0)
+        if last:
+            self._cork()
         if replies:
             transport.write(b"".join(replies))
         self._at = index
@@ -284,7 +340,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             server.received += answered
             self._asked = True
             self._since = time.monotonic()
-        if over:
+        if over or last:
             self.finish()
         elif self._blocked:
             transport.pause_reading()

@@ -117,6 +117,9 @@ class TlsConnection(TcpConnection):
         else:
             super()._take(data)
 
+    def _cork(self) -> None:
+        """Not here: before FIN, the peer has to say that it has seen close_notify."""
+
     def finish(self) -> None:
         """End our side by close_notify and FIN after what is queued; a handshake is given up."""
         if self._early is not None:

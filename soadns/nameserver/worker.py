@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from soadns.nameserver.tls import Certificate
 
 REPORT_S = 0.5
+ASKING_S = 1.0
+"""How long TCP clients may ask once more at the end: an answer is the best moment to end a connection."""
 DRAIN_S = 1.0
 """How long TCP clients may take to close their side at the end."""
 SPARE_DESCRIPTORS = 64
@@ -117,7 +119,7 @@ class Worker:
             for server in self.udp:
                 server.stop(loop)
                 server.finish()
-            await self.tcp.drain(DRAIN_S)
+            await self.tcp.drain(DRAIN_S, ASKING_S)
         reporter.cancel()
         self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
 

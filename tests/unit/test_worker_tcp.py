@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 import struct
@@ -15,7 +16,7 @@ import pytest
 from soadns.model import Records
 from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import READY, Table
-from soadns.nameserver.tcp import PIPELINE, TcpConnection, TcpLimits, TcpServer
+from soadns.nameserver.tcp import ACCEPTED, PIPELINE, READ, TcpConnection, TcpLimits, TcpServer
 from soadns.nameserver.zone import ZoneData
 from tests.unit.waiting import soon
 
@@ -267,21 +268,99 @@ async def test_one_that_asks_without_pause_does_not_hold_others_up() -> None:
         assert turns >= 8_000 / PIPELINE
 
 
-async def test_at_the_end_answers_are_sent_and_connections_end_by_fin() -> None:
+async def test_at_the_end_who_asks_once_more_is_answered_with_fin_behind_it() -> None:
+    """The answer and FIN come in one segment: nobody asks in between."""
+    async with serving() as (server, connect), connect() as (_, writer):
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(writer.get_extra_info("peername")) as kept:
+            kept.setblocking(False)
+            one = len(responder().respond(framed(NAME)[2:], tcp=True) or b"") + 2
+            for number in range(2):
+                await loop.sock_sendall(kept, framed(NAME, number))
+                assert len(await loop.sock_recv(kept, 4096)) == one
+                if number == 0:
+                    ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+                    await asyncio.sleep(0.05)
+            assert kept.recv(1) == b"", "a socket that has FIN does not block"
+        writer.transport.abort()
+        await ending
+        assert not server.connections
+
+
+async def test_at_the_end_who_has_just_connected_may_ask() -> None:
+    async with serving() as (server, connect), connect() as (reader, writer):
+        ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+        await asyncio.sleep(0.05)
+        for octet in framed(NAME, 1):  # half a question is a question
+            writer.write(bytes([octet]))
+            await asyncio.sleep(0)
+        assert (await message(reader)).id == 1
+        assert await reader.read() == b""
+        writer.close()
+        await ending
+
+
+async def test_at_the_end_all_that_was_sent_is_answered_before_fin() -> None:
+    count = 3 * READ // len(framed(NAME))
+    async with serving() as (server, connect), connect() as (reader, writer):
+        writer.write(framed(NAME, 0))
+        assert (await message(reader)).id == 0
+        ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+        await asyncio.sleep(0.05)
+        writer.write(b"".join(framed(NAME, number) for number in range(1, count)))
+        assert [(await message(reader)).id for _ in range(1, count)] == list(range(1, count))
+        assert await reader.read() == b""
+        writer.close()
+        await ending
+
+
+async def test_at_the_end_who_waits_to_be_accepted_is_answered() -> None:
+    """Perhaps nobody else has the listening socket."""
+    async with serving() as (server, connect), connect() as (_, writer):
+        address = writer.get_extra_info("peername")
+        callers = [socket.create_connection(address) for _ in range(5 * ACCEPTED)]
+        for number, caller in enumerate(callers):
+            caller.sendall(framed(NAME, number))
+        await server.drain(0.1, asking=0.2)
+        for number, caller in enumerate(callers):
+            with caller, caller.makefile("rb") as replies:
+                assert replies.read()[2:4] == number.to_bytes(2)
+        with pytest.raises(ConnectionRefusedError):
+            # The socket of this process was the last one.
+            socket.create_connection(address)
+
+
+async def test_at_the_end_silent_connections_end_by_fin_and_what_comes_late_is_not_answered_by_rst() -> None:
     async with serving() as (server, connect), connect() as (reader, writer), connect() as (idle, idler):
         writer.write(framed(NAME, 1))
         assert (await message(reader)).id == 1
         ending = asyncio.create_task(server.drain(1.0))
-        await asyncio.sleep(0)
-        writer.write(framed(NAME, 2))  # too late: it is read and ignored, not answered by RST
-        assert await reader.read() == b""
         assert await idle.read() == b""
+        writer.write(framed(NAME, 2))  # too late: it is read and ignored
+        assert await reader.read() == b""
         for each in list(server.connections):
             assert each._ending
         writer.close()
         idler.close()
         await ending
         assert not server.connections
+
+
+async def test_at_the_end_nobody_who_asks_without_pause_holds_it_up() -> None:
+    async with serving() as (server, connect), connect() as (reader, writer):
+
+        async def ask_on() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    writer.write(framed(NAME) * 100)
+                    await writer.drain()
+                    await reader.read(1 << 16)
+
+        asking = asyncio.create_task(ask_on())
+        await soon(lambda: server.received > 1_000)
+        await server.drain(0.1, asking=0.2)
+        assert not server.connections
+        asking.cancel()
 
 
 async def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
