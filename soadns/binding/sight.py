@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from soadns.binding.networks import Network
-from soadns.binding.sites import SiteTimes
+from soadns.binding.networks import Network, within
+from soadns.binding.sites import HostPort, SiteTimes
+from soadns.model import Provider, Service
 
 AT_ONCE = SiteTimes(settle=0.0, kept=0.0, stale=0.0)
 """Files are edited on purpose: nothing is still registering, no session was lost, no process lingers."""
@@ -30,3 +31,20 @@ class StoreSettings:
     def times_of(self, source: str) -> SiteTimes:
         """The durations for what a source says."""
         return AT_ONCE if source in self.immediate else self.times
+
+    def sees(self, service: Service) -> bool:
+        """Whether the zone's namespaces and selector include the Service."""
+        if self.namespaces and service.ref.namespace not in self.namespaces:
+            return False
+        return not self.selector or set(self.selector) <= set(service.labels)
+
+    def meaningful(self, owner: str, host: str) -> bool:
+        """Whether an address means something to us where a registry or cluster says it."""
+        networks = self.networks.get(owner)
+        return not networks or within(host, networks)
+
+    def site_key(self, provider: Provider) -> HostPort:
+        """Where the provider is; an address outside its registry's networks matches no endpoint."""
+        if self.meaningful(provider.registry, provider.host):
+            return (provider.host, provider.port)
+        return (f"{provider.registry}!{provider.host}", provider.port)

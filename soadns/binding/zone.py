@@ -23,6 +23,7 @@ from soadns.binding.guard import Guard, GuardSettings
 from soadns.binding.history import History, Transition, describe
 from soadns.binding.observations import Change, Observations
 from soadns.binding.owners import Owners
+from soadns.binding.restoring import restore_sites
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteMemory
 from soadns.binding.store import Store
@@ -151,7 +152,7 @@ class Zone:
 
     def next_clock(self) -> float | None:
         """When ``work`` has something to do by the passing of time alone."""
-        times = [t for t in (self.store.next_clock(), self._deadlines.next()) if t is not None]
+        times = [t for t in (self.store.clocks.next(), self._deadlines.next()) if t is not None]
         return min(times, default=None)
 
     @property
@@ -421,7 +422,7 @@ class Zone:
 
         ``complete``: it was, and nothing that it stood upon is missing. What is new since is not waited for.
         """
-        self.store.restore(now, sites=sites, had_ready=had_ready, departed=departed)
+        restore_sites(self.store, now, sites=sites, had_ready=had_ready, departed=departed)
         for interface, state, sources in states:
             if state.winner is not None and state.winner.cluster not in self.settings.cluster_sources:
                 # A cluster that was renamed or taken out: its names are chosen anew, not waited for.

@@ -337,7 +337,9 @@ def _indexes(store: Store, *, without: set[str]) -> dict[str, object]:
         "ports": {i: k.ports for i, k in store.interfaces.items() if k.live},
         "applications": {i: k.applications for i, k in store.interfaces.items() if k.live},
         "names": {
-            name: sorted(v) for name, v in store.names.items() if any(store.interfaces[i].live for i in v)
+            name: sorted(v)
+            for name, v in store.registrations.names.items()
+            if any(store.interfaces[i].live for i in v)
         },
         "addresses": {ip: sorted(refs) for ip, refs in store.by_address.items()},
         "services": store.services.by_ref,

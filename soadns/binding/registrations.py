@@ -1,0 +1,107 @@
+"""What registries say of one zone's interfaces: who provides each, as which application, and what is switched off.
+
+A provider may be registered more than once (an old session that still lingers): it is live while any of its
+registrations is, and the newest one supplies its attributes. Where it runs is not asked here: that is the site's
+(``soadns.binding.sites``). Pure and incremental.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from soadns.binding.indexes import count, place
+from soadns.binding.known import Known, identity_of, without
+from soadns.binding.overrides import Overrides
+from soadns.binding.sites import Live, newest
+from soadns.model import InterfaceId, Override, Provider
+
+
+class Registrations:
+    """The registrations of one zone by interface."""
+
+    def __init__(self) -> None:
+        self.interfaces: dict[InterfaceId, Known] = {}
+        self.names: dict[str, set[InterfaceId]] = {}
+        """Interface name → its variants with live providers (overrides are per name)."""
+        self.by_application: dict[str, set[InterfaceId]] = {}
+        """Application → interfaces it provides."""
+        self.overrides = Overrides()
+
+    def know(self, interface: InterfaceId) -> Known:
+        """What is known of an interface, from now on if nothing was."""
+        if interface not in self.interfaces:
+            self.interfaces[interface] = Known()
+            self.names.setdefault(interface.name, set()).add(interface)
+        return self.interfaces[interface]
+
+    def forget_if_empty(self, interface: InterfaceId) -> None:
+        """Keep nothing of an interface of which nothing is known any more."""
+        known = self.interfaces.get(interface)
+        if known is not None and known.empty and not known.outside:
+            del self.interfaces[interface]
+            place(self.names, interface.name, interface, add=False)
+
+    def register(self, provider: Provider, now: float) -> Live | None:
+        """Take in a registration; returns the provider if it was not live before."""
+        interface = provider.interface
+        known = self.know(interface)
+        identity = identity_of(provider)
+        live = known.live.get(identity)
+        if live is not None:
+            self._renew(live, (live.provider, *live.older, provider))
+            return None
+        live = known.live[identity] = Live(provider, now)
+        live.disabled = self.overrides.take_out(provider)
+        count(known.ports, (provider.protocol, provider.port), 1)
+        count(known.registries, provider.registry, 1)
+        if provider.application:
+            count(known.applications, provider.application, 1)
+            self.by_application.setdefault(provider.application, set()).add(interface)
+        return live
+
+    def withdraw(self, provider: Provider) -> Live | None:
+        """Take a registration back; returns the provider if it is not live any more."""
+        interface = provider.interface
+        known = self.interfaces[interface]
+        identity = identity_of(provider)
+        live = known.live[identity]
+        rest = without((live.provider, *live.older), provider)
+        if rest:
+            self._renew(live, rest)
+            return None
+        del known.live[identity]
+        count(known.ports, (provider.protocol, provider.port), -1)
+        count(known.registries, provider.registry, -1)
+        if provider.application:
+            count(known.applications, provider.application, -1)
+            if provider.application not in known.applications:
+                place(self.by_application, provider.application, interface, add=False)
+        self.forget_if_empty(interface)
+        return live
+
+    def _renew(self, live: Live, registrations: Sequence[Provider]) -> None:
+        live.provider = newest(registrations)
+        live.older = without(registrations, live.provider)
+        live.disabled = self.overrides.take_out(live.provider)
+
+    def note(self, provider: Provider) -> None:
+        """A registration of the provider came, changed or went, and all of the change is in."""
+        if (known := self.interfaces.get(provider.interface)) is not None:
+            known.note(provider)
+
+    def override(self, before: Override | None, after: Override | None) -> list[Provider]:
+        """Replace one override; returns the live providers that are switched off or on by that."""
+        for value, by in ((before, -1), (after, 1)):
+            if value is not None:
+                self.overrides.add(value, by)
+        switched = []
+        names = {value.interface_name for value in (before, after) if value is not None}
+        for interface in [i for name in names for i in self.names.get(name, ())]:
+            known = self.interfaces[interface]
+            known.crowd = None
+            for live in known.live.values():
+                disabled = self.overrides.take_out(live.provider)
+                if disabled != live.disabled:
+                    live.disabled = disabled
+                    switched.append(live.provider)
+        return switched
