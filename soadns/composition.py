@@ -16,7 +16,7 @@ from soadns.binding.guard import GuardSettings
 from soadns.binding.networks import Network
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
-from soadns.binding.zone import ZoneSettings
+from soadns.binding.zonesettings import ZoneSettings
 from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
 from soadns.configfile import ConfigError
 from soadns.kubeapi import KubeApi

@@ -23,6 +23,7 @@ from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import same
+from soadns.binding.restoring import restore_decisions, restore_observations
 from soadns.binding.sites import SiteMemory
 from soadns.binding.zone import Zone
 from soadns.model import (
@@ -205,11 +206,12 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
     by_name = {zone.name: zone for zone in snapshot.zones}
     for name, zone in estate.zones.items():
         saved_zone = by_name.get(name)
-        zone.restore_observations(now)
+        restore_observations(zone, now)
         if saved_zone is not None and zone.settings.sources & taken:
             states = [row for row in saved_zone.states if foreign.isdisjoint(row[2])]
             names = {interface for interface, _, _ in states}
-            zone.restore_decisions(
+            restore_decisions(
+                zone,
                 now,
                 states=states,
                 held=[(interface, since) for interface, since in saved_zone.held if interface in names],

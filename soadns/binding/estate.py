@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from soadns.binding.history import Transition
 from soadns.binding.observations import Observations
-from soadns.binding.zone import Zone, ZoneSettings
+from soadns.binding.zone import Zone
+from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import Event, Identified, Synced, Trouble
 
 

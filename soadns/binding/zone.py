@@ -1,61 +1,34 @@
 """One zone's names over time: store, binding, guard and history put together, without I/O.
 
 ``Zone.apply`` takes changes of observations, ``Zone.work`` advances the names they touch, and the
-owner names whose records changed are collected in ``published``. Time is given by the caller; the
+owner names whose records changed are collected until ``take_published``. Time is given by the caller; the
 zone says by ``next_clock`` when it wants to be worked on again. Nothing here waits, logs or opens
 anything, so the same code runs in the daemon, in the demo and under virtual time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
-from soadns import naming
-from soadns.binding.answers import outcome, records_of
+from soadns.binding.answers import outcome
 from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
-from soadns.binding.clusters import Clusters
 from soadns.binding.deadlines import Deadlines
-from soadns.binding.evidence import Claim, Evidence, collect
-from soadns.binding.guard import Guard, GuardSettings
+from soadns.binding.evidence import Evidence, collect
+from soadns.binding.guard import Guard
+from soadns.binding.hearing import Hearing
 from soadns.binding.history import History, Transition, describe
+from soadns.binding.memory import Memory
 from soadns.binding.observations import Change, Observations
-from soadns.binding.owners import Owners
-from soadns.binding.restoring import restore_sites
-from soadns.binding.sight import StoreSettings
-from soadns.binding.sites import SiteMemory
+from soadns.binding.publication import Publication
 from soadns.binding.store import Store
-from soadns.binding.unsaid import Unsaid
-from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
+from soadns.binding.zonesettings import ZoneSettings
+from soadns.model import Binding, InterfaceId, Outcome, Records
 
 MOVES = 3
 """Changes of winner that one name makes in one instant, at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZoneSettings:
-    """Everything that distinguishes a zone."""
-
-    name: str
-    nested: tuple[str, ...] = ()
-    """Other zones below this one: names at or below them are theirs."""
-    sources: frozenset[str] = frozenset()
-    """Source ids it listens to."""
-    optional: frozenset[str] = frozenset()
-    """Those of them without which it may start (``required: false``)."""
-    immediate: frozenset[str] = frozenset()
-    """Sources whose evidence does not linger: static files."""
-    cluster_sources: dict[str, str] = field(default_factory=dict)
-    """Cluster name → the source id that observes it."""
-    clusters: Clusters = field(default_factory=Clusters)
-    claims: tuple[Claim, ...] = ()
-    rules: Rules
-    guard: GuardSettings
-    store: StoreSettings
-    ttl: int
-    provider_ttl: int
 
 
 class Zone:
@@ -65,26 +38,23 @@ class Zone:
         self.settings = settings
         self.observations = observations
         self.store = Store(settings.store)
+        self._hearing = Hearing(settings, observations)
         self._arrivals = Arrivals(observations)
         self.guard = Guard(settings.guard)
         self.history = History()
-        self.states: dict[InterfaceId, State] = {}
-        self.sources: dict[InterfaceId, tuple[str, ...]] = {}
-        """The sources on which each name's present answer stands."""
-        self.outcomes: dict[InterfaceId, Outcome] = {}
-        self.owners = Owners(settings.name, settings.nested)
-        self.published: dict[str, Records | None] = {}
-        """Owner names whose records changed since ``take_published``."""
-        self._unsaid = Unsaid(settings.name)
+        self.memory = Memory(self.guard)
+        self.states, self.sources = self.memory.states, self.memory.sources
+        self.publication = Publication(
+            settings.name, settings.nested, ttl=settings.ttl, provider_ttl=settings.provider_ttl
+        )
+        self.outcomes, self.owners = self.publication.outcomes, self.publication.owners
         self._rescoped = False
         self.complete = False
         """Whether every required source was known once, so that names may be bound."""
-        self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
         self._due: list[tuple[InterfaceId, Step, Evidence]] = []
         """Removals that wait until all dirty names are advanced."""
         self._looked_at: set[InterfaceId] = set()
         """Names advanced while a source of theirs was out of sync."""
-        self._watching: dict[ObjectRef, set[InterfaceId]] = {}
         self._deadlines = Deadlines()
 
     # ------------------------------------------------------------------ input
@@ -123,22 +93,10 @@ class Zone:
         """Which interfaces can be read has changed; what that means is published with the names it touches."""
         self._rescoped = True
 
-    def _publish_unsaid(self) -> None:
-        self._rescoped = False
-        sources = [self.observations.source(source) for source in sorted(self.settings.sources)]
-        changes = self._unsaid.replace(name for source in sources for name in source.unreadable.values())
-        for owner, records in changes.items():
-            if not self.owners.held(owner):
-                self.published[owner] = records
-
-    @property
-    def _needed(self) -> frozenset[str]:
-        return self.settings.sources - self.settings.optional
-
     @property
     def awaited(self) -> list[str]:
         """Required sources nobody has heard yet: what they may know is not denied, complete or not."""
-        return sorted(source for source in self._needed if not self.observations.source(source).known)
+        return self._hearing.awaited
 
     def check_complete(self) -> bool:
         """Whether the zone may bind; turns true once and stays so."""
@@ -182,7 +140,8 @@ class Zone:
             self._advance(interface, now, transitions)
         if not dirty:
             if self._rescoped:
-                self._publish_unsaid()
+                self._rescoped = False
+                self.publication.leave_unsaid(self._hearing.unreadable)
             # All states are advanced before any removal is judged: the guard must see a mass as a mass.
             due, self._due = self._due, []
             for interface, result, evidence in due:
@@ -193,20 +152,21 @@ class Zone:
     def _gather(self, now: float) -> None:
         """Mark the names whose Services were touched or whose clocks are due."""
         for ref in self.store.touched_services:
-            self.store.dirty.update(self._watching.get(ref, ()))
+            self.store.dirty.update(self.memory.watchers(ref))
             home = self.settings.clusters.home
             if ref.cluster == home:
                 for cluster in self.settings.cluster_sources:
                     if cluster != home:
                         remote = ref._replace(cluster=cluster)
-                        self.store.dirty.update(self._watching.get(remote, ()))
+                        self.store.dirty.update(self.memory.watchers(remote))
                         self.store.dirty.update(self.store.interfaces_of(remote))
         self.store.touched_services.clear()
         self.store.dirty.update(self._deadlines.due(now))
 
     def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))
-        result, evidence = self._step(interface, state, now, self._rules(interface))
+        rules = self._hearing.rules(self.sources.get(interface, ()))
+        result, evidence = self._step(interface, state, now, rules)
         self._store_result(interface, state, result, evidence, transitions)
         if evidence.paused or not all(candidate.heard for candidate in evidence.candidates):
             self._looked_at.add(interface)
@@ -231,15 +191,9 @@ class Zone:
             evidence = self.evidence(interface, result.state, now)
         return result, evidence
 
-    def _rules(self, interface: InterfaceId) -> Rules:
-        """The zone's rules; files are edited on purpose, so a name that stands on them alone does not linger."""
-        sources = self.sources.get(interface)
-        return (
-            self._at_once if sources and self.settings.immediate.issuperset(sources) else self.settings.rules
-        )
-
     def evidence(self, interface: InterfaceId, state: State, now: float) -> Evidence:
         """What speaks for whom now."""
+        sources = self.sources.get(interface, ())
         return collect(
             self.store,
             interface,
@@ -249,26 +203,10 @@ class Zone:
             held_ports=state.ports,
             claims=self.settings.claims,
             clusters=self.settings.clusters,
-            outages=self._outages(self.sources.get(interface, ())),
+            outages=self._hearing.outages(sources),
             other_services=(state.previous,) if state.previous is not None else (),
-            unheard=self._unheard(interface, state),
+            unheard=self._hearing.unheard(sources, state),
         )
-
-    def _unheard(self, interface: InterfaceId, state: State) -> frozenset[str]:
-        """Clusters whose Services may not take the name, because nobody can say where their pods are now."""
-        clusters = self.settings.cluster_sources
-        out = {source for source in clusters.values() if not self.observations.source(source).in_sync}
-        if not out:
-            return frozenset()
-        if state.deleted_at is not None:
-            # It can not stay where it is. Where its registries are away, too, there is no fresher word than the last.
-            registries = set(self.sources.get(interface, ())) - set(clusters.values())
-            if not any(self.observations.source(source).in_sync for source in registries):
-                return frozenset()
-        return frozenset(cluster for cluster, source in clusters.items() if source in out)
-
-    def _outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
-        return self.observations.outages(sources or tuple(self.settings.sources))
 
     def _judge_removal(
         self, interface: InterfaceId, result: Step, evidence: Evidence, transitions: list[Transition]
@@ -297,17 +235,22 @@ class Zone:
         transitions: list[Transition],
     ) -> None:
         state, now = result.state, evidence.now
-        sources = self._sources_of(interface, state)
+        registered = self.store.interfaces.get(interface)
+        sources = self._hearing.stands_on(
+            registered.registries if registered is not None else {},
+            self.sources.get(interface, ()),
+            state.winner,
+        )
         answer = self._outcome(interface, result, evidence)
-        known = interface in self.store.interfaces or interface in self.store.services.declared
+        known = registered is not None or interface in self.store.services.declared
         old = self.outcomes.get(interface)
         if not known and not state.bound and state.previous is None:
-            self._forget(interface, before, sources)
-            self._publish(interface, None)
+            self.memory.forget(interface, before, sources)
+            self.publication.put(interface, None, 0.0)
             answer_text = "nothing"
         else:
-            self._remember(interface, before, state, sources)
-            self._publish(interface, answer)
+            self.memory.remember(interface, before, state, sources)
+            self.publication.put(interface, answer, state.created)
             answer_text = describe(answer)
         self._deadlines.set(interface, result.at)
         old_text = describe(old) if old is not None else self._last_told(interface)
@@ -341,147 +284,33 @@ class Zone:
             result.standings,
             rules=self.settings.rules,
             clusters=self.settings.clusters,
-            owner_octets=self._owner_octets(interface),
+            owner_octets=self.publication.owner_octets(interface),
         )
-
-    def _remember(
-        self, interface: InterfaceId, before: State, state: State, sources: tuple[str, ...]
-    ) -> None:
-        for ref in {before.winner, before.previous} - {state.winner, state.previous}:
-            if ref is not None and (names := self._watching.get(ref)) is not None:
-                names.discard(interface)
-                if not names:
-                    del self._watching[ref]
-        for ref in (state.winner, state.previous):
-            if ref is not None:
-                self._watching.setdefault(ref, set()).add(interface)
-        self.states[interface] = state
-        old_sources = self.sources.get(interface, ())
-        if old_sources and old_sources != sources:
-            self.guard.note(interface, set(old_sources) - set(sources), bound=False, vanishing=False)
-        self.sources[interface] = sources
-        bound = state.winner is not None or bool(state.seen)
-        self.guard.note(interface, sources, bound=bound, vanishing=state.vanishing)
-
-    def _forget(self, interface: InterfaceId, before: State, sources: tuple[str, ...]) -> None:
-        self._remember(interface, before, State(), sources)
-        self.guard.note(interface, sources, bound=False, vanishing=False)
-        self.states.pop(interface, None)
-        self.sources.pop(interface, None)
 
     def disown(self, source: str, now: float) -> None:
         """What is known of a source was another one's: no name that stands on it keeps anything of that."""
         for interface in [i for i, sources in self.sources.items() if source in sources]:
             told = describe(self.outcomes.get(interface))
-            self._forget(interface, self.states[interface], self.sources[interface])
-            self._publish(interface, None)
+            self.memory.forget(interface, self.states[interface], self.sources[interface])
+            self.publication.put(interface, None, 0.0)
             self.history.add(Transition(interface, told, describe(None), "foreign", source, now))
             self.store.dirty.add(interface)
-        if source in self._needed:
+        if source in self._hearing.needed:
             self.complete = False
 
-    def _sources_of(self, interface: InterfaceId, state: State) -> tuple[str, ...]:
-        """Registries that provide it now (or did last), and the winner's cluster."""
-        known = self.store.interfaces.get(interface)
-        found: set[str] = set()
-        if known is not None:
-            found = set(known.registries)
-        clusters = set(self.settings.cluster_sources.values())
-        if not found:
-            found = set(self.sources.get(interface, ())) - clusters
-        if state.winner is not None and (source := self.settings.cluster_sources.get(state.winner.cluster)):
-            found.add(source)
-        return tuple(sorted(found))
-
-    # ------------------------------------------------------------------ restart
-
-    def restore_observations(self, now: float) -> None:
-        """Fold everything that ``Observations`` got back from a snapshot."""
-        for source in sorted(self.settings.sources):
-            state = self.observations.source(source)
-            changes = [Change(source, key, None, value) for key, value in state.values.items()]
-            saved = state.paused_at if state.restored and state.paused_at is not None else now
-            self.store.sync_changed(source, saved, in_sync=False)
-            self.store.apply(changes, now, first=frozenset({source}))
-            self.store.first_pass_over(source, now)
-
-    def restore_decisions(
-        self,
-        now: float,
-        *,
-        states: Iterable[tuple[InterfaceId, State, tuple[str, ...]]],
-        held: Iterable[tuple[InterfaceId, float]],
-        released: Iterable[InterfaceId],
-        sites: Iterable[SiteMemory],
-        had_ready: Iterable[ObjectRef],
-        departed: Iterable[tuple[str, float]],
-        history: Iterable[Transition],
-        complete: bool,
-    ) -> None:
-        """Put back names' states and what sites and Services remember; observations come first.
-
-        ``complete``: it was, and nothing that it stood upon is missing. What is new since is not waited for.
-        """
-        restore_sites(self.store, now, sites=sites, had_ready=had_ready, departed=departed)
-        for interface, state, sources in states:
-            if state.winner is not None and state.winner.cluster not in self.settings.cluster_sources:
-                # A cluster that was renamed or taken out: its names are chosen anew, not waited for.
-                continue
-            # A source that is configured no longer must not stop the clocks of its names.
-            present = tuple(source for source in sources if source in self.settings.sources)
-            self._remember(interface, State(), state, present)
-            self.store.dirty.add(interface)
-        self.guard.held.update(held)
-        self.guard.released.update(released)
-        moves = []
-        for transition in history:
-            self.history.add(transition)
-            if transition.why == "loss":
-                moves.append(transition)
-        for move in sorted(moves, key=lambda transition: transition.when):
-            self.guard.note_move(move.interface, move.source.split(","), move.when)
-        self.complete = complete
-        if not self.complete:
-            self._answer_from_snapshot(now)
-
-    def _answer_from_snapshot(self, now: float) -> None:
-        """Names of the snapshot are answered before everything is known; nothing is decided anew."""
+    def answer_as_remembered(self, now: float) -> None:
+        """Names of a snapshot are answered before everything is known; nothing is decided anew."""
         for interface, state in self.states.items():
             evidence = self.evidence(interface, state, now)
             result = step(state, evidence, self.settings.rules)
-            self._publish(interface, self._outcome(interface, replace(result, state=state), evidence))
+            answer = self._outcome(interface, replace(result, state=state), evidence)
+            self.publication.put(interface, answer, state.created)
 
     # ------------------------------------------------------------------ output
 
-    def _owner_octets(self, interface: InterfaceId) -> int:
-        return len(naming.owner_name(interface)) + 1 + len(self.settings.name) + 1
-
-    def _publish(self, interface: InterfaceId, answer: Outcome | None) -> None:
-        before = self.outcomes.get(interface)
-        state = self.states.get(interface)
-        created = state.created if state is not None else 0.0
-        if answer is None:
-            self.outcomes.pop(interface, None)
-        else:
-            # Reasons may have changed even where the answer is equal.
-            self.outcomes[interface] = answer
-            if before == answer and created == self.owners.created(interface):
-                return
-        for owner, records in self.owners.update(interface, answer, created, self._records).items():
-            # Of two spellings of one name the last word counts, so the order is that of the last words.
-            self.published.pop(owner, None)
-            self.published[owner] = records
-
-    def _records(self, interface: InterfaceId) -> Records | None:
-        answer = self.outcomes.get(interface)
-        if not isinstance(answer, Binding):
-            return None
-        return records_of(answer, ttl=self.settings.ttl, provider_ttl=self.settings.provider_ttl)
-
     def take_published(self) -> dict[str, Records | None]:
         """The owner names whose records changed since the last call."""
-        published, self.published = self.published, {}
-        return self._unsaid.cover(published)
+        return self.publication.take()
 
     def release(self, source: str, now: float) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

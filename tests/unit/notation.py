@@ -14,7 +14,8 @@ from soadns import composition, naming, snapshot
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Claim
-from soadns.binding.zone import Zone, ZoneSettings
+from soadns.binding.zone import Zone
+from soadns.binding.zonesettings import ZoneSettings
 from soadns.configfile import parse as parse_config
 from soadns.model import (
     Delete,

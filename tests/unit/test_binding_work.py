@@ -135,7 +135,7 @@ def test_what_is_remembered_goes_when_the_names_are_gone() -> None:
         zone.store.services.by_ref,
         zone.store.services.by_cluster_ip,
         zone.store.services.declared,
-        zone._watching,
+        zone.memory.watching,
         zone._deadlines.times,
     ):
         assert not mapping

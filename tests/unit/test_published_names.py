@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns.binding.observations import Observations
-from soadns.binding.zone import Zone
+from soadns.binding.publication import Publication
 from soadns.model import Binding, InterfaceId, Records, Unbound
 from soadns.nameserver import wire
 from soadns.nameserver.zone import ZoneData
-from tests.unit.notation import DEFAULTS
 
 SPELLINGS = st.sampled_from(["a.Foo", "a.foo", "A.foo", "a.X$Y", "a.X-Y", "a.x-y"]).map(InterfaceId)
 OUTCOMES = st.builds(
@@ -29,16 +25,16 @@ OUTCOMES = st.builds(
 
 @given(st.lists(st.lists(OUTCOMES, max_size=8), max_size=4))
 def test_the_last_holder_of_a_name_answers_it(turns: list[list[Binding | Unbound]]) -> None:
-    zone = Zone(replace(DEFAULTS, name="rpc.test"), Observations())
+    publication = Publication("rpc.test", (), ttl=30, provider_ttl=5)
     data = ZoneData("rpc.test")
     answers: dict[bytes, object] = {}
     for turn in turns:
         for outcome in turn:
-            zone._publish(outcome.interface, outcome)
-        answers.update(data.apply(zone.take_published(), serial=1).answers)
+            publication.put(outcome.interface, outcome, 0.0)
+        answers.update(data.apply(publication.take(), serial=1).answers)
     for owner in ("a.foo", "a.x$y", "a.x-y"):
-        holder = zone.owners.at(owner)
-        records = zone._records(holder) if holder is not None else None
+        holder = publication.owners.at(owner)
+        records = publication.records(holder) if holder is not None else None
         expected = ZoneData("rpc.test").apply({owner: records or Records()}, serial=1).answers
         key = wire.encode_name(f"{owner}.rpc.test") + b"\0\1"
         assert answers.get(key) == expected.get(key)
