@@ -90,7 +90,7 @@ bench-dns: $(VENV)/.installed-plots parts-benches ## Beside Knot, NSD, dnsmasq a
 bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
 	@$(BIN)/python -m tests.bench.fuzz $(ARGS)
 
-bench-workers: $(VENV)/.installed-dev ## What callers notice while processes die and hang (ARGS='--stopped 5' is shorter)
+bench-workers: $(VENV)/.installed-dev parts-benches ## What callers notice while processes die; one worker and two (ARGS='--stopped 5' is shorter)
 	@$(BIN)/python -m tests.bench.workers $(ARGS)
 
 clean: ## Remove what the other targets made in this folder

@@ -84,7 +84,7 @@ def measure(contender: Contender, case: Case, asked: Path, *, core: int, seconds
     answered, took, lost_then = _asked(full, case)
     rate = max(100, int(min(RATE, SHARE * answered / took)))
     slow = _dnsperf(contender, case, asked, "-l", f"{calm + longer:g}", "-Q", str(rate), "-v", core=core)
-    ranked = sorted(1000 * float(latency) for latency in _VERBOSE.findall(slow))
+    ranked = latencies(slow)
     assert ranked, f"{contender.name} {case}: no latency in what dnsperf says:\n{slow[-2000:]}"
     return Row(
         contender.name, contender.version, case.transport, case.names, case.mix, case.concurrency,
@@ -92,35 +92,50 @@ def measure(contender: Contender, case: Case, asked: Path, *, core: int, seconds
         us_user=round((after[0] - before[0]) / answered * 1e6, 2),
         us_sys=round((after[1] - before[1]) / answered * 1e6, 2),
         us_store=round((later - behind) / answered * 1e6, 2),
-        p50_ms=_at(ranked, 0.5), p99_ms=_at(ranked, 0.99), p999_ms=_at(ranked, 0.999),
+        p50_ms=at(ranked, 0.5), p99_ms=at(ranked, 0.99), p999_ms=at(ranked, 0.999),
         latency_qps=rate,
         lost=lost + lost_then + _asked(slow, case)[2],
     )  # fmt: skip
 
 
-def _at(ranked: list[float], share: float) -> float:
+def at(ranked: list[float], share: float) -> float:
+    """What so great a share of them does not exceed."""
     return round(ranked[min(len(ranked) - 1, int(len(ranked) * share))], 3)
 
 
 def _dnsperf(contender: Contender, case: Case, asked: Path, *arguments: str, core: int) -> str:
-    """What dnsperf prints."""
-    command, env = command_of("dnsperf")
+    edns = ["-e"] if case.mix == "EDNS" else []
     clients = str(case.concurrency)
-    command += ["-s", "127.0.0.1", "-p", str(contender.port), "-d", str(asked), "-m", case.transport]
-    command += ["-c", clients, "-q", clients, "-T", "1", "-t", "3", *arguments]
-    if case.mix == "EDNS":
-        command.append("-e")
+    told = ["-m", case.transport, "-c", clients, "-q", clients, *arguments, *edns]
+    return dnsperf(contender.port, asked, *told, core=core)
+
+
+def dnsperf(port: int, asked: Path, *arguments: str, core: int) -> str:
+    """What dnsperf prints, that runs on one core and waits three seconds for an answer. Raises AssertionError."""
+    command, env = command_of("dnsperf")
+    command += ["-s", "127.0.0.1", "-p", str(port), "-d", str(asked), "-T", "1", "-t", "3", *arguments]
     with pinned(core):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=env)
-    assert not done.returncode, f"{contender.name} {case}: {done.stderr}"
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, env=env)
+    assert not done.returncode, f"{command}: {done.stderr}"
     return done.stdout
+
+
+def latencies(text: str) -> list[float]:
+    """Milliseconds of each query, sorted, from what dnsperf prints with ``-v``."""
+    return sorted(1000 * float(latency) for latency in _VERBOSE.findall(text))
+
+
+def figures(text: str) -> dict[str, str]:
+    """The statistics that dnsperf prints at its end."""
+    tail = text[text.rindex("\nStatistics:") :]
+    return dict(re.findall(r"^ +([A-Z][\w ]+?)(?: \(s\))?: +([\d.]+)", tail, re.MULTILINE))
 
 
 def _asked(text: str, case: Case) -> tuple[int, float, int]:
     """Queries answered, seconds, and queries lost; every answer was of the kind that the case wants."""
     tail = text[text.rindex("\nStatistics:") :]
-    figures = dict(re.findall(r"^ +([A-Z][\w ]+?)(?: \(s\))?: +([\d.]+)", tail, re.MULTILINE))
-    answered = int(figures["Queries completed"])
+    found = figures(text)
+    answered = int(found["Queries completed"])
     codes = {
         code: int(count)
         for code, count in _RCODE.findall(tail.partition("Response codes:")[2].split("\n")[0])
@@ -132,4 +147,4 @@ def _asked(text: str, case: Case) -> tuple[int, float, int]:
     assert abs(codes.get("NXDOMAIN", 0) / answered - denied) < 0.02 if denied else "NXDOMAIN" not in codes, (
         told
     )
-    return answered, float(figures["Run time"]), int(figures["Queries lost"])
+    return answered, float(found["Run time"]), int(found["Queries lost"])

@@ -1,8 +1,9 @@
 """``make bench-workers``: what callers notice at 10,000 questions a second while processes die, hang and are replaced.
 
 Control killed, control stopped for a minute, a worker killed and a worker stopped while control is stopped as well,
-all workers replaced one after another; and what a worker takes in time and memory with 100,000 names. Writes
-``build/bench/workers.json``. Everything runs on loopback and ends by itself.
+all workers replaced one after another; callers over TCP while workers are replaced and die; what a question costs
+with one worker and with two; and what memory a worker takes. Writes ``build/bench/workers.json``. Everything runs on
+loopback and ends by itself.
 """
 
 from __future__ import annotations
@@ -19,33 +20,54 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.bench import report, scaling
 from tests.crowd import Crowd
 from tests.scenarios.stage import shop
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
+from tests.tcp_crowd import TcpCrowd
+
+KEPT = 20
+"""Connections that are kept over TCP."""
 
 
 def main() -> int:
     """Run it; returns the exit status."""
     parser = argparse.ArgumentParser(description="Processes die and hang under load.")
     parser.add_argument("--rate", type=int, default=10_000, help="questions a second (%(default)s)")
+    parser.add_argument(
+        "--tcp-rate", type=int, default=1_000, help="the same over TCP, of each kind of callers (%(default)s)"
+    )
     parser.add_argument("--interfaces", type=int, default=10_000)
     parser.add_argument(
         "--stopped", type=float, default=60.0, help="seconds for which control hangs (%(default)s)"
     )
+    parser.add_argument("--each", type=float, default=4.0, help="seconds of each load (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("build/bench/workers.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soadns-bench-") as folder:
         found = run(Path(folder), options)
+    print("what a question costs with one worker and with two", flush=True)
+    costs = list(scaling.measure(options.interfaces, options.each))
+    found["machine"], found["costs"] = report.machine(), [asdict(cost) for cost in costs]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     columns = ("asked", "per_second", "lost", "repeated", "median", "p99", "slowest")
     print(f"{'':34}" + "".join(f"{column:>12}" for column in columns))
     for story, outcome in found["stories"].items():
         print(f"{story:34}" + "".join(f"{outcome[column]:>12}" for column in columns))
+    columns = ("asked", "lost", "repeated", "unanswered", "reset", "closed", "median", "p99", "slowest")
+    print(f"\n{'over TCP':34}" + "".join(f"{column:>12}" for column in columns))
+    for story, kinds in found["tcp"].items():
+        for kind, outcome in kinds.items():
+            print(f"{f'{story}: {kind}':34}" + "".join(f"{outcome[column]:>12}" for column in columns))
+    print()
+    for row in (scaling.COLUMNS, *map(scaling.cells, costs)):
+        print(f"{row[0]:40}{row[1]:20}" + "".join(f"{cell:>12}" for cell in row[2:]))
     print(f"memory of a worker: {found['worker_mib']:.1f} MiB with {found['names']} names")
     print(f"written to {options.output}")
-    return int(any(outcome["lost"] for outcome in found["stories"].values()))
+    over_tcp = [outcome for kinds in found["tcp"].values() for outcome in kinds.values()]
+    return int(any(outcome["lost"] for outcome in [*found["stories"].values(), *over_tcp, *found["costs"]]))
 
 
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -63,17 +85,33 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "worker stopped, control stopped": lambda it: worker(it, signal.SIGSTOP),
         "workers replaced in turn": workers_replaced,
     }
-    found: dict[str, Any] = {"rate": options.rate, "interfaces": options.interfaces, "stories": {}}
+    over_tcp: dict[str, Callable[[Soadns], None]] = {
+        "nothing happens": lambda _: time.sleep(5.0),
+        "replaced in turn": workers_replaced,
+        "one killed": worker_killed,
+    }
+    found: dict[str, Any] = {"rate": options.rate, "interfaces": options.interfaces, "stories": {}, "tcp": {}}
+    asked_for = [f"{name}.{ZONE}" for name in names[:100]]
     try:
         for story, happens in stories.items():
             print(story, flush=True)
-            asked_for = [f"{name}.{ZONE}" for name in names[:100]]
             with Crowd(soadns.port, *asked_for, rate=options.rate, patience=4.0) as crowd:
                 time.sleep(1.0)
                 happens(soadns)
                 time.sleep(1.0)
             found["stories"][story] = asdict(crowd.outcome)
             soadns.wait_ready()
+        for story, happens in over_tcp.items():
+            print(f"over TCP: {story}", flush=True)
+            single = TcpCrowd(soadns.port, *asked_for, rate=options.tcp_rate)
+            keeping = TcpCrowd(soadns.port, *asked_for, rate=options.tcp_rate, kept=KEPT)
+            with single, keeping:
+                time.sleep(1.0)
+                happens(soadns)
+                time.sleep(1.0)
+            found["tcp"][story] = {
+                "one question each": asdict(single.outcome), f"{KEPT} kept": asdict(keeping.outcome),
+            }  # fmt: skip
         found["worker_mib"] = soadns.metric('soadns_worker_memory_bytes{worker="0"}') / 2**20
         found["names"] = soadns.metric('soadns_worker_names{worker="0"}')
     finally:
@@ -106,6 +144,14 @@ def worker(soadns: Soadns, number: signal.Signals) -> None:
     eventually(lambda: soadns.worker(0) != first, within=10)
     time.sleep(2.0)
     os.kill(control, signal.SIGCONT)
+
+
+def worker_killed(soadns: Soadns) -> None:
+    """And started again."""
+    first = soadns.worker(0)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: soadns.worker(0) != first, within=10)
+    time.sleep(2.0)
 
 
 def workers_replaced(soadns: Soadns) -> None:
