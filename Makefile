@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clean again
+.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became
 
 bench-workers: $(VENV)/.installed-dev parts-benches ## What callers notice while processes die; one worker and two (ARGS='--stopped 5' is shorter)
 	@$(BIN)/python -m tests.bench.workers $(ARGS)
+
+soak: $(VENV)/.installed-dev parts-benches ## Ten minutes of a thousand changes a second: memory, latencies, nothing lost (ARGS='--minutes 1')
+	@$(BIN)/python -m tests.bench.soak $(ARGS)
 
 clean: ## Remove what the other targets made in this folder
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,106 @@
+"""Memory of processes over time: samples, and whether they grow."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.scenarios.stage.soadns import Soadns
+
+EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one process, or the journal, takes at one moment."""
+
+    at: float
+    """Seconds since the first sample."""
+    rss: int
+    """KiB resident."""
+    pss: int
+    """KiB, what is shared with others divided by their number."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A line through samples, by least squares. Memory in KiB."""
+
+    first: int
+    last: int
+    """On the line, at both ends."""
+    per_minute: float
+    noise: float
+    """The greatest distance of a sample from the line."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether the line rises by no more, from its first end to its last, than samples lie off it."""
+        return self.last - self.first <= self.noise
+
+
+def growth(samples: list[tuple[float, int]]) -> Growth:
+    """Of (seconds, KiB). Three at least."""
+    seconds, values = zip(*samples, strict=True)
+    slope, start = statistics.linear_regression(seconds, values)
+    ends = [round(start + slope * at) for at in (seconds[0], seconds[-1])]
+    noise = max(abs(value - start - slope * at) for at, value in samples)
+    return Growth(ends[0], ends[1], round(60 * slope, 1), round(noise, 1))
+
+
+class Sampler:
+    """Samples all processes of a soadns and its journal as long as the context lasts."""
+
+    def __init__(self, soadns: Soadns) -> None:
+        supervisor = soadns.process.pid
+        self._processes = {
+            "supervisor": supervisor, "control": soadns.child("_control"),
+            "worker 0": soadns.worker(0), "worker 1": soadns.worker(1),
+        }  # fmt: skip
+        self._journal = _journal(supervisor)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._begun = time.monotonic()
+        self.samples: dict[str, list[Sample]] = {name: [] for name in (*self._processes, "journal")}
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            at = time.monotonic() - self._begun
+            for name, pid in self._processes.items():
+                with suppress(OSError):
+                    self.samples[name].append(_sample(pid, at))
+            held = sum(os.stat(path).st_blocks // 2 for path in self._journal)
+            self.samples["journal"].append(Sample(at, held, held))
+            if self._over.wait(EVERY_S):
+                return
+
+
+def _sample(pid: int, at: float) -> Sample:
+    rows = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return Sample(at, int(rows["Rss"].split()[0]), int(rows["Pss"].split()[0]))
+
+
+def _journal(supervisor: int) -> list[str]:
+    """The files of the journal, by the descriptors of the supervisor."""
+    folder = f"/proc/{supervisor}/fd"
+    paths = [f"{folder}/{name}" for name in os.listdir(folder)]
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            if "soadns-journal" in os.readlink(path):
+                found.append(path)
+    assert len(found) == 2, f"the journal has two files, not {found}"
+    return found
