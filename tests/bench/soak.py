@@ -170,7 +170,7 @@ def soak(zookeeper: ZooKeeper, soadns: Soadns, options: argparse.Namespace) -> I
 
 HEAD = (
     "          names  ms to answer               ms over UDP   ms over TCP  MiB of\n"
-    "minute changed/s   p50      p99   p50   p99  p99.9   max   p99.9   max   control  worker      superv.  journal  lost"
+    "minute changed/s   p50      p99   p50   p99  p99.9  max   p99.9   max   control worker      superv. journal  lost"
 )
 
 
