@@ -1,7 +1,7 @@
 """The control process: sources in, answers out. The event loop around the pure parts.
 
 Events of all sources are folded in turns: what came since the last turn is applied, the names it touches are
-advanced, and the owner names that changed go to the workers as one delta. A turn is bounded, so that
+advanced, and the owner names that changed go to the workers as one delta. A turn ends when its time is over, so that
 heartbeats, HTTP and feeds get their share during a first sync; its work is proportional to what changed.
 """
 
@@ -31,8 +31,11 @@ from soadns.publishers import zonefile
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource
 
-EVENTS_PER_TURN = 4_000
-NAMES_PER_TURN = 1_000
+TURN_S = 0.01
+"""Time of a turn, half of it for events while there are any; what was begun by then is ended."""
+EVENTS_AT_ONCE = 250
+NAMES_AT_ONCE = 20
+"""How much is done between two looks at the clock."""
 IDLE_S = 3600.0
 CATCH_UP_S = 10.0
 """How long workers keep what a killed control process taught them while sources can not be read."""
@@ -79,7 +82,10 @@ class Control:
         self.zones: dict[str, ZoneData] = {}
         self._log = log
         self.clock = clock
-        self._inbox: deque[Event] = deque()
+        self._inbox: deque[list[Event]] = deque()
+        """Batches as they came; what is left of the first one, where that is large."""
+        self._amid = False
+        """Whether something of that one was folded."""
         self._arrived: float | None = None
         """When the oldest event of the inbox came."""
         self._awaited: deque[tuple[int, float]] = deque()
@@ -147,7 +153,7 @@ class Control:
             return
         if self._arrived is None:
             self._arrived = self.clock()
-        self._inbox.extend(events)
+        self._inbox.append(list(events))
         self._schedule()
 
     def _schedule(self) -> None:
@@ -173,9 +179,26 @@ class Control:
     def _turn(self) -> None:
         self._turn_due = False
         now = self.clock()
-        if self._inbox:
-            count = min(len(self._inbox), EVENTS_PER_TURN)
-            events = [self._inbox.popleft() for _ in range(count)]
+        self._take_in(now)
+        # What came as one batch holds in one instant: no name is decided by half of it.
+        while not self._amid:
+            self._report(self.estate.work(now, limit=NAMES_AT_ONCE))
+            if not self.estate.pending or self.clock() - now >= TURN_S:
+                break
+        self._publish(now)
+        if self._inbox or self.estate.pending:
+            # What comes in bulk lives long: the collector need not walk it again and again.
+            gc.freeze()
+            self._schedule()
+        else:
+            self._arrived = None
+            self._announce()
+            self._set_timer(now)
+
+    def _take_in(self, now: float) -> None:
+        """Fold what has come, while there is time for it."""
+        while self._inbox and (self._amid or not self.estate.unjudged):
+            events = self._next_events()
             self._note(events)
             out_of_sync = self._out_of_sync()
             self.estate.fold(events, now)
@@ -183,14 +206,20 @@ class Control:
                 count = len(self.estate.observations.source(source).values)
                 self._log("source-synced", source=source, observations=count)
             self.changed.set()
-        self._report(self.estate.work(now, limit=NAMES_PER_TURN))
-        self._publish(now)
-        if self._inbox or self.estate.pending:
-            self._schedule()
-        else:
-            self._arrived = None
-            self._announce()
-            self._set_timer(now)
+            if self.clock() - now >= TURN_S / 2:
+                break
+
+    def _next_events(self) -> list[Event]:
+        """The next events to be folded together: whole batches, or some of a large one."""
+        events: list[Event] = []
+        while self._inbox and len(events) + len(self._inbox[0]) <= EVENTS_AT_ONCE:
+            events += self._inbox.popleft()
+        self._amid = not events
+        if self._amid:
+            batch = self._inbox[0]
+            events = batch[:EVENTS_AT_ONCE]
+            del batch[:EVENTS_AT_ONCE]
+        return events
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -280,8 +309,7 @@ class Control:
         known = self._announced >= (wanted or self.zones.keys())
         if known and not self.publisher.complete and not self._catching_up():
             self.publisher.set_complete()
-            # What the first sync brought lives long: the collector need not walk it again and again.
-            gc.freeze()
+            gc.freeze()  # what the first sync brought lives long
 
     def _catching_up(self) -> bool:
         """Whether workers may know more than this process, whose predecessor was killed before it saved all.

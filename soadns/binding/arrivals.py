@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from soadns.binding.observations import Change, Observations
 
-PORTION = 4_000
+PORTION = 250
 """Changes taken in at once: the process has heartbeats to send in between."""
 
 
@@ -33,10 +33,11 @@ class Arrivals:
 
     def __init__(self, observations: Observations) -> None:
         self._observations = observations
-        self._withheld: set[str] = set()
-        """Sources of which something was kept back."""
-        self._queue: deque[tuple[Change, bool]] = deque()
-        """Changes that are to be taken in, in order; whether they are of the first reading."""
+        self._withheld: dict[str, deque[Change]] = {}
+        """Source in its first reading → what it said so far, in order."""
+        self._queue: deque[tuple[str, deque[Change]]] = deque()
+        """Changes that are to be taken in, in order: those of a source's first reading with its name, later ones with
+        ``''``. None is empty."""
         self._coming: set[str] = set()
         """Sources with changes in the queue."""
 
@@ -51,46 +52,49 @@ class Arrivals:
         What a ``foreign`` source said before is not withheld when it is taken back: all of that is in the zone.
         """
         at_once = self._hurry(foreign)
-        unheard = foreign & self._withheld
-        over = {source for source in self._withheld if self._observations.source(source).known}
-        for source in sorted(over):
-            values = self._observations.source(source).values
-            self._queue.extend((Change(source, key, None, value), True) for key, value in values.items())
-        self._withheld -= over
+        over = [source for source in self._withheld if self._observations.source(source).known]
         for change in changes:
             source = change.source
-            if source in over:
-                continue
-            if source in foreign and change.after is None:
-                if source not in unheard:
-                    at_once.append(change)
-                continue
-            if source in patient and not self._observations.source(source).known:
-                self._withheld.add(source)
+            if source in self._withheld:
+                self._withheld[source].append(change)
+            elif source in foreign and change.after is None:
+                at_once.append(change)
+            elif source in patient and not self._observations.source(source).known:
+                self._withheld[source] = deque([change])
             elif source in self._coming:
-                self._queue.append((change, False))
+                self._append(change)
             else:
                 at_once.append(change)
-        if over and self._queue:
-            self._coming |= over
+        for source in sorted(over):
+            self._queue.append((source, self._withheld.pop(source)))
+            self._coming.add(source)
         return at_once
+
+    def _append(self, change: Change) -> None:
+        if self._queue[-1][0]:
+            self._queue.append(("", deque()))
+        self._queue[-1][1].append(change)
 
     def _hurry(self, sources: Set[str]) -> list[Change]:
         """What is queued of these sources, out of its turn."""
-        found = [change for change, _ in self._queue if change.source in sources]
-        if found:
-            self._queue = deque(entry for entry in self._queue if entry[0].source not in sources)
-            self._coming -= sources
+        if not sources & self._coming:
+            return []
+        found: list[Change] = []
+        queue, self._queue = self._queue, deque()
+        for reading, changes in queue:
+            found += (change for change in changes if change.source in sources)
+            if rest := deque(change for change in changes if change.source not in sources):
+                self._queue.append((reading, rest))
+        self._coming = self._coming - sources if self._queue else set()
         return found
 
     def take(self) -> Portion:
         """The next portion. The first reading of a source lies in one piece."""
-        portion: list[Change] = []
-        first = self._queue[0][1]
-        while self._queue and len(portion) < PORTION and self._queue[0][1] == first:
-            portion.append(self._queue.popleft()[0])
-        read = frozenset(change.source for change in portion) if first else frozenset()
-        goes_on = {self._queue[0][0].source} if self._queue and self._queue[0][1] else set()
+        reading, changes = self._queue[0]
+        portion = [changes.popleft() for _ in range(min(PORTION, len(changes)))]
+        if not changes:
+            self._queue.popleft()
         if not self._queue:
             self._coming.clear()
-        return Portion(portion, read, read - goes_on)
+        read = frozenset({reading} if reading else ())
+        return Portion(portion, read, frozenset() if changes else read)

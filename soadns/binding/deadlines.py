@@ -30,10 +30,15 @@ class Deadlines:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def due(self, now: float) -> list[InterfaceId]:
-        """Take the names whose time has come."""
-        found = []
-        while (at := self.next()) is not None and at <= now:
+    def is_due(self, now: float) -> bool:
+        """Whether the time of some name has come."""
+        at = self.next()
+        return at is not None and at <= now
+
+    def due(self, now: float, limit: int) -> list[InterfaceId]:
+        """Take up to ``limit`` of the names whose time has come."""
+        found: list[InterfaceId] = []
+        while len(found) < limit and self.is_due(now):
             _, interface = heapq.heappop(self._heap)
             del self.times[interface]
             found.append(interface)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from soadns.binding.history import Transition
 from soadns.binding.observations import Observations
+from soadns.binding.store import ALL
 from soadns.binding.zone import Zone
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import Event, Identified, Synced, Trouble
@@ -49,7 +50,7 @@ class Estate:
                 if not before[source] and self.observations.source(source).in_sync:
                     zone.sync_changed(source, now, in_sync=True)
 
-    def work(self, now: float, *, limit: int = 1_000_000) -> list[tuple[str, Transition]]:
+    def work(self, now: float, *, limit: int = ALL) -> list[tuple[str, Transition]]:
         """Advance all zones; returns (zone, transition) pairs."""
         return [
             (name, transition)
@@ -59,8 +60,13 @@ class Estate:
 
     @property
     def pending(self) -> bool:
-        """Whether some complete zone has names to advance now."""
-        return any(zone.complete and zone.pending for zone in self.zones.values())
+        """Whether ``work`` has something to do now."""
+        return any(zone.pending for zone in self.zones.values())
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether sites of a first reading are being judged: ``fold`` would do that first, all at once."""
+        return any(zone.unjudged for zone in self.zones.values())
 
     def next_clock(self) -> float | None:
         """When ``work`` has something to do by the passing of time alone."""

@@ -21,6 +21,8 @@ class Memory:
         self.states: dict[InterfaceId, State] = {}
         self.sources: dict[InterfaceId, tuple[str, ...]] = {}
         """The sources on which each name's present answer stands."""
+        self.waiting: set[InterfaceId] = set()
+        """Names that wait for evidence that is gone."""
         self.watching: dict[ObjectRef, set[InterfaceId]] = {}
         """Service → names that it has, or that may return to it."""
 
@@ -37,6 +39,10 @@ class Memory:
             if ref is not None:
                 place(self.watching, ref, interface, add=True)
         self.states[interface] = state
+        if state.waiting:
+            self.waiting.add(interface)
+        else:
+            self.waiting.discard(interface)
         old_sources = self.sources.get(interface, ())
         if old_sources and old_sources != sources:
             self._guard.note(interface, set(old_sources) - set(sources), bound=False, vanishing=False)

@@ -25,7 +25,8 @@ def restore_observations(zone: Zone, now: float) -> None:
         saved = state.paused_at if state.restored and state.paused_at is not None else now
         zone.store.sync_changed(source, saved, in_sync=False)
         zone.store.apply(changes, now, first=frozenset({source}))
-        zone.store.first_pass_over(source, now)
+        zone.store.first_pass_over(source)
+        zone.store.judge(now)
 
 
 def restore_decisions(

@@ -75,10 +75,11 @@ class SiteClocks:
         """When ``due`` has something, or None."""
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> Due:
-        """Take the clocks that end; marks the sites that are settled now."""
+    def due(self, now: float, limit: int) -> Due:
+        """Take so many clocks that end; marks the sites that are settled now."""
         found = Due([], [])
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and limit > 0:
+            limit -= 1
             _, kind, key = heapq.heappop(self._heap)
             if kind == "departed":
                 found.hosts.append(key[0])

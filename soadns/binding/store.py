@@ -32,6 +32,9 @@ from soadns.model import (
     Service,
 )
 
+ALL = 1 << 62
+"""A limit that is none."""
+
 
 class Store:
     """The indexes of one zone. Not thread-safe; all times are Unix seconds given by the caller."""
@@ -56,9 +59,12 @@ class Store:
         """Sites to be judged when the batch is over; whether registrations came or went there."""
         self._touched_rosters: set[ObjectRef] = set()
         self._ports_at: dict[str, set[int]] = {}
-        self._quiet: set[str] = set()
+        self._whole: dict[ObjectRef, set[str]] = {}
+        """Services → addresses that count for or against every interface since this batch."""
         self._first: dict[str, dict[HostPort, bool]] = {}
         """Source on its first pass → the sites it has spoken of so far, to be judged when the pass is over."""
+        self._passed: list[tuple[str, list[tuple[HostPort, bool]]]] = []
+        """Sources whose first pass is over → their sites that are to be judged yet."""
         self._told: set[HostPort] = set()
         """Sites of which a registry spoke in this batch."""
 
@@ -71,6 +77,7 @@ class Store:
         new to us, so they need no time to settle. What they read bit by bit was there in one instant, so
         their sites are judged by ``first_pass_over``: once, not with every interface that is read.
         """
+        self.judge(now)
         for change in changes:
             match change.after or change.before:
                 case Provider():
@@ -86,13 +93,29 @@ class Store:
         self._settle_rosters(now)
         self.settle_sites(now)
 
-    def first_pass_over(self, source: str, now: float) -> None:
-        """Judge the sites of a source that was read for the first time, or restored."""
-        touched = self._first.pop(source, None)
-        if touched:
-            self._touched_sites.update(touched)
-            self._quiet.add(source)
-            self.settle_sites(now)
+    def first_pass_over(self, source: str) -> None:
+        """A source was read for the first time, or restored: its sites are to be judged."""
+        if touched := self._first.pop(source, None):
+            self._passed.append((source, list(touched.items())))
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether sites of a first pass are to be judged: ``apply`` would do that first, all at once."""
+        return bool(self._passed)
+
+    def judge(self, now: float, limit: int = ALL) -> bool:
+        """Judge so many sites of first passes that are over; returns whether that were all."""
+        while self._passed and limit > 0:
+            source, sites = self._passed[-1]
+            portion = sites[-limit:]
+            del sites[-limit:]
+            for key, touched in portion:
+                self._review(key, now, touched=touched, first=source)
+            limit -= len(portion)
+            if not sites:
+                self._passed.pop()
+        self._note_whole()
+        return not self._passed
 
     def _touched(self, source: str, *, quiet: bool) -> dict[HostPort, bool]:
         return self._first.setdefault(source, {}) if quiet else self._touched_sites
@@ -229,28 +252,33 @@ class Store:
     def settle_sites(self, now: float) -> None:
         """Judge the sites that were touched, and count what they provide."""
         for key, touched in self._touched_sites.items():
-            site = self.sites.get(key)
-            if site is None:
-                continue
-            site.ready = self.endpoints.ready(key)
-            quiet, paused = site.source in self._quiet, self.clocks.paused(site.source)
-            times = self.settings.times_of(site.source)
-            taken_over, several = site.stale_until is not None, len(site.apps) > 1
-            again = site.review(now, times, touched=touched, paused=paused, first=quiet)
-            if taken_over or site.stale_until is not None:
-                self.dirty.update(live.provider.interface for live in site.live)
-            if several or len(site.apps) > 1:
-                for live in site.live:
-                    self.interfaces[live.provider.interface].crowd = None
-            if touched and quiet:
-                site.settled = True
-            elif touched:
-                self.clocks.settle(key, now + times.settle)
-            if again is not None:
-                self.clocks.review(key, again)
-            self._publish_site(key, site)
-        for of_this_batch in (self._touched_sites, self._quiet, self._told):
-            of_this_batch.clear()
+            self._review(key, now, touched=touched)
+        self._touched_sites.clear()
+        self._told.clear()
+        self._note_whole()
+
+    def _review(self, key: HostPort, now: float, *, touched: bool, first: str | None = None) -> None:
+        """Judge one site; ``first`` is the source whose first pass it belongs to."""
+        site = self.sites.get(key)
+        if site is None:
+            return
+        site.ready = self.endpoints.ready(key)
+        quiet, paused = site.source == first, self.clocks.paused(site.source)
+        times = self.settings.times_of(site.source)
+        taken_over, several = site.stale_until is not None, len(site.apps) > 1
+        again = site.review(now, times, touched=touched, paused=paused, first=quiet)
+        if taken_over or site.stale_until is not None:
+            self.dirty.update(live.provider.interface for live in site.live)
+        if several or len(site.apps) > 1:
+            for live in site.live:
+                self.interfaces[live.provider.interface].crowd = None
+        if touched and quiet:
+            site.settled = True
+        elif touched:
+            self.clocks.settle(key, now + times.settle)
+        if again is not None:
+            self.clocks.review(key, again)
+        self._publish_site(key, site)
 
     def _publish_site(self, key: HostPort, site: Site) -> None:
         """Tell Services and interfaces what the site provides now."""
@@ -296,8 +324,15 @@ class Store:
         if silent != (not roster.registered):  # else nothing votes against what it has by 1, 3 or 4
             self.dirty.update(self.interfaces_of(ref))
         if whole:
-            self.dirty.update(i for i, holders in roster.providing.items() if ip not in holders)
+            self._whole.setdefault(ref, set()).add(ip)
+
+    def _note_whole(self) -> None:
+        """Mark what some of the addresses that count for or against every interface do not provide."""
+        for ref, ips in self._whole.items():
             self.touched_services.add(ref)
+            if (roster := self.rosters.get(ref)) is not None:
+                self.dirty.update(i for i, holders in roster.providing.items() if not ips <= holders)
+        self._whole.clear()
 
     # ------------------------------------------------------------------ the passing of time
 
@@ -305,13 +340,13 @@ class Store:
         """Say that a registry came into or fell out of sync: no clock of a site runs while it is out."""
         if in_sync:
             self.clocks.go_on(source, now)
-            self.first_pass_over(source, now)
+            self.first_pass_over(source)
         else:
             self.clocks.stop(source, now)
 
-    def run_clocks(self, now: float) -> None:
-        """Let settle, kept, stale and departed clocks that are due take effect."""
-        due = self.clocks.due(now)
+    def run_clocks(self, now: float, limit: int = ALL) -> bool:
+        """Let settle, kept, stale and departed clocks that are due take effect; returns whether those were all."""
+        due = self.clocks.due(now, limit)
         for ip in due.hosts:
             left = self.departed.get(ip)
             if left is not None and now >= left + self.settings.departed:
@@ -319,6 +354,8 @@ class Store:
                 self.touch_at(ip)
         self.touch(due.sites)
         self.settle_sites(now)
+        at = self.clocks.next()
+        return at is None or at > now
 
     def depart(self, ip: str, when: float) -> None:
         """An address left the endpoints of living Services then."""

@@ -8,9 +8,9 @@ anything, so the same code runs in the daemon, in the demo and under virtual tim
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 
 from soadns.binding.answers import outcome
 from soadns.binding.arrivals import Arrivals
@@ -23,12 +23,14 @@ from soadns.binding.history import History, Transition, describe
 from soadns.binding.memory import Memory
 from soadns.binding.observations import Change, Observations
 from soadns.binding.publication import Publication
-from soadns.binding.store import Store
+from soadns.binding.store import ALL, Store
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import Binding, InterfaceId, Outcome, Records
 
 MOVES = 3
 """Changes of winner that one name makes in one instant, at most."""
+IN_ORDER = 1_000
+"""So many names are advanced in order, so that their transitions are told in order; to sort more takes too long."""
 
 
 class Zone:
@@ -51,7 +53,9 @@ class Zone:
         self._rescoped = False
         self.complete = False
         """Whether every required source was known once, so that names may be bound."""
-        self._due: list[tuple[InterfaceId, Step, Evidence]] = []
+        self._queue: list[InterfaceId] = []
+        """Names that are being advanced, the next one last."""
+        self._due: deque[tuple[InterfaceId, Step, Evidence]] = deque()
         """Removals that wait until all dirty names are advanced."""
         self._looked_at: set[InterfaceId] = set()
         """Names advanced while a source of theirs was out of sync."""
@@ -82,8 +86,9 @@ class Zone:
             self.store.sync_changed(source, now, in_sync=in_sync)
             if in_sync:
                 # A loss that was due is not acted upon while the source is out of sync.
-                bound = self.guard.bound.get(source, ())
-                self.store.dirty.update((i for i in bound if self.states[i].waiting), self._looked_at)
+                if bound := self.guard.bound.get(source):
+                    self.store.dirty.update(bound & self.memory.waiting)
+                self.store.dirty.update(self._looked_at)
                 self._looked_at.clear()
                 if pauses := self.observations.source(source).pauses:
                     start, end = pauses[-1]
@@ -114,54 +119,77 @@ class Zone:
         return min(times, default=None)
 
     @property
+    def unjudged(self) -> bool:
+        """Whether ``work`` has sites of a first reading to judge: folding more now would do that all at once."""
+        return self.store.unjudged
+
+    @property
     def pending(self) -> bool:
-        """Whether names wait for ``work`` now."""
+        """Whether ``work`` has something to do now."""
+        return self.unjudged or (self.complete and self._has_work)
+
+    @property
+    def _has_work(self) -> bool:
         return bool(
-            self.store.dirty or self.store.touched_services or self._due or self._arrivals or self._rescoped
+            self._queue
+            or self.store.dirty
+            or self.store.touched_services
+            or self._due
+            or self._arrivals
+            or self._rescoped
         )
 
-    def work(self, now: float, *, limit: int = 1_000_000) -> list[Transition]:
-        """Advance up to ``limit`` names; returns their transitions."""
-        self.store.run_clocks(now)
-        if not self.check_complete():
+    def work(self, now: float, *, limit: int = ALL) -> list[Transition]:
+        """Advance up to ``limit`` names, or judge as many sites before; returns the names' transitions.
+
+        No name is advanced before all sites are judged, and no removal is judged before all names are advanced:
+        the guard must see a mass as a mass.
+        """
+        if not (self.store.judge(now, limit) and self.store.run_clocks(now, limit) and self.check_complete()):
             return []
-        if self._arrivals:
-            portion = self._arrivals.take()
-            self.store.apply(portion.changes, now, first=portion.first)
-            for source in sorted(portion.over):
-                self.store.first_pass_over(source, now)
-            if self._arrivals:
-                return []
-        self._gather(now)
+        if self._arrivals and not self._take_arrivals(now, limit):
+            return []
+        self._gather(now, limit)
         transitions: list[Transition] = []
-        dirty = self.store.dirty
-        for interface in sorted(dirty) if len(dirty) <= limit else list(islice(dirty, limit)):
-            dirty.discard(interface)
+        for _ in range(min(limit, len(self._queue))):
+            interface = self._queue.pop()
+            self.store.dirty.discard(interface)
             self._advance(interface, now, transitions)
-        if not dirty:
+        if not (self._queue or self.store.dirty or self._deadlines.is_due(now)):
             if self._rescoped:
                 self._rescoped = False
                 self.publication.leave_unsaid(self._hearing.unreadable)
-            # All states are advanced before any removal is judged: the guard must see a mass as a mass.
-            due, self._due = self._due, []
-            for interface, result, evidence in due:
+            for _ in range(min(limit, len(self._due))):
+                interface, result, evidence = self._due.popleft()
                 if self.states.get(interface) is result.state:
                     self._judge_removal(interface, result, evidence, transitions)
         return transitions
 
-    def _gather(self, now: float) -> None:
-        """Mark the names whose Services were touched or whose clocks are due."""
+    def _take_arrivals(self, now: float, limit: int) -> bool:
+        """Take in a portion of what sources said in their first reading; returns whether all of it is judged."""
+        portion = self._arrivals.take()
+        self.store.apply(portion.changes, now, first=portion.first)
+        for source in sorted(portion.over):
+            self.store.first_pass_over(source)
+        return self.store.judge(now, limit) and not self._arrivals
+
+    def _gather(self, now: float, limit: int) -> None:
+        """Mark the names whose Services were touched or whose clocks are due, and queue those that are marked."""
+        dirty = self.store.dirty
         for ref in self.store.touched_services:
-            self.store.dirty.update(self.memory.watchers(ref))
+            dirty.update(self.memory.watchers(ref))
             home = self.settings.clusters.home
             if ref.cluster == home:
                 for cluster in self.settings.cluster_sources:
                     if cluster != home:
                         remote = ref._replace(cluster=cluster)
-                        self.store.dirty.update(self.memory.watchers(remote))
-                        self.store.dirty.update(self.store.interfaces_of(remote))
+                        dirty.update(self.memory.watchers(remote))
+                        dirty.update(self.store.interfaces_of(remote))
         self.store.touched_services.clear()
-        self.store.dirty.update(self._deadlines.due(now))
+        dirty.update(self._deadlines.due(now, limit))
+        if not self._queue:
+            self._queue = sorted(dirty, reverse=True) if len(dirty) <= IN_ORDER else list(dirty)
+            dirty.clear()
 
     def _advance(self, interface: InterfaceId, now: float, transitions: list[Transition]) -> None:
         state = self.states.get(interface, State(since=now))

@@ -8,7 +8,7 @@ from soadns.model import Delete, InterfaceId, Provider, Synced, Upsert
 from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
 
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
-MANY = PORTION + 500
+MANY = PORTION * 3 // 2
 
 
 def _provider(number: int) -> Upsert:

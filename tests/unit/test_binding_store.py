@@ -61,7 +61,8 @@ def test_what_a_first_pass_reads_bit_by_bit_is_judged_once_when_it_is_over() -> 
         store.apply([Change(ZK, (f"I{number}", "providers", "x"), None, value)], 1.0, first=first)
         reviews += store.sites["10.9.0.1", 20880].registered
     assert reviews == 0
-    store.first_pass_over(ZK, 2.0)
+    store.first_pass_over(ZK)
+    store.judge(2.0)
     site = store.sites["10.9.0.1", 20880]
     assert site.settled
     assert len(site.provided) == 200

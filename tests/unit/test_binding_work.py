@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from soadns.binding import zone as zone_module
-from soadns.model import InterfaceId, Upsert
-from tests.unit.notation import Notebook
+from soadns.binding.estate import Estate
+from soadns.model import InterfaceId, Provider, Synced, Upsert
+from tests.unit.notation import NOON, SOURCES, ZONE, Notebook, zone_settings
+
+ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
 
 ESTATE = """
 Service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2; register U{1..30} 10.1.0.1 10.1.0.2
@@ -136,6 +139,22 @@ def test_what_is_remembered_goes_when_the_names_are_gone() -> None:
         zone.store.services.by_cluster_ip,
         zone.store.services.declared,
         zone.memory.watching,
+        zone.memory.waiting,
+        zone._queue,
+        zone.store._passed,
+        zone.store._whole,
         zone._deadlines.times,
     ):
         assert not mapping
+
+
+def test_all_sites_of_a_first_reading_are_judged_before_the_first_name() -> None:
+    estate = Estate([zone_settings({})])
+    hosts = [f"10.9.0.{number}" for number in range(1, 10)]
+    events = [Upsert(ZK, ("N", host), Provider(ZK, InterfaceId("N"), "dubbo", host, 20880)) for host in hosts]
+    estate.fold([*events, Synced(ZK), Synced(KUBE)], NOON)
+    turns = []
+    while estate.pending:
+        turns.append(len(estate.work(NOON, limit=4)))
+    assert turns == [0, 0, 1]
+    assert len(estate.zones[ZONE].outcomes[InterfaceId("N")].addresses) == 9
