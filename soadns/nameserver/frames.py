@@ -26,6 +26,8 @@ MAX_BODY = 16 * 1024
 """Octets of content from which on a frame takes no more."""
 MAX_ENTRIES = 256
 """The same in answers and names: a frame costs a worker about a tenth of a millisecond."""
+NAMES_TOGETHER = 32
+"""Names that begin or end to exist, put into a frame in one step: one by one that takes half as long again."""
 
 
 class FrameError(ValueError):
@@ -116,13 +118,20 @@ def _by_owner(change: Delta) -> Iterator[Delta]:
     """
     gone = {origin: None for origin, zone in change.zones.items() if zone is None}
     yield Delta(zones=dict(gone))
-    yield from (Delta(names={name: True}) for name, exists in change.names.items() if exists)
+    yield from _names([name for name, exists in change.names.items() if exists], exist=True)
     owners: dict[bytes, dict[bytes, Answer | None]] = {}
     for key, answer in change.answers.items():
         owners.setdefault(key[:-2], {})[key] = answer
     yield from (Delta(answers) for answers in owners.values())
-    yield from (Delta(names={name: False}) for name, exists in change.names.items() if not exists)
+    yield from _names([name for name, exists in change.names.items() if not exists], exist=False)
     yield Delta(zones={origin: zone for origin, zone in change.zones.items() if zone is not None})
+
+
+def _names(names: list[bytes], *, exist: bool) -> Iterator[Delta]:
+    return (
+        Delta(names=dict.fromkeys(names[at : at + NAMES_TOGETHER], exist))
+        for at in range(0, len(names), NAMES_TOGETHER)
+    )
 
 
 def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:

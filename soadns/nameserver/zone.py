@@ -49,7 +49,7 @@ class ZoneData:
         self._unsaid: set[str] = set()
         """Owner names of which nothing may be said."""
         self._below: dict[bytes, int] = {}
-        """Folded name → how many owner names with data are at or below it."""
+        """Folded name → how many reasons it has to exist: data of its own, and each name right below it."""
         self._owners: dict[bytes, tuple[bytes, Compiled]] = {}
         """Folded owner → the owner as it is spelled, and what it brings. Replaced as a whole, never changed."""
 
@@ -189,15 +189,16 @@ class ZoneData:
         return False
 
     def _count(self, name: bytes, by: int, delta: Delta) -> None:
-        """Count an owner name at itself and all its ancestors within the zone."""
+        """Count what is at a name or right below it; one that begins or ends to exist counts at its parent as well."""
         while True:
             total = self._below.get(name, 0) + by
             if total:
                 self._below[name] = total
             else:
                 del self._below[name]
-            if total == (1 if by > 0 else 0):
-                delta.names[name] = total > 0
+            if total != (1 if by > 0 else 0):
+                return
+            delta.names[name] = total > 0
             if name == self._wire:
                 return
             name = wire.parent(name)
