@@ -311,6 +311,7 @@ def _won(state: State, evidence: Evidence, standing: Standing, cause: str) -> St
         addresses=candidate.addresses,
         ports=served_ports(standing, evidence),
         bound=True,
+        stays=not standing.obstacle,
     )
 
 

@@ -186,8 +186,8 @@ def _declared_obstacle(
 def choose(standings: Iterable[Standing]) -> Standing | None:
     """The preferred of those that may take the name (rule *Choice*), or None."""
     able = [s for s in standings if not s.obstacle]
-    if not able:
-        return None
+    if len(able) < 2:
+        return able[0] if able else None
     best = min(s.strength for s in able)
     able = [s for s in able if s.strength == best]
     with_ip = [s for s in able if not s.candidate.service.headless]

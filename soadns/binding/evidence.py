@@ -157,6 +157,14 @@ def collect(
     )
 
 
+def as_won(evidence: Evidence, winner: ObjectRef) -> Evidence:
+    """Evidence for a name without a winner, as ``collect`` gives it again now that one of the candidates has won."""
+    present = next(c for c in evidence.candidates if c.ref == winner)
+    if present.mode == "registry":
+        return replace(evidence, winner=present)
+    return replace(evidence, winner=present, providers=frozenset(), named=False)
+
+
 def _doubted(candidate: Candidate, winner: ObjectRef | None, unheard: Set[str], *, paused: bool) -> Candidate:
     """A candidate while sources are out of sync: its addresses may be somebody else's by now."""
     lost = candidate.ref.cluster in unheard

@@ -22,6 +22,7 @@ class Hearing:
         self._settings = settings
         self._observations = observations
         self._at_once = replace(settings.rules, linger=0.0, recreate_grace=0.0, unready=0.0)
+        self._all = tuple(sorted(settings.sources))
         self.needed = settings.sources - settings.optional
         """Sources without which the zone does not start."""
 
@@ -41,9 +42,9 @@ class Hearing:
         only_files = sources and self._settings.immediate.issuperset(sources)
         return self._at_once if only_files else self._settings.rules
 
-    def outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
+    def outages(self, sources: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
         """When one of a name's sources, or for a name without any one of the zone's, was out of sync."""
-        return self._observations.outages(sources or tuple(self._settings.sources))
+        return self._observations.outages(sources or self._all)
 
     def unheard(self, sources: Sequence[str], state: State) -> frozenset[str]:
         """Clusters whose Services may not take the name, because nobody can say where their pods are now."""

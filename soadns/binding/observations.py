@@ -89,12 +89,15 @@ class Observations:
 
     def __init__(self) -> None:
         self.sources: dict[str, SourceState] = {}
+        self._outages: dict[tuple[str, ...], tuple[tuple[float, float], ...]] = {}
+        """What ``outages`` found since a source came into or fell out of sync: every name asks, of few sets."""
 
     def source(self, source: str) -> SourceState:
         """The state of a source; made on first use, out of sync since the beginning of time."""
         state = self.sources.get(source)
         if state is None:
             state = self.sources[source] = SourceState(paused_at=0.0)
+            self._outages.clear()
         return state
 
     def restore(
@@ -114,6 +117,7 @@ class Observations:
         state.restored, state.identity = True, identity
         state.paused_at = saved
         state.pauses = list(pauses)
+        self._outages.clear()
         for key, value in values:
             state.values[key] = value
             state.unconfirmed.setdefault(key[0], set()).add(key)
@@ -122,8 +126,10 @@ class Observations:
         """Whether what is known of the source is another one's."""
         return not same(self.source(event.source).identity, event.identity)
 
-    def outages(self, sources: Sequence[str]) -> tuple[tuple[float, float], ...]:
+    def outages(self, sources: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
         """Intervals in which one of the sources was out of sync: sorted, not overlapping, open to infinity."""
+        if (found := self._outages.get(sources)) is not None:
+            return found
         spans = sorted(span for name in sources for span in self.source(name).outages)
         merged: list[tuple[float, float]] = []
         for start, end in spans:
@@ -131,7 +137,8 @@ class Observations:
                 merged[-1] = (merged[-1][0], max(merged[-1][1], end))
             else:
                 merged.append((start, end))
-        return tuple(merged)
+        self._outages[sources] = tuple(merged)
+        return self._outages[sources]
 
     def fold(self, events: Sequence[Event], now: float) -> list[Change]:
         """Apply events in order and return what changed, at most one entry per key and event."""
@@ -196,6 +203,7 @@ class Observations:
         state.synced_once = True
         if not state.in_sync:
             state.in_sync = True
+            self._outages.clear()
             if state.paused_at is not None:
                 state.pauses.append((state.paused_at, now))
                 state.paused_at = None
@@ -213,6 +221,7 @@ class Observations:
         if state.in_sync or state.paused_at is None:
             state.in_sync = False
             state.paused_at = now
+            self._outages.clear()
 
     def _identified(self, state: SourceState, event: Identified, changes: list[Change]) -> None:
         if self.is_foreign(event):

@@ -118,7 +118,7 @@ class Owners:
                 faces.extend(self._spellings(variant, variant, bound))
         plain = InterfaceId(name)
         leader = self.leader(name)
-        if leader is not None and self.problem(plain) is None:
+        if leader is not None and (leader == plain or self.problem(plain) is None):
             faces.extend(self._spellings(plain, leader, variants[leader]))
         return tuple(faces)
 

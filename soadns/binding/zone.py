@@ -16,7 +16,7 @@ from soadns.binding.answers import outcome
 from soadns.binding.arrivals import Arrivals
 from soadns.binding.bind import Rules, State, Step, remove, step
 from soadns.binding.deadlines import Deadlines
-from soadns.binding.evidence import Evidence, collect
+from soadns.binding.evidence import Evidence, as_won, collect
 from soadns.binding.guard import Guard
 from soadns.binding.hearing import Hearing
 from soadns.binding.history import History, Transition, describe
@@ -212,9 +212,20 @@ class Zone:
         for _ in range(MOVES):
             if result.state.winner == asked:
                 break
-            asked = result.state.winner
-            evidence = self.evidence(interface, result.state, now)
-            result = replace(step(result.state, evidence, rules), removal="")
+            won = result.state.winner
+            if (
+                won is not None
+                and state.winner is None
+                and state.previous is None
+                and evidence.winner is None
+            ):
+                evidence = as_won(evidence, won)
+            else:
+                evidence = self.evidence(interface, result.state, now)
+            asked = won
+            result = step(result.state, evidence, rules)
+            if result.removal:
+                result = replace(result, removal="")
         if result.state.winner != asked:
             evidence = self.evidence(interface, result.state, now)
         return result, evidence

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from soadns.binding import zone as zone_module
+from soadns.binding.bind import State
 from soadns.binding.estate import Estate
-from soadns.model import InterfaceId, Provider, Synced, Upsert
+from soadns.binding.evidence import Evidence, as_won
+from soadns.model import InterfaceId, ObjectRef, Provider, Synced, Upsert
 from tests.unit.notation import NOON, SOURCES, ZONE, Notebook, zone_settings
 
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
@@ -146,6 +148,31 @@ def test_what_is_remembered_goes_when_the_names_are_gone() -> None:
         zone._deadlines.times,
     ):
         assert not mapping
+
+
+def test_evidence_is_not_collected_again_for_a_name_that_is_won_the_first_time(looked_at: list[str]) -> None:
+    tell(Notebook(), "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register U{1..9} 10.1.0.1")
+    assert sorted(looked_at) == sorted({*looked_at})
+
+
+@pytest.mark.parametrize("traffic", ["mesh", "registry"])
+def test_what_is_known_without_collecting_again_is_what_collecting_again_would_find(
+    traffic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = Notebook()
+    won = []
+
+    def compared(evidence: Evidence, winner: ObjectRef) -> Evidence:
+        state = State(winner=winner, since=evidence.now)
+        again = notebook.zone.evidence(evidence.interface, state, evidence.now)
+        assert as_won(evidence, winner) == again
+        won.append(evidence.interface.name)
+        return again
+
+    monkeypatch.setattr(zone_module, "as_won", compared)
+    tell(notebook, ESTATE.replace("interfaces=D", f"interfaces=D traffic={traffic}"))
+    tell(notebook, f"Service shop/late 10.96.0.9 interfaces=V7 traffic={traffic}; pods shop/late 10.1.0.9")
+    assert {"U1", "P1", "D", "V7"} <= {*won}
 
 
 def test_all_sites_of_a_first_reading_are_judged_before_the_first_name() -> None:
