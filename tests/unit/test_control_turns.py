@@ -12,7 +12,7 @@ from soadns.binding.zone import Zone
 from soadns.clock import Clock
 from soadns.composition import zone_settings
 from soadns.configfile import parse
-from soadns.control import EVENTS_AT_ONCE, NAMES_AT_ONCE, TURN_S, Control, Predecessor
+from soadns.control import EVENTS_AT_ONCE, NAMES_AT_ONCE, PASSES, TURN_S, Control, Predecessor
 from soadns.model import (
     Declaration,
     Delete,
@@ -87,6 +87,8 @@ async def test_a_first_reading_is_folded_judged_and_bound_in_many_turns() -> Non
     assert 0 < events <= LOOKS * EVENTS_AT_ONCE
     assert 0 < sites <= LOOKS * NAMES_AT_ONCE
     assert 0 < names <= LOOKS * NAMES_AT_ONCE
+    turns = len(set(figures))
+    assert len(figures) >= PASSES * (turns - 2), "in between, the loop has passes for others"
 
 
 async def test_no_name_is_decided_by_half_of_a_batch_that_takes_several_turns() -> None:
