@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import Soadns
 
 EVERY_S = 5.0
+FORKED_S = 3.0
+"""For which a sample waits until a process has no child: with a forked one (a snapshot) all its pages are shared."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Sampler:
             at = time.monotonic() - self._begun
             for name, pid in self._processes.items():
                 with suppress(OSError):
+                    if name == "control":
+                        eventually(lambda: not _children(pid), within=FORKED_S)  # noqa: B023 - called at once
                     self.samples[name].append(_sample(pid, at))
             held = sum(os.stat(path).st_blocks // 2 for path in self._journal)
             self.samples["journal"].append(Sample(at, held, held))
@@ -91,6 +96,12 @@ class Sampler:
 def _sample(pid: int, at: float) -> Sample:
     rows = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     return Sample(at, int(rows["Rss"].split()[0]), int(rows["Pss"].split()[0]))
+
+
+def _children(pid: int) -> bool:
+    """Whether a process has any."""
+    tasks = Path(f"/proc/{pid}/task")
+    return any((task / "children").read_text() for task in tasks.iterdir())
 
 
 def _journal(supervisor: int) -> list[str]:

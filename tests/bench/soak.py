@@ -23,7 +23,7 @@ from tests.bench.alone import Alone
 from tests.bench.change import say
 from tests.bench.churn import Churn
 from tests.bench.load import at
-from tests.bench.memory import Growth, Sampler, growth
+from tests.bench.memory import Growth, Sample, Sampler, growth
 from tests.bench.registry import fill, interface_name
 from tests.crowd import Crowd, Outcome
 from tests.scenarios.stage.soadns import ZONE, Soadns
@@ -74,6 +74,7 @@ class Found:
     minutes: list[Minute]
     memory: dict[str, tuple[Growth, Growth]]
     """RSS and PSS of each process, and of the journal, after it has warmed up."""
+    samples: dict[str, list[Sample]]
     alone: list[Alone]
 
     @property
@@ -141,7 +142,7 @@ def run(zookeeper: ZooKeeper, folder: Path, options: argparse.Namespace) -> Foun
         for name, samples in sampler.samples.items()
     }
     say(f"one worker on a core of its own, dnsperf for three times {options.alone} s")
-    return Found(minutes, memory, list(alone.measure(zookeeper, folder, options)))
+    return Found(minutes, memory, sampler.samples, list(alone.measure(zookeeper, folder, options)))
 
 
 def soak(zookeeper: ZooKeeper, soadns: Soadns, options: argparse.Namespace) -> Iterator[Minute]:
