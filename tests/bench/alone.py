@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from tests.bench.churn import Churn
 from tests.bench.contenders import pinned
 from tests.bench.load import at, dnsperf, figures, latencies, questions
 from tests.bench.registry import interface_name
-from tests.bench.scaling import OWN, SHARED, pin
+from tests.bench.scaling import OWN, SHARED, TOLD_S, pin
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.zookeeper import ZooKeeper
 
@@ -39,6 +40,10 @@ class Alone:
     p99_ms: float
     p999_ms: float
     max_ms: float
+    worker_p999_ms: float
+    """What 99.9 % of a sample took at most, from the arrival of a question in the kernel to its reply: the upper end of
+    a bucket of the worker's histogram."""
+    asked: int
     lost: int
 
 
@@ -78,17 +83,38 @@ def measure(zookeeper: ZooKeeper, folder: Path, options: argparse.Namespace) -> 
 
 
 def _asked(soadns: Soadns, asked: Path, options: argparse.Namespace, how: str) -> Alone:
+    before = _buckets(soadns)
     text = dnsperf(
         soadns.port, asked, "-c", str(CLIENTS), "-q", str(CLIENTS), "-l", str(options.alone),
         "-Q", str(options.alone_rate), "-v", core=SHARED,
     )  # fmt: skip
+    time.sleep(TOLD_S)
     ranked, found = latencies(text), figures(text)
     assert ranked, "nothing was answered"
     rate = int(found["Queries completed"]) / float(found["Run time"])
     return Alone(
         how, 0, round(rate),
-        at(ranked, 0.5), at(ranked, 0.99), at(ranked, 0.999), round(ranked[-1], 3), int(found["Queries lost"]),
+        at(ranked, 0.5), at(ranked, 0.99), at(ranked, 0.999), round(ranked[-1], 3),
+        _at_most(before, _buckets(soadns), 0.999), int(found["Queries sent"]), int(found["Queries lost"]),
     )  # fmt: skip
+
+
+_BUCKET = re.compile(r"^soadns_dns_request_duration_seconds_bucket\{(.*)\} (\S+)$", re.MULTILINE)
+
+
+def _buckets(soadns: Soadns) -> dict[float, float]:
+    """The worker's histogram of answering times: how many took at most so many seconds."""
+    found = {}
+    for labels, count in _BUCKET.findall(soadns.http("/metrics")[1]):
+        found[float(re.findall(r'le="([^"]+)"', labels)[0])] = float(count)
+    return found
+
+
+def _at_most(before: dict[float, float], after: dict[float, float], share: float) -> float:
+    """Milliseconds that so great a share did not exceed."""
+    grown = {bound: after[bound] - before.get(bound, 0.0) for bound in sorted(after)}
+    whole = max(grown.values())
+    return 1000 * next(bound for bound, count in grown.items() if count >= share * whole)
 
 
 def _last(pid: int) -> None:

@@ -33,6 +33,8 @@ TOGETHER = 10
 UNDER_WAY = 200
 """Transactions at most that ZooKeeper has not answered."""
 TURN_S = 0.005
+PREPARED_S = 5.0
+"""In which soadns has read what was written as fast as can be."""
 
 
 class Churn:
@@ -111,6 +113,13 @@ class _Writer:
         self.collect(everything=True)
         self.done = self.failed = 0
 
+    def clear(self) -> None:
+        """Take away what was brought."""
+        held = [(path, False) for path in self._held if path]
+        for at in range(0, len(held), TOGETHER):
+            self._commit(held[at : at + TOGETHER], [])
+        self.collect(everything=True)
+
     def write(self, count: int) -> None:
         """So many writes in one transaction."""
         steps, told = [], []
@@ -175,6 +184,7 @@ def main(hosts: str, root: str, interfaces: int, rate: float) -> None:
     client.start(timeout=15.0)
     writer = _Writer(client, root, interfaces)
     writer.prepare()
+    time.sleep(PREPARED_S)
     print("writing", flush=True)
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
@@ -193,6 +203,7 @@ def main(hosts: str, root: str, interfaces: int, rate: float) -> None:
             print(json.dumps({"done": writer.done, "failed": writer.failed}), flush=True)
     writer.collect(everything=True)
     print(json.dumps({"done": writer.done, "failed": writer.failed}), flush=True)
+    writer.clear()
     close(client)
 
 

@@ -43,12 +43,34 @@ class Growth:
 
     @property
     def flat(self) -> bool:
-        """Whether the line rises by no more, from its first end to its last, than samples lie off it."""
-        return self.last - self.first <= self.noise
+        """Whether the line rises, from its first end to its last, by no more than samples lie off it, or 1 %."""
+        return self.last - self.first <= max(self.noise, self.first / 100)
 
 
-def growth(samples: list[tuple[float, int]]) -> Growth:
-    """Of (seconds, KiB). Three at least."""
+@dataclass(frozen=True)
+class Course:
+    """How memory went after a warm-up."""
+
+    whole: Growth
+    half: Growth
+    """The second half of it."""
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        if self.whole.flat:
+            return "flat"
+        return "levels off" if self.half.flat else "GROWS"
+
+
+def course(samples: list[tuple[float, int]], warm: float) -> Course:
+    """Of (seconds, KiB), beginning after so many seconds."""
+    looked = [(at, value) for at, value in samples if at >= warm]
+    middle = (looked[0][0] + looked[-1][0]) / 2
+    return Course(_growth(looked), _growth([(at, value) for at, value in looked if at >= middle]))
+
+
+def _growth(samples: list[tuple[float, int]]) -> Growth:
     seconds, values = zip(*samples, strict=True)
     slope, start = statistics.linear_regression(seconds, values)
     ends = [round(start + slope * at) for at in (seconds[0], seconds[-1])]
