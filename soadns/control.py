@@ -22,6 +22,7 @@ from soadns.binding.observations import ANNOTATION, fresh_problems
 from soadns.clock import Clock
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
+from soadns.inbox import Inbox
 from soadns.logs import Log
 from soadns.model import Binding, Event, Identified, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
@@ -84,10 +85,7 @@ class Control:
         self.zones: dict[str, ZoneData] = {}
         self._log = log
         self.clock = clock
-        self._inbox: deque[list[Event]] = deque()
-        """Batches as they came; what is left of the first one, where that is large."""
-        self._amid = False
-        """Whether something of that one was folded."""
+        self._inbox = Inbox(EVENTS_AT_ONCE)
         self._arrived: float | None = None
         """When the oldest event of the inbox came."""
         self._awaited: deque[tuple[int, float]] = deque()
@@ -155,7 +153,7 @@ class Control:
             return
         if self._arrived is None:
             self._arrived = self.clock()
-        self._inbox.append(list(events))
+        self._inbox.put(events)
         self._schedule()
 
     def _schedule(self, *, passes: int = 0) -> None:
@@ -191,7 +189,7 @@ class Control:
         now = self.clock()
         self._take_in(now)
         # What came as one batch holds in one instant: no name is decided by half of it.
-        while not self._amid:
+        while not self._inbox.amid:
             self._report(self.estate.work(now, limit=NAMES_AT_ONCE))
             if not self.estate.pending or self.clock() - now >= TURN_S:
                 break
@@ -207,8 +205,8 @@ class Control:
 
     def _take_in(self, now: float) -> None:
         """Fold what has come, while there is time for it."""
-        while self._inbox and (self._amid or not self.estate.unjudged):
-            events = self._next_events()
+        while self._inbox and (self._inbox.amid or not self.estate.unjudged):
+            events = self._inbox.take()
             self._note(events)
             out_of_sync = self._out_of_sync()
             self.estate.fold(events, now)
@@ -218,18 +216,6 @@ class Control:
             self.changed.set()
             if self.clock() - now >= TURN_S / 2:
                 break
-
-    def _next_events(self) -> list[Event]:
-        """The next events to be folded together: whole batches, or some of a large one."""
-        events: list[Event] = []
-        while self._inbox and len(events) + len(self._inbox[0]) <= EVENTS_AT_ONCE:
-            events += self._inbox.popleft()
-        self._amid = not events
-        if self._amid:
-            batch = self._inbox[0]
-            events = batch[:EVENTS_AT_ONCE]
-            del batch[:EVENTS_AT_ONCE]
-        return events
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
