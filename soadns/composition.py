@@ -9,13 +9,13 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from soadns import credentials, selectors
-from soadns.binding.bind import Rules
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
 from soadns.binding.networks import Network
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
+from soadns.binding.state import Rules
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
 from soadns.configfile import ConfigError

@@ -11,13 +11,14 @@ from urllib.parse import quote_plus
 
 from soadns import naming
 from soadns.addresses import print_address
-from soadns.binding.bind import State, step
+from soadns.binding.bind import step
 from soadns.binding.choice import Standing, behind
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Evidence
 from soadns.binding.history import Transition
 from soadns.binding.observations import Observations
 from soadns.binding.sites import Live
+from soadns.binding.state import State
 from soadns.binding.zone import Zone
 from soadns.hints import hints
 from soadns.model import Binding, InterfaceId

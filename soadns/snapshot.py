@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import same
 from soadns.binding.restoring import restore_decisions, restore_observations
 from soadns.binding.sites import SiteMemory
+from soadns.binding.state import State
 from soadns.binding.zone import Zone
 from soadns.model import (
     EndpointSlice,

@@ -7,11 +7,11 @@ Service end with the grace, and at once when another Service holds them.
 
 from __future__ import annotations
 
-from soadns.binding.bind import Rules, State
 from soadns.binding.choice import Standing
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
 from soadns.binding.pool import answer_set, fit
+from soadns.binding.state import Rules, State
 from soadns.binding.store import Store
 from soadns.model import Binding, ObjectRef, Outcome, Reason, Records, Unbound
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from soadns.binding.bind import Rules, State
 from soadns.binding.observations import Observations
+from soadns.binding.state import Rules, State
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import ObjectRef
 

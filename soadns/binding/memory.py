@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from soadns.binding.bind import State
 from soadns.binding.guard import Guard
 from soadns.binding.indexes import place
+from soadns.binding.state import State
 from soadns.model import InterfaceId, ObjectRef
 
 

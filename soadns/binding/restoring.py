@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from soadns.binding.bind import State
 from soadns.binding.history import Transition
 from soadns.binding.observations import Change
 from soadns.binding.sites import SiteMemory
+from soadns.binding.state import State
 from soadns.binding.store import Store
 from soadns.binding.zone import Zone
 from soadns.model import InterfaceId, ObjectRef

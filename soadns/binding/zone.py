@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from soadns.binding.answers import outcome
 from soadns.binding.arrivals import Arrivals
-from soadns.binding.bind import Rules, State, Step, remove, step
+from soadns.binding.bind import Step, remove, step
 from soadns.binding.deadlines import Deadlines
 from soadns.binding.evidence import Evidence, as_won, collect
 from soadns.binding.guard import Guard
@@ -23,6 +23,7 @@ from soadns.binding.history import History, Transition, describe
 from soadns.binding.memory import Memory
 from soadns.binding.observations import Change, Observations
 from soadns.binding.publication import Publication
+from soadns.binding.state import Rules, State
 from soadns.binding.store import ALL, Store
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import Binding, InterfaceId, Outcome, Records

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from soadns.binding.bind import Rules
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
 from soadns.binding.sight import StoreSettings
+from soadns.binding.state import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from soadns.binding import zone as zone_module
-from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Evidence, as_won
+from soadns.binding.state import State
 from soadns.model import InterfaceId, ObjectRef, Provider, Synced, Upsert
 from tests.unit.notation import NOON, SOURCES, ZONE, Notebook, zone_settings
 

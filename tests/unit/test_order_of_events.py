@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns import naming, snapshot
-from soadns.binding.bind import State
 from soadns.binding.estate import Estate
 from soadns.binding.observations import Change
 from soadns.binding.pool import Seen
+from soadns.binding.state import State
 from soadns.binding.store import Store
 from soadns.binding.zone import Zone
 from soadns.model import (
