@@ -109,8 +109,8 @@ class Control:
             asyncio.get_running_loop().call_later(CATCH_UP_S + 0.1, self._schedule)
         negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
-        for name, zone in self.estate.zones.items():
-            data = ZoneData(name, negative_ttl=negative_ttl[name], nested=zone.settings.nested)
+        for number, (name, zone) in enumerate(self.estate.zones.items()):
+            data = ZoneData(name, number=number, negative_ttl=negative_ttl[name], nested=zone.settings.nested)
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(own_addresses(self.config)))

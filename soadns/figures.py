@@ -56,17 +56,15 @@ class WorkerFigures:
 
     queries: Counter[str] = field(default_factory=Counter)
     """By transport: ``udp``, ``tcp``."""
-    hits: Counter[int] = field(default_factory=Counter)
-    """By QTYPE: usual questions answered with data."""
-    replies: Counter[tuple[str, int, int]] = field(default_factory=Counter)
-    """By (zone, QTYPE, RCODE): all other replies."""
+    replies: Counter[tuple[str, str, int, int, int]] = field(default_factory=Counter)
+    """By zone (empty for none), transport, address family (1 is IPv4, 2 IPv6), QTYPE (0 for rare ones), RCODE."""
     dropped: int = 0
     malformed: int = 0
     unsent: int = 0
     refused: int = 0
     """TCP connections closed at once for want of room."""
-    durations: Durations = field(default_factory=Durations)
-    """From a datagram's arrival in the kernel to its reply, of a sample."""
+    durations: dict[str, Durations] = field(default_factory=dict)
+    """By zone: from a datagram's arrival in the kernel to its reply, of a sample."""
     processor_s: float = 0.0
     """Seconds of processor time, user and system."""
 
@@ -74,13 +72,16 @@ class WorkerFigures:
         """Both together."""
         return WorkerFigures(
             self.queries + other.queries,
-            self.hits + other.hits,
             self.replies + other.replies,
             self.dropped + other.dropped,
             self.malformed + other.malformed,
             self.unsent + other.unsent,
             self.refused + other.refused,
-            self.durations.plus(other.durations),
+            self.durations
+            | {
+                zone: each.plus(self.durations.get(zone, Durations()))
+                for zone, each in other.durations.items()
+            },
             self.processor_s + other.processor_s,
         )
 

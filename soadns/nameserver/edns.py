@@ -13,6 +13,8 @@ OPT_HEAD = b"\0\0\x29"
 """Root owner and type of an OPT record."""
 OPT = Struct("!HBBHH")
 """What follows: size, upper part of RCODE, version, flags, length of the options."""
+OPT_SIZE = len(OPT_HEAD) + OPT.size
+"""Octets of a record without options."""
 DO = 0x8000
 """Comes back as it came (RFC 3225 3), though nothing here is signed."""
 _H = Struct("!H")

@@ -9,16 +9,15 @@ answer from its predecessor's table.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from soadns.figures import Durations, WorkerFigures, WorkerState
 from soadns.nameserver import frames
 from soadns.nameserver.journal import Journal
+from soadns.nameserver.report import Report
 from soadns.nameserver.table import Delta, Table
 
 SILENT_S = 2.0
@@ -99,30 +98,28 @@ class Feed:
             self.applied = frame.generation
             self._publisher.note_applied()
         elif frame.kind == frames.STATS:
-            self._take_stats(json.loads(frame.body))
+            self._take_report(Report.decode(frame.body))
 
-    def _take_stats(self, raw: dict[str, Any]) -> None:
-        pid = raw["pid"]
-        known = self._running.pop(pid, None)
-        self._running[pid] = WorkerFigures(
-            queries=Counter(udp=raw["udp"], tcp=raw["tcp"]),
-            hits=Counter({int(key, 16): count for key, count in raw["hits"].items()}),
-            replies=Counter({(zone, kind, rcode): count for zone, kind, rcode, count in raw["counts"]}),
-            dropped=raw["dropped"],
-            malformed=raw["malformed"],
-            unsent=raw["unsent"],
-            refused=raw["refused"],
-            durations=Durations(raw["durations"], raw["seconds"]),
-            processor_s=raw["processor"],
+    def _take_report(self, report: Report) -> None:
+        known = self._running.pop(report.pid, None)
+        self._running[report.pid] = WorkerFigures(
+            queries=Counter(udp=report.udp, tcp=report.tcp),
+            replies=Counter(report.replies),
+            dropped=report.dropped,
+            malformed=report.malformed,
+            unsent=report.unsent,
+            refused=report.refused,
+            durations={zone: Durations(*held) for zone, held in report.durations.items()},
+            processor_s=report.processor_s,
         )
         while len(self._running) > len(self._channels):
             self._ended = self._ended.plus(self._running.pop(next(iter(self._running))))
         self._state = WorkerState(
-            pid=pid,
-            names=raw["names"],
-            connections=raw["connections"],
-            memory=raw["memory"],
-            overflowed=raw["overflowed"],
+            pid=report.pid,
+            names=report.names,
+            connections=report.connections,
+            memory=report.memory,
+            overflowed=report.overflowed,
             processes=self._state.processes + (known is None),
         )
 

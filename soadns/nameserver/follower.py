@@ -8,7 +8,7 @@ step; after a gap nothing is taken before the next full table.
 from __future__ import annotations
 
 from soadns.nameserver import frames
-from soadns.nameserver.table import Answer, Names, Table
+from soadns.nameserver.table import Answers, Names, Table
 
 
 class Follower:
@@ -42,7 +42,12 @@ class Follower:
         self._fresh, self._next = None, 0
         self._lost = True
 
-    def settle(self) -> dict[bytes, Answer] | None:
+    @property
+    def complete(self) -> bool:
+        """Whether a full table has come to its end, which ``settle`` takes."""
+        return self._fresh is not None and self._whole
+
+    def settle(self) -> Answers | None:
         """There is nothing more to take: answer from a full table that has come.
 
         Returns the answers it replaced, for whoever has the time to take them to pieces.

@@ -121,7 +121,7 @@ def _by_owner(change: Delta) -> Iterator[Delta]:
     yield from _names([name for name, exists in change.names.items() if exists], exist=True)
     owners: dict[bytes, dict[bytes, Answer | None]] = {}
     for key, answer in change.answers.items():
-        owners.setdefault(key[:-2], {})[key] = answer
+        owners.setdefault(key[:-4], {})[key] = answer
     yield from (Delta(answers) for answers in owners.values())
     yield from _names([name for name, exists in change.names.items() if not exists], exist=False)
     yield Delta(zones={origin: zone for origin, zone in change.zones.items() if zone is not None})
@@ -158,7 +158,7 @@ def _size(piece: Delta) -> int:
 
 def _marshalled(piece: Delta) -> bytes:
     zones = {
-        origin: None if zone is None else (zone.state, zone.soa, zone.serial, zone.label)
+        origin: None if zone is None else (zone.state, zone.soa, zone.serial, zone.label, zone.number)
         for origin, zone in piece.zones.items()
     }
     # Interfaces of one Service answer alike: one object stands for all of them, here and in the worker.

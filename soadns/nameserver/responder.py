@@ -1,40 +1,70 @@
 """Packet in, reply out: the whole behaviour of the server towards a client, without a socket.
 
-Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a
-plain one) for a name in the table costs one dictionary look-up and a concatenation; ``_deny`` answers those
-that ask for what is not there at little more. Everything else takes ``_unusual``, which follows RFC 1035 4.1.1
-and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
+Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a plain one)
+for a name in the table costs one dictionary look-up and a concatenation; ``_deny`` answers those that ask for what
+is not there at little more. Everything else takes ``_unusual``, which follows RFC 1035 4.1.1 and 4.3.2, 2308,
+2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
 Bytes of strangers never raise: ``respond`` returns a reply, or None for what must be dropped.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.edns import DO, OPT, OPT_HEAD, Edns, read_edns
-from soadns.nameserver.table import LOADING, PARTLY, UNSAID, Table, Wheel, ZoneEntry
+from soadns.nameserver.edns import DO, OPT, OPT_HEAD, OPT_SIZE, Edns, read_edns
+from soadns.nameserver.table import (
+    HEAD,
+    LOADING,
+    MAX_ZONES,
+    PARTLY,
+    READY,
+    SHARDS,
+    UNSAID,
+    Table,
+    Wheel,
+    ZoneEntry,
+)
 
-_COUNTS_PLAIN = b"\0\x01\0\0\0\0\0\0"
-_COUNTS_EDNS = b"\0\x01\0\0\0\0\0\x01"
-_IN = b"\0\x01"
 _H = Struct("!H")
 _HHH = Struct("!HHH")
-_A = b"\0\x01"
-_USUAL = {pack("!H", kind): kind for kind in wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}}
-"""Types that are nothing but types."""
-_NODATA, _NXDOMAIN = (bytes((rcode, 0, 1, 0, 0, 0, 1, 0)) for rcode in (wire.NOERROR, wire.NXDOMAIN))
-"""RCODE and counts of a denial, but for the last octet: one question, no answer, the SOA record."""
+_USUAL = {pack("!HH", kind, wire.IN): kind for kind in wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}}
+"""Types and class of questions that are nothing but questions; all types are below 256."""
 MIN_UDP = 512
 MAX_TCP = 65_535
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
+MAX_OPTS = 64
+"""OPT records that are known by their octets: few differ, unless somebody makes them up."""
 
-QR, AA, TC, RD = 0x80, 0x04, 0x02, 0x01
-_UNSAID = pack("!H", UNSAID)
+QR, AA, TC, RD, AD, CD = 0x80, 0x04, 0x02, 0x01, 0x20, 0x10
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
 _CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
+
+
+def _heads(additional: int) -> dict[bytes, bytes]:
+    """Octets 2 to 11 of a usual query (flags, counts) -> octets 2 to 5 of the reply to it."""
+    return {
+        bytes((rd, low)) + pack("!HHHH", 1, 0, 0, additional): bytes((QR | AA | rd, 0, 0, 1))
+        for rd in (0, RD)
+        for low in (0, AD, CD, AD | CD)
+    }
+
+
+_PLAIN, _WITH_OPT = _heads(0), _heads(1)
+_NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PLAIN.values()}
+_ONE_MORE = tuple(bytes((number + 1,)) for number in range(255))
+"""The last octet of a count, and what it is with the OPT record."""
+_MASK = SHARDS - 1
+_UNSAID = pack("!HH", UNSAID, wire.IN)
+
+
+def _rows() -> defaultdict[int, list[int]]:
+    """Counters: number of a zone -> one slot for each QTYPE below 256."""
+    return defaultdict(lambda: [0] * 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,132 +76,137 @@ class Identity:
 
 
 class Responder:
-    """Answers packets from a table. ``counts`` collects replies by (zone, type, rcode)."""
+    """Answers packets from a table, for one transport: ``stream`` is TCP, where replies may be long."""
 
-    def __init__(self, table: Table, *, udp_size: int = 1232, identity: Identity | None = None) -> None:
+    def __init__(
+        self, table: Table, *, stream: bool = False, udp_size: int = 1232, identity: Identity | None = None
+    ) -> None:
         self.table = table
+        self.stream = stream
         self.udp_size = max(MIN_UDP, udp_size)
         self.identity = identity or Identity()
-        self.counts: dict[tuple[str, int, int], int] = {}
         self.dropped = 0
         self.malformed = 0
-        self.hits: dict[bytes, int] = {}
-        """Fast-path answers by QTYPE octets."""
-        self._opt = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, 0, 0)
-        self._opt_do = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, DO, 0)
+        self._counts: dict[tuple[str, int, int], int] = {}
+        self._answered = _rows()
+        self._nodata = _rows()
+        self._nxdomain = _rows()
+        self._limit = MAX_TCP if stream else MIN_UDP
+        self._opts: dict[bytes, tuple[bytes, int]] = {}
 
-    def respond(self, packet: bytes, *, tcp: bool = False) -> bytes | None:
+    def respond(self, packet: bytes) -> bytes | None:
         """The reply to one packet, or None to drop it."""
-        counts = packet[4:12]
-        # QR, opcode and TC are zero; AA and RD may be anything.
-        edns = counts == _COUNTS_EDNS
-        if (edns or counts == _COUNTS_PLAIN) and not packet[2] & 0xFA:
-            end = packet.find(b"\0", 12) + 1
-            stop = end + 4
-            kind = packet[end : end + 2]
-            name = packet[12:end].lower()
-            answer = self.table.answers.get(name + kind)
-            if packet[end + 2 : stop] != _IN:
-                pass
-            elif answer is None:
-                reply = self._deny(packet, name, kind, stop, edns=edns)
-                if reply is not None:
-                    return reply
-            elif answer:
-                turns = None
-                if isinstance(answer, Wheel):
-                    turns, answer = answer, answer.current()
-                size = len(answer) + stop - 6
-                hits = self.hits
-                if not edns:
-                    if len(packet) == stop and (size <= MIN_UDP or (tcp and size <= MAX_TCP)):
-                        try:
-                            hits[kind] += 1
-                        except KeyError:
-                            hits[kind] = 1
-                        if turns is not None:
-                            turns.turn()
-                        return b"".join(
-                            (
-                                packet[:2],
-                                b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
-                                answer[:6],
-                                packet[12:stop],
-                                answer[6:],
-                            )
-                        )
-                elif len(packet) == stop + 11 and packet[stop : stop + 3] == OPT_HEAD:
-                    sender, _, version, flags, options = OPT.unpack_from(packet, stop + 3)
-                    # What fits 512 fits everybody; the limit matters for what does not.
-                    size += 11
-                    if (
-                        not version
-                        and not options
-                        and (size <= MIN_UDP or size <= (MAX_TCP if tcp else min(sender, self.udp_size)))
-                    ):
-                        try:
-                            hits[kind] += 1
-                        except KeyError:
-                            hits[kind] = 1
-                        if turns is not None:
-                            turns.turn()
-                        return b"".join(
-                            (
-                                packet[:2],
-                                b"\x85\0\0\x01" if packet[2] & 1 else b"\x84\0\0\x01",
-                                answer[:4],
-                                _H.pack((answer[4] << 8 | answer[5]) + 1),
-                                packet[12:stop],
-                                answer[6:],
-                                self._opt_do if flags & DO else self._opt,
-                            )
-                        )
-        return self._unusual(packet, tcp=tcp)
+        middle = packet[2:12]
+        head = _PLAIN.get(middle)
+        if head is not None:
+            question, opt, limit = packet[12:], b"", self._limit
+        else:
+            head = _WITH_OPT.get(middle)
+            if head is None:
+                return self._unusual(packet)
+            known = self._opts.get(packet[-OPT_SIZE:]) or self._learn(packet[-OPT_SIZE:])
+            if known is None:
+                return self._unusual(packet)
+            question, (opt, limit) = packet[12:-OPT_SIZE], known
+        # Folding type and class does no harm: none of those in the table, and none else, becomes one of them.
+        key = question.lower()
+        answer = self.table.answers.shards[hash(key) & _MASK].get(key)
+        if answer is None:
+            reply = self._deny(packet, head, question, key, opt)
+            if reply is not None:
+                return reply
+        elif answer:
+            turns = None
+            if isinstance(answer, Wheel):
+                turns, answer = answer, answer.current()
+            if not opt:
+                reply = b"".join((packet[:2], head, answer[1:7], question, answer[7:]))
+            elif answer[6] < 255:
+                more = _ONE_MORE[answer[6]]
+                reply = b"".join((packet[:2], head, answer[1:6], more, question, answer[7:], opt))
+            else:
+                return self._unusual(packet)
+            if len(reply) <= limit:
+                self._answered[answer[0]][key[-3]] += 1
+                if turns is not None:
+                    turns.turn()
+                return reply
+        return self._unusual(packet)
 
-    def _deny(self, packet: bytes, name: bytes, kind: bytes, stop: int, *, edns: bool) -> bytes | None:
+    def _learn(self, octets: bytes) -> tuple[bytes, int] | None:
+        """What an OPT record without options asks for: the one of the reply, and octets of the reply at most."""
+        if len(octets) < OPT_SIZE or not octets.startswith(OPT_HEAD):
+            return None
+        size, _, version, flags, options = OPT.unpack_from(octets, len(OPT_HEAD))
+        if version or options:
+            return None
+        limit = MAX_TCP if self.stream else min(max(size, MIN_UDP), self.udp_size)
+        found = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, flags & DO, 0), limit
+        if len(self._opts) < MAX_OPTS:
+            self._opts[octets] = found
+        return found
+
+    def _deny(self, packet: bytes, head: bytes, question: bytes, key: bytes, opt: bytes) -> bytes | None:
         """The reply to a usual packet that has no answer: every other packet that a stub resolver sends.
 
-        None for one that must go the careful way. ``stop`` is where the question ends; whatever the length of its
-        name, the reply fits 512 octets.
+        None for one that must go the careful way. Whatever the length of its name, the reply fits 512 octets.
         """
-        opt = b""
-        if edns and len(packet) == stop + 11 and packet[stop : stop + 3] == OPT_HEAD:
-            _, _, version, flags, options = OPT.unpack_from(packet, stop + 3)
-            if version or options:
-                return None
-            opt = self._opt_do if flags & DO else self._opt
-        elif edns or len(packet) != stop:
+        kind = _USUAL.get(question[-4:])
+        if kind is None:
             return None
-        number, table = _USUAL.get(kind), self.table
-        if number is None or len(name) > wire.MAX_WIRE_NAME:
-            return None
+        name, table = key[:-4], self.table
         for origin in table.zones:  # zones inside others come before them
-            below = len(name) - len(origin)
-            if name.endswith(origin) and _is_cut(name, below):
+            if name.endswith(origin):
                 break
         else:
             return None
-        zone = table.zones[origin]
-        exists = name + _A in table.answers or name in table.names
-        if self._may_not_deny(name, origin, zone.state, exists=exists):
+        if name.find(b"\0") != len(name) - 1:
             return None
-        key = (zone.label, number, wire.NOERROR if exists else wire.NXDOMAIN)
-        self.counts[key] = self.counts.get(key, 0) + 1
-        return b"".join(
-            (
-                packet[:2],
-                b"\x85" if packet[2] & 1 else b"\x84",
-                _NODATA if exists else _NXDOMAIN,
-                b"\x01" if edns else b"\0",
-                packet[12:stop],
-                wire.soa_at(zone.soa, 12 + below),
-                opt,
-            )
-        )
+        # A label begins where the zone does, and all labels before are what labels may be.
+        below, at = len(name) - len(origin), 0
+        while at < below:
+            length = name[at]
+            if length > 63:
+                return None
+            at += length + 1
+        if at != below or below > wire.MAX_WIRE_NAME - len(origin):
+            return None
+        zone = table.zones[origin]
+        if name in table.names:
+            marker = name + _UNSAID
+            if marker in table.answers.shards[hash(marker) & _MASK]:
+                return None
+            rows = self._nodata
+        elif zone.state == READY:
+            head, rows = _NXDOMAIN[head], self._nxdomain
+        else:
+            return None
+        rows[zone.number][kind] += 1
+        counts = b"\0\0\0\1\0\1" if opt else b"\0\0\0\1\0\0"
+        return b"".join((packet[:2], head, counts, question, wire.soa_at(zone.soa, 12 + below), opt))
+
+    def counts(self) -> Mapping[tuple[str, int, int], int]:
+        """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
+        labels = {z.number: z.label for z in self.table.zones.values() if z.number < MAX_ZONES}
+        for rows, rcode in (
+            (self._answered, wire.NOERROR), (self._nodata, wire.NOERROR), (self._nxdomain, wire.NXDOMAIN),
+        ):  # fmt: skip
+            for number, row in rows.items():
+                for kind, count in enumerate(row):
+                    if count:
+                        self._count(labels.get(number, ""), kind, rcode, count)
+                        row[kind] = 0
+        return self._counts
+
+    def zone_of(self, packet: bytes) -> str:
+        """The label of the zone that a packet asks in; empty for none, and for what is no question."""
+        end = self._question_end(packet)
+        origin = self.table.zone_of(packet[12 : end - 4].lower()) if end > 0 else None
+        return "" if origin is None else self.table.zones[origin].label
 
     # ------------------------------------------------------------------ everything unusual
 
-    def _unusual(self, packet: bytes, *, tcp: bool) -> bytes | None:
+    def _unusual(self, packet: bytes) -> bytes | None:
         if len(packet) < 12 or packet[2] & QR:
             self.dropped += 1
             return None
@@ -188,15 +223,15 @@ class Responder:
         if not sound:
             return self._header_only(packet, wire.FORMERR)
         if edns is not None and edns.version:
-            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.BADVERS, aa=False)
+            return self._reply(packet, question, edns, rcode=wire.BADVERS, aa=False)
         kind, klass = _H.unpack_from(packet, end - 4)[0], _H.unpack_from(packet, end - 2)[0]
         if kind in (wire.OPT, wire.TSIG, wire.TKEY):
-            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.FORMERR, aa=False)
+            return self._reply(packet, question, edns, rcode=wire.FORMERR, aa=False)
         if klass == wire.CH:
-            return self._chaos(packet, question, edns, kind, tcp=tcp)
+            return self._chaos(packet, question, edns, kind)
         if klass != wire.IN or kind in (wire.AXFR, wire.IXFR):
-            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False)
-        return self._lookup(packet, question, edns, kind, tcp=tcp)
+            return self._reply(packet, question, edns, rcode=wire.REFUSED, aa=False)
+        return self._lookup(packet, question, edns, kind)
 
     @staticmethod
     def _question_end(packet: bytes) -> int:
@@ -211,27 +246,27 @@ class Responder:
                 return index + 4
         return -1
 
-    def _lookup(self, packet: bytes, question: bytes, edns: Edns | None, kind: int, *, tcp: bool) -> bytes:
+    def _lookup(self, packet: bytes, question: bytes, edns: Edns | None, kind: int) -> bytes:
         table = self.table
         name = question[:-4].lower()
         origin = table.zone_of(name)
         if origin is None:
             return self._reply(
-                packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False, ede=wire.EDE_NOT_AUTHORITATIVE
+                packet, question, edns, rcode=wire.REFUSED, aa=False, ede=wire.EDE_NOT_AUTHORITATIVE
             )
         zone = table.zones[origin]
         answer = self._find(name, kind)
         if answer:
-            return self._reply(packet, question, edns, tcp=tcp, answer=answer, zone=zone)
+            return self._reply(packet, question, edns, answer=answer, zone=zone)
         exists = name in table.names
         if self._may_not_deny(name, origin, zone.state, exists=exists):
             return self._reply(
-                packet, question, edns, tcp=tcp, rcode=wire.SERVFAIL, aa=False,
+                packet, question, edns, rcode=wire.SERVFAIL, aa=False,
                 ede=wire.EDE_NOT_READY, zone=zone,
             )  # fmt: skip
         rcode = wire.NOERROR if exists else wire.NXDOMAIN
-        negative = b"\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
-        return self._reply(packet, question, edns, tcp=tcp, rcode=rcode, answer=negative, zone=zone)
+        negative = b"\0\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
+        return self._reply(packet, question, edns, rcode=rcode, answer=negative, zone=zone)
 
     def _may_not_deny(self, name: bytes, origin: bytes, state: int, *, exists: bool) -> bool:
         """Whether there may be data that this server does not know."""
@@ -254,7 +289,7 @@ class Responder:
         """The answer to a question; ANY gets the first RRset there is (RFC 8482 4.1)."""
         kinds = (kind,) if kind != wire.ANY else (wire.A, wire.AAAA, wire.SRV, wire.SOA, wire.NS, wire.TXT)
         for one in kinds:
-            answer = self.table.answers.get(name + _H.pack(one))
+            answer = self.table.answers.get(name + pack("!HH", one, wire.IN))
             if isinstance(answer, Wheel):
                 octets = answer.current()
                 answer.turn()
@@ -263,7 +298,7 @@ class Responder:
                 return answer
         return None
 
-    def _chaos(self, packet: bytes, question: bytes, edns: Edns | None, kind: int, *, tcp: bool) -> bytes:
+    def _chaos(self, packet: bytes, question: bytes, edns: Edns | None, kind: int) -> bytes:
         name = question[:-4].lower()
         text = ""
         if name in _CHAOS_NAMES:
@@ -271,21 +306,21 @@ class Responder:
         elif name in _CHAOS_IDS:
             text = self.identity.name
         if not text or kind not in (wire.TXT, wire.ANY):
-            return self._reply(packet, question, edns, tcp=tcp, rcode=wire.REFUSED, aa=False)
+            return self._reply(packet, question, edns, rcode=wire.REFUSED, aa=False)
         rdata = wire.txt_rdata((text,))
         record = wire.pointer(12) + pack("!HHIH", wire.TXT, wire.CH, 0, len(rdata)) + rdata
-        return self._reply(packet, question, edns, tcp=tcp, answer=b"\0\x01\0\0\0\0" + record)
+        return self._reply(packet, question, edns, answer=b"\0\0\x01\0\0\0\0" + record)
 
     # ------------------------------------------------------------------ building
 
     def _header_only(self, packet: bytes, rcode: int) -> bytes:
         self.malformed += 1
-        self._tally("", 0, rcode)
+        self._count("", 0, rcode)
         return packet[:2] + bytes((QR | (packet[2] & (0x78 | RD)), rcode)) + b"\0" * 8
 
-    def _tally(self, zone: str, kind: int, rcode: int) -> None:
+    def _count(self, zone: str, kind: int, rcode: int, count: int = 1) -> None:
         key = (zone, kind if kind in wire.COUNTED_TYPES else 0, rcode)
-        self.counts[key] = self.counts.get(key, 0) + 1
+        self._counts[key] = self._counts.get(key, 0) + count
 
     def _reply(
         self,
@@ -293,21 +328,20 @@ class Responder:
         question: bytes,
         edns: Edns | None,
         *,
-        tcp: bool,
         rcode: int = wire.NOERROR,
         aa: bool = True,
-        answer: bytes = b"\0\0\0\0\0\0",
+        answer: bytes = bytes(HEAD),
         ede: int | None = None,
         zone: ZoneEntry | None = None,
     ) -> bytes:
         opt = b"" if edns is None else self._opt_record(edns, rcode, ede)
-        limit = MAX_TCP if tcp else MIN_UDP
-        if edns is not None and not tcp:
+        limit = self._limit
+        if edns is not None and not self.stream:
             limit = min(max(edns.size, MIN_UDP), self.udp_size)
         counts, body, cut = _fit(answer, limit - 12 - len(question) - len(opt))
         an, ns, ar = counts
         flags = bytes((QR | (AA if aa else 0) | (TC if cut else 0) | (packet[2] & RD), rcode & 0xF))
-        self._tally(zone.label if zone is not None else "", _H.unpack(question[-4:-2])[0], rcode)
+        self._count(zone.label if zone is not None else "", _H.unpack(question[-4:-2])[0], rcode)
         head = packet[:2] + flags + b"\0\x01" + _HHH.pack(an, ns, ar + (edns is not None))
         return head + question + body + opt
 
@@ -321,21 +355,10 @@ class Responder:
         return OPT_HEAD + OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
 
 
-def _is_cut(name: bytes, at: int) -> bool:
-    """Whether a label begins at an index, and all labels before are what labels may be."""
-    index = 0
-    while index < at:
-        length = name[index]
-        if length >= 0x40:
-            return False
-        index += length + 1
-    return index == at
-
-
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:
     """As many whole records as fit, and whether required ones were left out (RFC 2181 9)."""
-    an, ns, ar = _HHH.unpack_from(answer)
-    body = answer[6:]
+    an, ns, ar = _HHH.unpack_from(answer, 1)
+    body = answer[HEAD:]
     if len(body) <= room:
         return (an, ns, ar), body, False
     index, kept = 0, 0

@@ -1,26 +1,30 @@
 """The table from which a worker answers: precompiled answers, names that exist, zones.
 
-Pure; standard library only; held alike by the control process and each worker and kept equal by frames. A
-value of ``answers`` is what follows the question in a reply, behind the six octets of the answer,
-authority and additional counts; a ``Wheel`` is one whose records are sent in another order each time.
+Pure; standard library only; held alike by the control process and each worker and kept equal by frames. An answer is
+the number of its zone (an octet), the answer, authority and additional counts (six), and what follows the question in
+a reply; a ``Wheel`` is one whose records are sent in another order each time.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 LOADING, READY, PARTLY = 0, 1, 2
 """States of a zone. Names that are not in the table may exist; they do not; they do not, but for what is ``UNSAID``,
 its variants and what is below it.
 """
-_SHARDS = 1024
-_MASK = (1 << 64) - 1
+SHARDS = 256
+"""Parts of the answers, by hash of the question; a power of two."""
+_NAME_SHARDS = 1024
 
-COUNTS = 6
-"""Octets of the counts before the records of an answer."""
+HEAD = 7
+"""Octets before the records of an answer: the number of the zone, and counts."""
+MAX_ZONES = 64
+"""The number that all further zones have together. It tells whose an answer is where answers are counted."""
 
 
 @dataclass(slots=True)
@@ -31,20 +35,20 @@ class Wheel:
     """
 
     octets: bytes
-    """The counts, then the records, then the records again."""
+    """The head, then the records, then the records again."""
     step: int
     """Octets of one record."""
-    at: int = field(default=COUNTS, compare=False)
+    at: int = field(default=HEAD, compare=False)
 
     def current(self) -> bytes:
         """The answer as it stands now."""
         octets, at = self.octets, self.at
-        return octets[:COUNTS] + octets[at : at + (len(octets) - COUNTS >> 1)]
+        return octets[:HEAD] + octets[at : at + (len(octets) - HEAD >> 1)]
 
     def turn(self) -> None:
         """Go on to the next order."""
         at = self.at + self.step
-        self.at = at if at < (len(self.octets) + COUNTS >> 1) else COUNTS
+        self.at = at if at < (len(self.octets) + HEAD >> 1) else HEAD
 
 
 Answer = bytes | Wheel
@@ -63,6 +67,40 @@ class ZoneEntry:
     serial: int
     label: str
     """The zone's name for metrics."""
+    number: int = 0
+    """What its answers begin with."""
+
+
+class Answers(MutableMapping[bytes, Answer]):
+    """Folded question in wire form (name, QTYPE, QCLASS) -> answer.
+
+    In parts, each a dictionary: one that grows is laid out anew as a whole, and with a million entries packets would
+    wait for that for some ten milliseconds.
+    """
+
+    __slots__ = ("shards",)
+
+    def __init__(self) -> None:
+        self.shards: tuple[dict[bytes, Answer], ...] = tuple({} for _ in range(SHARDS))
+        """``shards[hash(question) % SHARDS]`` is where a question's answer is."""
+
+    def __getitem__(self, question: bytes) -> Answer:
+        return self.shards[hash(question) % SHARDS][question]
+
+    def __setitem__(self, question: bytes, answer: Answer) -> None:
+        self.shards[hash(question) % SHARDS][question] = answer
+
+    def __delitem__(self, question: bytes) -> None:
+        del self.shards[hash(question) % SHARDS][question]
+
+    def __contains__(self, question: object) -> bool:
+        return question in self.shards[hash(question) % SHARDS]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain.from_iterable(self.shards)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.shards))
 
 
 class Names:
@@ -72,41 +110,36 @@ class Names:
     this process knows: that one of a million names stands for another one happens to one question in 10^13.
     """
 
-    __slots__ = ("_shards", "_unsorted")
+    __slots__ = ("_shards",)
 
     def __init__(self) -> None:
-        self._shards = [array("Q") for _ in range(_SHARDS)]
-        self._unsorted = bytearray(_SHARDS)
+        self._shards = tuple(array("q") for _ in range(_NAME_SHARDS))
+        """Sorted."""
 
     def add(self, name: bytes) -> None:
         """This name exists."""
         value = hash(name)
-        self._shards[value % _SHARDS].append(value & _MASK)
-        self._unsorted[value % _SHARDS] = 1
+        shard = self._shards[value % _NAME_SHARDS]
+        index = bisect_left(shard, value)
+        if index == len(shard) or shard[index] != value:
+            shard.insert(index, value)
 
     def discard(self, name: bytes) -> None:
         """This name does not exist."""
-        shard, index = self._find(name)
-        if index < len(shard) and shard[index] == hash(name) & _MASK:
+        value = hash(name)
+        shard = self._shards[value % _NAME_SHARDS]
+        index = bisect_left(shard, value)
+        if index < len(shard) and shard[index] == value:
             del shard[index]
 
     def __contains__(self, name: bytes) -> bool:
-        shard, index = self._find(name)
-        return index < len(shard) and shard[index] == hash(name) & _MASK
+        value = hash(name)
+        shard = self._shards[value % _NAME_SHARDS]
+        index = bisect_left(shard, value)
+        return index < len(shard) and shard[index] == value
 
     def __len__(self) -> int:
         return sum(map(len, self._shards))
-
-    def _find(self, name: bytes) -> tuple[array[int], int]:
-        """The shard of a name, and where its hash stands or would stand."""
-        value = hash(name)
-        number = value % _SHARDS
-        if self._unsorted[number]:
-            # Put off until now: a table is loaded five times as fast.
-            self._shards[number] = array("Q", sorted(set(self._shards[number])))
-            self._unsorted[number] = 0
-        shard = self._shards[number]
-        return shard, bisect_left(shard, value & _MASK)
 
 
 @dataclass(slots=True)
@@ -114,7 +147,7 @@ class Delta:
     """Changes of a table, applied as one. None removes."""
 
     answers: dict[bytes, Answer | None] = field(default_factory=dict)
-    """Folded owner name in wire form + QTYPE (two octets) → answer."""
+    """Folded question in wire form → answer."""
     names: dict[bytes, bool] = field(default_factory=dict)
     """Folded owner name → whether it exists (with data or below it)."""
     zones: dict[bytes, ZoneEntry | None] = field(default_factory=dict)
@@ -140,7 +173,7 @@ class Table:
     __slots__ = ("answers", "generation", "names", "zones")
 
     def __init__(self, names: set[bytes] | Names | None = None) -> None:
-        self.answers: dict[bytes, Answer] = {}
+        self.answers = Answers()
         self.names = set() if names is None else names
         """A set where it has to be told to others."""
         self.zones: dict[bytes, ZoneEntry] = {}

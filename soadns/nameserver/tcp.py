@@ -62,8 +62,7 @@ class TcpLimits:
 class TcpServer:
     """All TCP connections of a worker."""
 
-    def __init__(self, responder: Responder, limits: TcpLimits | None = None) -> None:
-        self.responder = responder
+    def __init__(self, limits: TcpLimits | None = None) -> None:
         self.limits = limits or TcpLimits()
         self.connections: set[TcpConnection] = set()
         self.sources: dict[str, int] = {}
@@ -78,11 +77,15 @@ class TcpServer:
         """What a connection reads into; it is taken out before another one reads."""
 
     async def start(
-        self, sock: socket.socket, connection: Callable[[TcpServer], TcpConnection] | None = None
+        self,
+        sock: socket.socket,
+        responder: Responder,
+        connection: Callable[[TcpServer, Responder], TcpConnection] | None = None,
     ) -> None:
         """Accept on a listening socket that other workers accept on as well; ``connection`` if not plain TCP."""
         loop, made = asyncio.get_running_loop(), connection or TcpConnection
-        self._servers.append(await loop.create_server(lambda: made(self), sock=sock, backlog=ACCEPTED))
+        server = await loop.create_server(lambda: made(self, responder), sock=sock, backlog=ACCEPTED)
+        self._servers.append(server)
         sock.listen(BACKLOG)  # asyncio takes one number for both
 
     async def drain(self, seconds: float, asking: float = 0.0) -> None:
@@ -180,14 +183,16 @@ class TcpConnection(asyncio.BufferedProtocol):
         "_blocked",
         "_buffer",
         "_ending",
+        "_responder",
         "_server",
         "_since",
         "_source",
         "_transport",
     )
 
-    def __init__(self, server: TcpServer) -> None:
+    def __init__(self, server: TcpServer, responder: Responder) -> None:
         self._server = server
+        self._responder = responder
         self._transport: asyncio.Transport | None = None
         self._source = ""
         self._buffer = b""
@@ -308,7 +313,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if transport is None or transport.is_closing() or self._ending:
             return
         buffer, index, size = self._buffer, self._at, len(self._buffer)
-        respond = server.responder.respond
+        respond = self._responder.respond
         answered, more, over = 0, False, False
         replies: list[bytes] = []
         held = 0
@@ -323,7 +328,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             more = self._blocked or answered == PIPELINE
             if more:
                 break
-            reply = respond(buffer[index + 2 : index + 2 + length], tcp=True)
+            reply = respond(buffer[index + 2 : index + 2 + length])
             index += 2 + length
             answered += 1
             if reply is not None:

@@ -14,6 +14,7 @@ import ssl
 from typing import cast
 
 from soadns.logs import log
+from soadns.nameserver.responder import Responder
 from soadns.nameserver.tcp import TcpConnection, TcpServer
 
 ALPN = "dot"
@@ -31,9 +32,9 @@ class Certificate:
         self.context = _context()
         self.context.load_cert_chain(chain, key, password="")
 
-    def connection(self, server: TcpServer) -> TlsConnection:
+    def connection(self, server: TcpServer, responder: Responder) -> TlsConnection:
         """A connection of a server that is about to shake hands."""
-        return TlsConnection(server, self.context)
+        return TlsConnection(server, responder, self.context)
 
     def refresh(self) -> None:
         """Load the files anew when they changed and belong together."""
@@ -75,8 +76,8 @@ class TlsConnection(TcpConnection):
 
     __slots__ = ("_context", "_early", "_handshake")
 
-    def __init__(self, server: TcpServer, context: ssl.SSLContext) -> None:
-        super().__init__(server)
+    def __init__(self, server: TcpServer, responder: Responder, context: ssl.SSLContext) -> None:
+        super().__init__(server, responder)
         self._context = context
         self._early: bytes | None = b""
         """What came with the end of the handshake; None once it is over."""

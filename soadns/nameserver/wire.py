@@ -62,6 +62,11 @@ def parent(name: bytes) -> bytes:
     return name[name[0] + 1 :]
 
 
+def question(name: bytes, kind: int) -> bytes:
+    """The question for a name, as it stands in a packet (RFC 1035 4.1.2)."""
+    return name + pack("!HH", kind, IN)
+
+
 def rr(owner: bytes, kind: int, ttl: int, rdata: bytes) -> bytes:
     """One resource record; ``owner`` may be a compression pointer."""
     return owner + pack("!HHIH", kind, IN, ttl, len(rdata)) + rdata

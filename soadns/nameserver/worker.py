@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import json
 import os
 import resource
 import signal
@@ -27,9 +26,10 @@ from typing import TYPE_CHECKING
 from soadns import logs
 from soadns.figures import Durations
 from soadns.logs import log
-from soadns.nameserver import frames
+from soadns.nameserver import frames, report
 from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Reader
+from soadns.nameserver.report import Report
 from soadns.nameserver.responder import Identity, Responder
 from soadns.nameserver.table import Answer, Names, Table
 from soadns.nameserver.tcp import TcpLimits, TcpServer
@@ -46,8 +46,6 @@ DRAIN_S = 1.0
 SPARE_DESCRIPTORS = 64
 SLICE_S = 0.0003
 """Seconds of following the journal at a time: packets get their turn in between."""
-DISCARD = 1_000
-"""Entries of a table that is no longer used, thrown away at a time."""
 COLLECT = 20_000
 """Containers more than before from which on the collector looks for cycles."""
 _SO_MEMINFO, _MEMINFO = 55, Struct("=9I")
@@ -61,13 +59,17 @@ class Worker:
         self.table = Table(Names())
         self.follower = Follower(self.table)
         self.journal = Reader(options.journal)
-        identity = Identity(options.version, options.identity)
-        self.responder = Responder(self.table, udp_size=options.udp_size, identity=identity)
+        self.identity = Identity(options.version, options.identity)
+        self.udp_size = options.udp_size
+        self.responders: dict[tuple[str, int], Responder] = {}
+        """By transport and address family: each counts for itself."""
         self.channel = socket.socket(fileno=options.channel)
         self.channel.setblocking(False)
         self.udp_sockets = [socket.socket(fileno=fd) for fd in options.udp]
-        self.durations = Durations()
-        self.udp = [UdpServer(sock, self.responder, self.durations) for sock in self.udp_sockets]
+        self.durations: dict[str, Durations] = {}
+        self.udp = [
+            UdpServer(sock, self._responder(report.UDP, sock), self.durations) for sock in self.udp_sockets
+        ]
         # The supervisor's questions are no client's: they are not counted with those.
         self.probes = [UdpServer(socket.socket(fileno=fd), Responder(self.table)) for fd in options.probe]
         self.tcp_sockets = [socket.socket(fileno=fd) for fd in options.tcp]
@@ -77,7 +79,7 @@ class Worker:
             from soadns.nameserver import tls  # costs memory, which most workers can do without
 
             self.certificate = tls.Certificate(options.tls_cert, options.tls_key)
-        self.tcp = TcpServer(self.responder, _limits())
+        self.tcp = TcpServer(_limits())
         self.lameduck = options.lameduck
         self.lifeline = options.lifeline
         self._applied = 0
@@ -86,6 +88,14 @@ class Worker:
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
+
+    def _responder(self, proto: str, sock: socket.socket) -> Responder:
+        key = (proto, report.INET6 if sock.family == socket.AF_INET6 else report.INET)
+        if key not in self.responders:
+            self.responders[key] = Responder(
+                self.table, stream=proto == report.TCP, udp_size=self.udp_size, identity=self.identity
+            )
+        return self.responders[key]
 
     async def run(self) -> None:
         """Serve until SIGTERM, then drain."""
@@ -108,10 +118,11 @@ class Worker:
             for server in (*self.udp, *self.probes):
                 server.start(loop)
             for sock in self.tcp_sockets:
-                await self.tcp.start(sock)
+                await self.tcp.start(sock, self._responder(report.TCP, sock))
             if self.certificate is not None:
                 for sock in self.tls_sockets:
-                    await self.tcp.start(sock, self.certificate.connection)
+                    responder = self._responder(report.TCP, sock)
+                    await self.tcp.start(sock, responder, self.certificate.connection)
             await stopping
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
@@ -151,27 +162,27 @@ class Worker:
                 gc.freeze()
 
     def _stats(self) -> bytes:
-        responder = self.responder
+        responders = self.responders.values()
         memory = [sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size) for sock in self.udp_sockets]
-        return json.dumps(
-            {
-                "pid": os.getpid(),
-                "hits": {key.hex(): count for key, count in responder.hits.items()},
-                "counts": [[*key, count] for key, count in responder.counts.items()],
-                "dropped": responder.dropped,
-                "malformed": responder.malformed,
-                "udp": sum(server.received for server in self.udp),
-                "unsent": sum(server.unsent for server in self.udp),
-                "tcp": self.tcp.received,
-                "connections": len(self.tcp.connections),
-                "refused": self.tcp.refused,
-                "names": len(self.table.names),
-                "processor": time.process_time(),
-                "memory": _resident(),
-                "overflowed": sum(_MEMINFO.unpack(octets)[8] for octets in memory),
-                "durations": self.durations.slots,
-                "seconds": self.durations.seconds,
-            }
+        return Report(
+            pid=os.getpid(),
+            replies={
+                (zone, *key, kind, rcode): count
+                for key, responder in self.responders.items()
+                for (zone, kind, rcode), count in responder.counts().items()
+            },
+            durations={zone: (held.slots, held.seconds) for zone, held in self.durations.items()},
+            udp=sum(server.received for server in self.udp),
+            tcp=self.tcp.received,
+            dropped=sum(responder.dropped for responder in responders),
+            malformed=sum(responder.malformed for responder in responders),
+            unsent=sum(server.unsent for server in self.udp),
+            refused=self.tcp.refused,
+            connections=len(self.tcp.connections),
+            names=len(self.table.names),
+            memory=_resident(),
+            overflowed=sum(_MEMINFO.unpack(octets)[8] for octets in memory),
+            processor_s=time.process_time(),
         ).encode()
 
     def _send(self, message: bytes) -> None:
@@ -219,9 +230,12 @@ class Worker:
             self.journal.distrust()
             self._complain()
             return
+        if self.follower.complete:
+            for responder in self.responders.values():
+                responder.counts()  # as long as the numbers of zones are those of the table they were counted in
         old = self.follower.settle()
         if old is not None:
-            self._discard(old)
+            self._discard(list(old.shards))
         if self.follower.loaded:
             self._ready.set()
             if self.table.generation != self._applied:
@@ -233,10 +247,9 @@ class Worker:
         if self.journal.distrusted and self.journal.distrusted == self.journal.epoch:
             self._send(frames.encode(frames.NEED, self.journal.epoch))
 
-    def _discard(self, old: dict[bytes, Answer]) -> None:
+    def _discard(self, old: list[dict[bytes, Answer]]) -> None:
         """Take answers to pieces that are no longer used: all at once would take as long as loading them did."""
-        for _ in range(min(DISCARD, len(old))):
-            old.popitem()
+        old.pop().clear()
         if old:
             asyncio.get_running_loop().call_soon(self._discard, old)
 

@@ -13,7 +13,7 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import LOADING, PARTLY, READY, UNSAID, Answer, Delta, Wheel, ZoneEntry
+from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, READY, UNSAID, Answer, Delta, Wheel, ZoneEntry
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -36,10 +36,13 @@ class ZoneData:
         self,
         origin: str,
         *,
+        number: int = 0,
         negative_ttl: int = 5,
         nested: tuple[str, ...] = (),
     ) -> None:
         self.origin = origin
+        self.number = min(number, MAX_ZONES)
+        """Which zone it is, in answers (see ``table``)."""
         self.negative_ttl = negative_ttl
         self.serial = 0
         self.state = LOADING
@@ -63,7 +66,7 @@ class ZoneData:
             self._count(wire.parent(cut), 1, delta)
         ns_data = self._address_answers(addresses, APEX_TTL, rotate=False)
         self._put(self._ns, {wire.fold(self._ns): ns_data}, delta)
-        delta.answers[self._wire + pack("!H", wire.NS)] = self._apex(wire.NS, wire.apex_names(_HERE)[0])
+        delta.answers[wire.question(self._wire, wire.NS)] = self._apex(wire.NS, wire.apex_names(_HERE)[0])
         self._soa(delta)
         return delta
 
@@ -103,20 +106,22 @@ class ZoneData:
 
     # ------------------------------------------------------------------ compiling
 
+    def _head(self, answers: int, additional: int = 0) -> bytes:
+        return pack("!BHHH", self.number, answers, 0, additional)
+
     def _soa_rdata(self, name_server: bytes, mail: bytes) -> bytes:
         times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
         return wire.soa_rdata(name_server, mail, self.serial, times)
 
-    @staticmethod
-    def _apex(kind: int, rdata: bytes) -> bytes:
-        return pack("!HHH", 1, 0, 0) + wire.rr(_HERE, kind, APEX_TTL, rdata)
+    def _apex(self, kind: int, rdata: bytes) -> bytes:
+        return self._head(1) + wire.rr(_HERE, kind, APEX_TTL, rdata)
 
     def _soa(self, delta: Delta) -> None:
         rdata = self._soa_rdata(*wire.apex_names(_HERE))
-        delta.answers[self._wire + pack("!H", wire.SOA)] = self._apex(wire.SOA, rdata)
+        delta.answers[wire.question(self._wire, wire.SOA)] = self._apex(wire.SOA, rdata)
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
         state = PARTLY if self.state == READY and self._unsaid else self.state
-        delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, self.origin)
+        delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, self.origin, self.number)
 
     def _compile(self, name: bytes, records: Records) -> Compiled:
         """Everything one owner name brings, itself and its SRV owners."""
@@ -126,7 +131,7 @@ class ZoneData:
         data = self._address_answers(records.addresses, records.ttl, rotate=records.rotate)
         if records.texts:
             body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
-            data[wire.TXT] = pack("!HHH", 1, 0, 0) + body
+            data[wire.TXT] = self._head(1) + body
         found = {folded: data}
         by_protocol: dict[str, dict[int, None]] = {}
         for protocol, port in records.ports:
@@ -145,7 +150,7 @@ class ZoneData:
             wire.rr(_HERE, wire.SRV, records.ttl, wire.srv_rdata(0, 100, port, target)) for port in ports
         ]
         extra = [wire.rr(tail, *_typed(a, records.ttl)) for a in records.addresses]
-        return pack("!HHH", len(answers), 0, len(extra)) + b"".join(answers) + b"".join(extra)
+        return self._head(len(answers), len(extra)) + b"".join(answers) + b"".join(extra)
 
     def _address_answers(self, addresses: tuple[str, ...], ttl: int, *, rotate: bool) -> dict[int, Answer]:
         by_type: dict[int, list[bytes]] = {}
@@ -154,7 +159,7 @@ class ZoneData:
             by_type.setdefault(kind, []).append(wire.rr(_HERE, kind, ttl, rdata))
         found: dict[int, Answer] = {}
         for kind, records in by_type.items():
-            head = pack("!HHH", len(records), 0, 0)
+            head = self._head(len(records))
             body = b"".join(records)
             rotates = rotate and len(records) > 1
             found[kind] = Wheel(head + body + body, len(records[0])) if rotates else head + body
@@ -171,12 +176,12 @@ class ZoneData:
             before = held.get(name, {})
             for kind, answer in data.items():
                 if before.get(kind) != answer:
-                    delta.answers[name + pack("!H", kind)] = answer
+                    delta.answers[wire.question(name, kind)] = answer
             for kind in before.keys() - data.keys():
-                delta.answers[name + pack("!H", kind)] = None
+                delta.answers[wire.question(name, kind)] = None
         for name in held.keys() - fresh.keys():
             for kind in held[name]:
-                delta.answers[name + pack("!H", kind)] = None
+                delta.answers[wire.question(name, kind)] = None
             self._count(name, -1, delta)
         if fresh:
             self._owners[folded] = (owner, fresh)

@@ -31,6 +31,8 @@ from soadns.web.operations import Running
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 STATES_S = 5.0
+NO_ZONE = "dropped"
+"""What CoreDNS calls the zone of what is in none."""
 _TYPES = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 41: "OPT",
     64: "SVCB", 65: "HTTPS", 252: "AXFR", 255: "ANY",
@@ -72,22 +74,26 @@ class Exporter(Collector):
         total = WorkerFigures()
         for worker in self._running.workers():
             total = total.plus(worker.figures)
+        requests: Counter[tuple[str, str, str, str]] = Counter()
+        responses: Counter[tuple[str, str, str]] = Counter()
+        for (zone, proto, family, kind, rcode), count in total.replies.items():
+            shown = zone or NO_ZONE, _TYPES.get(kind, "other")
+            requests[shown[0], proto, str(family), shown[1]] += count
+            responses[(*shown, _RCODES.get(rcode, "other"))] += count
         yield _counter(
             "soadns_dns_requests",
-            "DNS messages received.",
-            {(k,): v for k, v in total.queries.items()},
-            "proto",
-        )
-        rows: Counter[tuple[str, str, str]] = Counter()
-        for kind, count in total.hits.items():
-            rows["", _TYPES.get(kind, "other"), "NOERROR"] += count
-        for (zone, kind, rcode), count in total.replies.items():
-            rows[zone, _TYPES.get(kind, "other"), _RCODES.get(rcode, "other")] += count
-        yield _counter(
-            "soadns_dns_responses",
-            "DNS replies; the zone is empty for usual questions, whose zone is not counted.",
-            rows, "zone", "type", "rcode",
+            "DNS messages that got a reply, by zone, transport, address family (1 is IPv4, 2 IPv6) and type.",
+            requests, "zone", "proto", "family", "type",
         )  # fmt: skip
+        yield _counter("soadns_dns_responses", "DNS replies.", responses, "zone", "type", "rcode")
+        durations = HistogramMetricFamily(
+            "soadns_dns_request_duration_seconds",
+            "From a datagram's arrival in the kernel to its reply, of a sample.",
+            labels=["zone"],
+        )
+        for zone, held in sorted(total.durations.items()):
+            durations.add_metric([zone or NO_ZONE], _cumulative(DURATIONS, held.slots), held.seconds)
+        yield durations
         for name, text, value in (
             (
                 "soadns_dns_dropped",
@@ -134,15 +140,6 @@ class Exporter(Collector):
             "soadns_dns_tcp_connections", "Open TCP connections.",
             {key: float(worker.connections) for key, worker in workers.items()}, "worker",
         )  # fmt: skip
-        durations = HistogramMetricFamily(
-            "soadns_dns_request_duration_seconds",
-            "From a datagram's arrival in the kernel to its reply, of a sample.",
-            labels=["worker"],
-        )
-        for key, worker in workers.items():
-            held = worker.figures.durations
-            durations.add_metric(key, _cumulative(DURATIONS, held.slots), held.seconds)
-        yield durations
 
     def _sources(self) -> Iterator[Metric]:
         now, estate = self._running.now(), self._running.estate

@@ -152,15 +152,19 @@ def packets(rng: random.Random) -> Iterator[tuple[bytes, bool]]:
 
 def run(seconds: float, seed: int, count: int | None = None) -> Outcome:
     """Try packets for some time, or so many of them. Raises AssertionError with the packet that fails."""
-    responder = Responder(table(), udp_size=UDP_SIZE, identity=IDENTITY)
+    served = table()
+    responders = {
+        stream: Responder(served, stream=stream, udp_size=UDP_SIZE, identity=IDENTITY)
+        for stream in (False, True)
+    }
 
     def attempt(given: tuple[bytes, bool]) -> tuple[list[str], float]:
         packet, tcp = given
         before = time.perf_counter()
-        reply = responder.respond(packet, tcp=tcp)
+        reply = responders[tcp].respond(packet)
         taken = time.perf_counter() - before
         if taken > SLOW_S:
-            taken = min(taken, *(_seconds_for(responder, packet, tcp=tcp) for _ in range(3)))
+            taken = min(taken, *(_seconds_for(responders[tcp], packet) for _ in range(3)))
         return [examine(packet, reply, tcp=tcp)], taken
 
     return run_for(seconds, seed, islice(packets(random.Random(seed)), count), attempt, show)
@@ -172,9 +176,9 @@ def show(given: tuple[bytes, bool]) -> str:
     return f"{'TCP' if tcp else 'UDP'} {packet.hex()}"
 
 
-def _seconds_for(responder: Responder, packet: bytes, *, tcp: bool) -> float:
+def _seconds_for(responder: Responder, packet: bytes) -> float:
     before = time.perf_counter()
-    responder.respond(packet, tcp=tcp)
+    responder.respond(packet)
     return time.perf_counter() - before
 
 

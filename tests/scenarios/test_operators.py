@@ -121,7 +121,9 @@ def test_probes_and_metrics(stage: Stage) -> None:
     status, text = soadns.http("/livez", port=soadns.livez_port)
     assert status == 200
     assert re.match(r"(\d+) of \1 workers answer\n", text), text  # one for each core
-    assert eventually(lambda: soadns.metric('soadns_dns_requests_total{proto="tcp"}') >= 1, within=5)
+    assert eventually(
+        lambda: soadns.metric('soadns_worker_requests_total{proto="tcp",worker="0"}') >= 1, within=5
+    )
     assert soadns.metric('soadns_interfaces{state="bound",zone="rpc.cluster.local"}') == 1
     assert soadns.metric('soadns_source_in_sync{source="kube/home"}') == 1
     assert soadns.metric('soadns_source_age_seconds{source="zookeeper/main/dubbo"}') == 0

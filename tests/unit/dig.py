@@ -48,8 +48,12 @@ def table(*, content: dict[str, Records] | None = None) -> Table:
             CONTENT if content is None else content,
             READY,
         ),
-        (ZoneData("nested.deep.rpc.test", negative_ttl=3), {"a.B": Records(addresses=("10.96.1.1",))}, READY),
-        (ZoneData("loading.test"), {"from.Snapshot": Records(addresses=("10.96.2.1",))}, None),
+        (
+            ZoneData("nested.deep.rpc.test", number=1, negative_ttl=3),
+            {"a.B": Records(addresses=("10.96.1.1",))},
+            READY,
+        ),
+        (ZoneData("loading.test", number=2), {"from.Snapshot": Records(addresses=("10.96.2.1",))}, None),
     ]
     for zone, records, state in zones:
         delta = zone.start(("192.0.2.53",))

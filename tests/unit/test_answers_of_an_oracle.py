@@ -109,7 +109,7 @@ records = st.builds(
 zones = st.dictionaries(owners, st.none() | records, max_size=6)
 
 
-def served(content: dict[str, Records | None], *, loading: bool) -> tuple[Oracle, Responder]:
+def served(content: dict[str, Records | None], *, loading: bool) -> tuple[Oracle, dict[bool, Responder]]:
     """The same content as the oracle sees it, and behind the server, where some of it came later than the rest."""
     oracle, zone, table = Oracle(loading=loading), ZoneData("rpc.test", nested=("in.rpc.test",)), Table()
     oracle.rrsets[ORIGIN, "SOA"] = oracle.soa(3600)
@@ -128,7 +128,7 @@ def served(content: dict[str, Records | None], *, loading: bool) -> tuple[Oracle
             oracle.publish(name, held)
     table.apply(zone.apply({}, serial=1), 98)
     table.apply(zone.set_state(LOADING if loading else READY), 99)
-    return oracle, Responder(table)
+    return oracle, {stream: Responder(table, stream=stream) for stream in (False, True)}
 
 
 def asked(content: dict[str, Records | None]) -> list[dns.name.Name]:
@@ -153,13 +153,13 @@ WAYS = ((None, False), (512, False), (900, False), (4096, False), (None, True), 
 def test_every_answer_is_that_of_the_oracle(
     content: dict[str, Records | None], loading: bool, first: int
 ) -> None:
-    oracle, responder = served(content, loading=loading)
+    oracle, responders = served(content, loading=loading)
     for number, name in enumerate(asked(content), first):
         payload, tcp = WAYS[number % len(WAYS)]
         for kind in (KINDS[number % len(KINDS)], ("A", "SRV")[number % 2]):
             asking = dns.name.Name(label.swapcase() for label in name.labels) if number % 3 == 0 else name
             query = dns.message.make_query(asking, kind, use_edns=payload is not None, payload=payload or 0)
-            packet = responder.respond(query.to_wire(), tcp=tcp)
+            packet = responders[tcp].respond(query.to_wire())
             try:
                 compare(query, packet, oracle, tcp=tcp)
             except AssertionError as error:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from soadns.nameserver import frames
 from soadns.nameserver.feed import Feed, Publisher
+from soadns.nameserver.report import Report
 from soadns.nameserver.table import Delta
 from tests.unit.journals import publisher
 from tests.unit.waiting import soon
@@ -34,13 +35,14 @@ def ends() -> Iterator[Ends]:
 
 def report(pid: int, udp: int, **more: Any) -> bytes:
     """What a worker process says every half a second."""
-    said = {
-        "pid": pid, "udp": udp, "tcp": 0, "hits": {"0001": udp}, "counts": [], "dropped": 0, "malformed": 0,
-        "unsent": 0,
-        "refused": 0, "connections": 0, "names": 1, "processor": 0.5, "memory": 1, "overflowed": 0,
-        "durations": [udp] + [0] * 16, "seconds": 0.001,
-    }  # fmt: skip
-    return frames.encode(frames.STATS, 1, json.dumps(said | more).encode())
+    said = Report(
+        pid,
+        replies={("rpc.test", "udp", 1, 1, 0): udp},
+        durations={"rpc.test": ([udp] + [0] * 16, 0.001)},
+        udp=udp,
+        processor_s=0.5,
+    )
+    return frames.encode(frames.STATS, 1, replace(said, **more).encode())
 
 
 async def test_figures_of_all_processes_that_were_a_worker_are_added_once(ends: Ends) -> None:
@@ -61,8 +63,9 @@ async def test_figures_of_all_processes_that_were_a_worker_are_added_once(ends: 
         await soon(lambda pid=pid: feed.state.pid == pid)
     await soon(lambda: feed.state.figures.queries["udp"] == 8 + 4 + 3)
     state = feed.state
-    assert (state.processes, state.figures.hits[1], state.figures.processor_s) == (3, 15, 1.5)
-    assert state.figures.durations.slots[0] == 15
+    assert (state.processes, state.figures.processor_s) == (3, 1.5)
+    assert state.figures.replies == {("rpc.test", "udp", 1, 1, 0): 15}
+    assert state.figures.durations["rpc.test"].slots[0] == 15
     feed.stop()
 
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from soadns.figures import WorkerFigures, WorkerState
+from soadns.figures import Durations, WorkerFigures, WorkerState
 from soadns.model import Rejected
 from soadns.web.metrics import BUCKETS, Exporter
 from tests.unit.demo_process import NOW, DemoProcess
@@ -36,8 +36,16 @@ class BusyProcess(DemoProcess):
                 1, 7, False, 1, 2,
                 WorkerFigures(
                     queries=Counter(udp=5, tcp=4),
-                    hits=Counter({1: 5}),
-                    replies=Counter({("rpc.cluster.local", 28, 0): 2, ("", 999, 5): 1, ("", 1, 23): 1}),
+                    replies=Counter(
+                        {
+                            ("rpc.cluster.local", "udp", 1, 1, 0): 3,
+                            ("rpc.cluster.local", "tcp", 2, 1, 0): 2,
+                            ("rpc.cluster.local", "udp", 1, 28, 0): 2,
+                            ("rpc.cluster.local", "udp", 1, 28, 3): 4,
+                            ("", "udp", 1, 0, 5): 1,
+                            ("", "udp", 2, 1, 23): 1,
+                        }
+                    ),
                     dropped=1, malformed=2, unsent=3, refused=4, processor_s=1.5,
                 ),
                 memory=30 << 20, overflowed=6, processes=2,
@@ -45,7 +53,7 @@ class BusyProcess(DemoProcess):
             WorkerState(2, 7, True),
         ]  # fmt: skip
         for seconds in (0.0001, 0.00025, 0.0004, 20.0):
-            self._workers[0].figures.durations.note(seconds)
+            self._workers[0].figures.durations.setdefault("rpc.cluster.local", Durations()).note(seconds)
 
     def workers(self) -> list[WorkerState]:
         return self._workers
@@ -98,10 +106,25 @@ def test_types_and_codes_without_a_name_are_counted_as_other(families: dict[str,
         for s in families["soadns_dns_responses"].samples
     }
     assert told == {
-        ("", "A", "NOERROR"): 5.0,
+        ("rpc.cluster.local", "A", "NOERROR"): 5.0,
         ("rpc.cluster.local", "AAAA", "NOERROR"): 2.0,
-        ("", "other", "REFUSED"): 1.0,
-        ("", "A", "other"): 1.0,
+        ("rpc.cluster.local", "AAAA", "NXDOMAIN"): 4.0,
+        ("dropped", "other", "REFUSED"): 1.0,
+        ("dropped", "A", "other"): 1.0,
+    }
+
+
+def test_requests_are_counted_as_coredns_counts_them(families: dict[str, Metric]) -> None:
+    told = {
+        tuple(s.labels[name] for name in ("zone", "proto", "family", "type")): s.value
+        for s in families["soadns_dns_requests"].samples
+    }
+    assert told == {
+        ("rpc.cluster.local", "udp", "1", "A"): 3,
+        ("rpc.cluster.local", "tcp", "2", "A"): 2,
+        ("rpc.cluster.local", "udp", "1", "AAAA"): 6,
+        ("dropped", "udp", "1", "other"): 1,
+        ("dropped", "udp", "2", "A"): 1,
     }
 
 
@@ -141,7 +164,8 @@ def test_skew_between_workers_is_to_be_seen(families: dict[str, Metric]) -> None
 
 def test_answering_times_are_in_the_buckets_of_coredns(families: dict[str, Metric]) -> None:
     samples = families["soadns_dns_request_duration_seconds"].samples
-    buckets = {s.labels["le"]: s.value for s in samples if "le" in s.labels and s.labels["worker"] == "0"}
+    buckets = {s.labels["le"]: s.value for s in samples if "le" in s.labels}
+    assert {s.labels["zone"] for s in samples} == {"rpc.cluster.local"}
     assert [*buckets][:3] == ["0.00025", "0.0005", "0.001"]
     assert len(buckets) == 17
     assert [buckets[bound] for bound in ("0.00025", "0.0005", "8.192", "+Inf")] == [2, 3, 3, 4]

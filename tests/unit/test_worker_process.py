@@ -378,8 +378,10 @@ async def test_counts_reach_the_control_process_without_the_probes(workshop: Wor
         client.send(b"short")
     await soon(lambda: feed.state.figures.dropped)
     figures = feed.state.figures
-    assert figures.replies == {("", 1, 5): 1}
-    assert figures.hits[1] == figures.queries["udp"] - 2
+    assert figures.replies == {
+        ("", "udp", 1, 1, 5): 1,
+        ("rpc.test", "udp", 1, 1, 0): figures.queries["udp"] - 2,
+    }
     assert workshop.process is not None
     assert feed.state.pid == workshop.process.pid
 
@@ -434,10 +436,12 @@ async def test_a_running_worker_has_imported_nothing_but_the_data_plane(
         "soadns.figures",
         "soadns.logs",
         "soadns.nameserver",
+        "soadns.nameserver.datagrams",
         "soadns.nameserver.edns",
         "soadns.nameserver.follower",
         "soadns.nameserver.frames",
         "soadns.nameserver.journal",
+        "soadns.nameserver.report",
         "soadns.nameserver.responder",
         "soadns.nameserver.table",
         "soadns.nameserver.tcp",

@@ -37,7 +37,7 @@ def responder() -> Responder:
     delta.merge(zone.apply(content, serial=1))
     delta.merge(zone.set_state(READY))
     table.apply(delta, 1)
-    return Responder(table)
+    return Responder(table, stream=True)
 
 
 def framed(name: str, number: int = 0, kind: str = "A") -> bytes:
@@ -54,8 +54,8 @@ async def message(reader: asyncio.StreamReader) -> dns.message.Message:
 async def serving(limits: TcpLimits | None = None) -> AsyncIterator[tuple[TcpServer, Connect]]:
     """A server, and what connects to it."""
     sock = socket.create_server(("127.0.0.1", 0))
-    server = TcpServer(responder(), limits)
-    await server.start(sock)
+    server = TcpServer(limits)
+    await server.start(sock, responder())
     address = sock.getsockname()
 
     @asynccontextmanager
@@ -247,7 +247,7 @@ async def test_a_peer_that_reads_late_gets_everything() -> None:
             count = 600
             await loop.sock_sendall(sock, framed("many.Pods.rpc.test") * count)
             await asyncio.sleep(0.05)
-            one = len(responder().respond(framed("many.Pods.rpc.test")[2:], tcp=True) or b"") + 2
+            one = len(responder().respond(framed("many.Pods.rpc.test")[2:]) or b"") + 2
             left = one * count
             while left:
                 octets = await loop.sock_recv(sock, left)

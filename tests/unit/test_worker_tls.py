@@ -30,8 +30,8 @@ async def serving(limits: TcpLimits = QUICK) -> AsyncIterator[tuple[TcpServer, t
     """A server behind TLS, and its address."""
     sock = socket.create_server(("127.0.0.1", 0))
     address = sock.getsockname()
-    server, context = TcpServer(Responder(Table()), limits), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    await server.start(sock, lambda behind: TlsConnection(behind, context))
+    server, context = TcpServer(limits), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    await server.start(sock, Responder(Table(), stream=True), lambda *those: TlsConnection(*those, context))
     try:
         yield server, address
     finally:
