@@ -20,6 +20,7 @@ its variants and what is below it.
 SHARDS = 256
 """Parts of the answers, by hash of the question; a power of two."""
 _NAME_SHARDS = 1024
+_SEEN = 1 << 20
 
 HEAD = 7
 """Octets before the records of an answer: the number of the zone, and counts."""
@@ -110,15 +111,18 @@ class Names:
     this process knows: that one of a million names stands for another one happens to one question in 10^13.
     """
 
-    __slots__ = ("_shards",)
+    __slots__ = ("_seen", "_shards")
 
     def __init__(self) -> None:
+        self._seen = bytearray(_SEEN)
+        """By hash, 1 where a name was added once: most names that do not exist are told apart by a look."""
         self._shards = tuple(array("q") for _ in range(_NAME_SHARDS))
         """Sorted."""
 
     def add(self, name: bytes) -> None:
         """This name exists."""
         value = hash(name)
+        self._seen[value % _SEEN] = 1
         shard = self._shards[value % _NAME_SHARDS]
         index = bisect_left(shard, value)
         if index == len(shard) or shard[index] != value:
@@ -134,6 +138,8 @@ class Names:
 
     def __contains__(self, name: bytes) -> bool:
         value = hash(name)
+        if not self._seen[value % _SEEN]:
+            return False
         shard = self._shards[value % _NAME_SHARDS]
         index = bisect_left(shard, value)
         return index < len(shard) and shard[index] == value

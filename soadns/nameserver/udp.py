@@ -6,11 +6,11 @@ fast as asyncio's datagram protocol.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 from soadns.figures import Durations
 from soadns.nameserver.datagrams import BATCH, Exchange
@@ -49,17 +49,15 @@ class UdpServer:
         """Replies the kernel would not take."""
         return self._exchange.unsent
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to read."""
-        if self._durations is None:
-            loop.add_reader(self._sock, self._drain)
-        else:
+    def start(self, add_reader: Callable[[socket.socket, Callable[[], None]], object]) -> None:
+        """Begin to read: ``add_reader`` has something called whenever a socket is readable."""
+        if self._durations is not None:
             self._arrival()  # from now on the kernel notes when a datagram comes
-            loop.add_reader(self._sock, self._wake, self._durations)
+        add_reader(self._sock, self._wake)
 
-    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+    def stop(self, remove_reader: Callable[[socket.socket], object]) -> None:
         """Stop reading; what comes later is for whoever has the socket next."""
-        loop.remove_reader(self._sock)
+        remove_reader(self._sock)
 
     def finish(self) -> None:
         """Answer what is queued: perhaps nobody has the socket next."""
@@ -77,11 +75,12 @@ class UdpServer:
             if received < BATCH:
                 return
 
-    def _wake(self, durations: dict[str, Durations]) -> None:
+    def _wake(self) -> None:
         """Drain; now and then look how long the first datagram, which has waited longest, has taken."""
-        self._wakes += 1
-        if not self._wakes % SAMPLE:
-            self._sample(durations)
+        if self._durations is not None:
+            self._wakes += 1
+            if not self._wakes % SAMPLE:
+                self._sample(self._durations)
         self._drain()
 
     def _sample(self, durations: dict[str, Durations]) -> None:

@@ -31,6 +31,7 @@ from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Reader
 from soadns.nameserver.report import Report
 from soadns.nameserver.responder import Identity, Responder
+from soadns.nameserver.selector import DatagramSelector
 from soadns.nameserver.table import Answer, Names, Table
 from soadns.nameserver.tcp import TcpLimits, TcpServer
 from soadns.nameserver.udp import UdpServer
@@ -55,7 +56,8 @@ _SO_MEMINFO, _MEMINFO = 55, Struct("=9I")
 class Worker:
     """One worker: its table, its sockets and its place in the journal."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, selector: DatagramSelector) -> None:
+        self.selector = selector
         self.table = Table(Names())
         self.follower = Follower(self.table)
         self.journal = Reader(options.journal)
@@ -116,7 +118,7 @@ class Worker:
         ready.cancel()
         if not self._stopping.is_set():
             for server in (*self.udp, *self.probes):
-                server.start(loop)
+                server.start(self.selector.serve)
             for sock in self.tcp_sockets:
                 await self.tcp.start(sock, self._responder(report.TCP, sock))
             if self.certificate is not None:
@@ -128,7 +130,7 @@ class Worker:
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
             # The supervisor's questions are answered to the end: this process is not stuck.
             for server in self.udp:
-                server.stop(loop)
+                server.stop(self.selector.unregister)
                 server.finish()
             await self.tcp.drain(DRAIN_S, ASKING_S)
         reporter.cancel()
@@ -297,11 +299,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--log-format", default="keyvalue")
     worker_options = parser.parse_args(arguments)
     logs.configure("info", worker_options.log_format)
-    asyncio.run(_serve(worker_options))
+    selector = DatagramSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(_serve(worker_options, selector))
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    await Worker(options).run()
+async def _serve(options: argparse.Namespace, selector: DatagramSelector) -> None:
+    await Worker(options, selector).run()
 
 
 if __name__ == "__main__":

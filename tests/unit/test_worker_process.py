@@ -443,6 +443,7 @@ async def test_a_running_worker_has_imported_nothing_but_the_data_plane(
         "soadns.nameserver.journal",
         "soadns.nameserver.report",
         "soadns.nameserver.responder",
+        "soadns.nameserver.selector",
         "soadns.nameserver.table",
         "soadns.nameserver.tcp",
         "soadns.nameserver.udp",

@@ -27,9 +27,9 @@ def serving(host: str) -> Iterator[tuple[UdpServer, tuple[str, int]]]:
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, 0))
         server = UdpServer(sock, Responder(Table()))
-        server.start(loop)
+        server.start(loop.add_reader)
         yield server, sock.getsockname()[:2]
-        server.stop(loop)
+        server.stop(loop.remove_reader)
 
 
 @contextmanager
@@ -116,14 +116,14 @@ async def test_of_a_sample_it_is_noted_how_long_a_question_took_with_the_time_it
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind((listen, 0))
         server = UdpServer(listening, Responder(Table()), durations)
-        server.start(loop)
+        server.start(loop.add_reader)
         with client(("127.0.0.1", listening.getsockname()[1])) as sock:
             for number in range(1, SAMPLE + 1):
                 sock.send(QUESTION)
                 if number == SAMPLE:
                     time.sleep(0.05)  # noqa: ASYNC251 - the loop is late, as under load
                 await reply(sock)
-        server.stop(loop)
+        server.stop(loop.remove_reader)
     assert sum(durations[""].slots) == 1
     assert 0.05 < durations[""].seconds < 1
 
