@@ -59,7 +59,7 @@ _NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PL
 _ONE_MORE = tuple(bytes((number + 1,)) for number in range(255))
 """The last octet of a count, and what it is with the OPT record."""
 _MASK = SHARDS - 1
-_UNSAID = pack("!HH", UNSAID, wire.IN)
+_A, _UNSAID = pack("!HH", wire.A, wire.IN), pack("!HH", UNSAID, wire.IN)
 
 
 def _rows() -> defaultdict[int, list[int]]:
@@ -160,19 +160,17 @@ class Responder:
                 break
         else:
             return None
-        if name.find(b"\0") != len(name) - 1:
+        zone, below = table.zones[origin], len(name) - len(origin)
+        # Both families are asked for one after the other: most names have one of them.
+        other = name + _A
+        held = table.answers.shards[hash(other) & _MASK].get(other) if kind != wire.A else None
+        if isinstance(held, bytes) and held and held[0] == zone.number:
+            exists = True
+        elif _are_labels(name, below):
+            exists = name in table.names
+        else:
             return None
-        # A label begins where the zone does, and all labels before are what labels may be.
-        below, at = len(name) - len(origin), 0
-        while at < below:
-            length = name[at]
-            if length > 63:
-                return None
-            at += length + 1
-        if at != below or below > wire.MAX_WIRE_NAME - len(origin):
-            return None
-        zone = table.zones[origin]
-        if name in table.names:
+        if exists:
             marker = name + _UNSAID
             if marker in table.answers.shards[hash(marker) & _MASK]:
                 return None
@@ -353,6 +351,17 @@ class Responder:
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
         return OPT_HEAD + OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
+
+
+def _are_labels(name: bytes, below: int) -> bool:
+    """Whether a name consists of labels, of which one begins at an index, and is no longer than a name may be."""
+    at, end = 0, len(name) - 1
+    while at < below:
+        length = name[at]
+        if length > 63:
+            return False
+        at += length + 1
+    return at == below and name.find(b"\0") == end and end < wire.MAX_WIRE_NAME
 
 
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:
