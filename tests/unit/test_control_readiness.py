@@ -13,6 +13,7 @@ from soadns.composition import zone_settings
 from soadns.configfile import parse
 from soadns.control import Control
 from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
+from soadns.nameserver import wire
 from soadns.nameserver.table import LOADING, READY
 from soadns.saver import Saver
 from tests.unit.journals import publisher
@@ -111,7 +112,7 @@ async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_unti
     saver.save_now()
 
     other, _ = start()
-    name = b"\x03com\x01x\x04user\x03rpc\x04test\x00\x00\x01"
+    name = wire.question(wire.encode_name("com.x.user.rpc.test"), wire.A)
     assert other.zones["rpc.test"].state == READY
     assert name in other.publisher.table.answers
     other.emit([Identified(source, "uid-b")])

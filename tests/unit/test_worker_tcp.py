@@ -274,7 +274,7 @@ async def test_at_the_end_who_asks_once_more_is_answered_with_fin_behind_it() ->
         loop = asyncio.get_running_loop()
         with socket.create_connection(writer.get_extra_info("peername")) as kept:
             kept.setblocking(False)
-            one = len(responder().respond(framed(NAME)[2:], tcp=True) or b"") + 2
+            one = len(responder().respond(framed(NAME)[2:]) or b"") + 2
             for number in range(2):
                 await loop.sock_sendall(kept, framed(NAME, number))
                 assert len(await loop.sock_recv(kept, 4096)) == one
