@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -29,6 +30,8 @@ class Tree:
     dialect: Dialect
     top: Directory = field(init=False)
     children: dict[str, tuple[Directory, ...]] = field(default_factory=dict)
+    coming: deque[str] = field(default_factory=deque)
+    """Children that were listed and have no directories yet."""
     interfaces: dict[str, str] = field(default_factory=dict)
     unread: int = 0
     """Directories that are not fresh."""

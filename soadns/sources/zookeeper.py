@@ -42,6 +42,8 @@ from soadns.sources.zktree import Directory, Tree
 RETRY_S = 30.0
 """Until a root or directory that can not be read is tried again (nothing tells when an ACL changes)."""
 EMIT_BATCH = 2_000
+ADD_AT_ONCE = 500
+"""Children of a root that are added in one turn of the event loop."""
 LOOK_AGAIN_S = 1.0
 """Between two portions of the slow round through everything."""
 
@@ -338,14 +340,27 @@ class ZooKeeperSource:
             self._drop_child(tree, child)
         for child in names:
             if child not in tree.top.leaves:
-                self._add_child(tree, child)
+                tree.coming.append(child)
             elif not tree.complete:
                 for directory in tree.children.get(child, ()):
                     if not directory.fresh:
                         self._ask(directory)
         tree.top.leaves = fresh
-        tree.listed = True
-        self._events += tree.freshen(tree.top)
+        self._add_children(self._epoch, tree)
+
+    def _add_children(self, epoch: int, tree: Tree) -> None:
+        """Add some of the children that were listed: a hundred thousand at once would hold up everything else."""
+        if epoch != self._epoch:
+            return  # the root is listed again, and they are added then
+        for _ in range(min(ADD_AT_ONCE, len(tree.coming))):
+            child = tree.coming.popleft()
+            if child in tree.top.leaves and child not in tree.children:
+                self._add_child(tree, child)
+        if tree.coming:
+            self._handover.put(self._add_children, epoch, tree)
+        else:
+            tree.listed = True
+            self._events += tree.freshen(tree.top)
 
     def _add_child(self, tree: Tree, child: str) -> None:
         interface = tree.dialect.interface_of(child)

@@ -116,6 +116,26 @@ async def test_an_interface_node_that_vanishes_below_a_root_that_stands_is_empty
         assert reader.state().in_sync
 
 
+async def test_a_root_with_more_children_than_are_added_at_once_is_read_to_its_end(
+    server: ZooKeeper, registry: KazooClient, chroot: str
+) -> None:
+    names = [f"com.alipay.shop.Service{number}" for number in range(2 * zookeeper.ADD_AT_ONCE + 1)]
+    hosts = {f"10.0.{number // 250}.{number % 250 + 1}" for number in range(len(names))}
+    for name, host in zip(names, sorted(hosts), strict=True):
+        registry.create_async(f"/dubbo/{name}")
+        registry.create_async(f"/dubbo/{name}/providers")
+        written = registry.create_async(f"/dubbo/{name}/providers/{leaf(host, name)}")
+    written.get(timeout=30)
+    async with reading(server, chroot, "/dubbo") as reader:
+        await reader.synced()
+        assert reader.hosts() == hosts
+        register(registry, "10.0.0.1")
+        vanish(registry, f"/dubbo/{names[0]}")
+        await reader.until(lambda: USER in {key[0] for key in reader.values()})
+        await reader.until(lambda: names[0] not in {key[0] for key in reader.values()})
+        assert reader.state().in_sync
+
+
 @pytest.mark.parametrize("forbidden", [PROVIDERS, CONFIGURATORS])
 async def test_a_forbidden_directory_keeps_what_an_earlier_process_knew_of_the_interface(
     server: ZooKeeper, registry: KazooClient, chroot: str, forbidden: str
