@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,11 +104,11 @@ _BUCKET = re.compile(r"^soadns_dns_request_duration_seconds_bucket\{(.*)\} (\S+)
 
 
 def _buckets(soadns: Soadns) -> dict[float, float]:
-    """The worker's histogram of answering times: how many took at most so many seconds."""
-    found = {}
+    """The worker's histogram of answering times, of all zones: how many took at most so many seconds."""
+    found: defaultdict[float, float] = defaultdict(float)
     for labels, count in _BUCKET.findall(soadns.http("/metrics")[1]):
-        found[float(re.findall(r'le="([^"]+)"', labels)[0])] = float(count)
-    return found
+        found[float(re.findall(r'le="([^"]+)"', labels)[0])] += float(count)
+    return dict(found)
 
 
 def _at_most(before: dict[float, float], after: dict[float, float], share: float) -> float:
