@@ -83,7 +83,7 @@ class _Inet6(ctypes.Structure):
 
 
 # No call here waits, and a worker has one thread: the interpreter's lock is kept.
-_libc = ctypes.PyDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 _sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
@@ -145,7 +145,11 @@ class Exchange:
             self._interfaces = self._destinations.cast("i")[told.interface.offset // 4 :: self._step // 4]
 
     def turn(self, respond: Callable[[bytes], bytes | None], limit: int = BATCH) -> int:
-        """Answer up to so many datagrams, no more than ``BATCH``. Returns how many there were."""
+        """Answer up to so many datagrams, no more than ``BATCH``. Returns how many there were.
+
+        None after an error as well: an ICMP error of an earlier reply (RFC 1122 4.1.3.3) says nothing about this socket,
+        and where more waits it is readable again.
+        """
         self._headers[:] = self._fresh
         if self._told is not None:
             self._destinations[:] = self._nowhere

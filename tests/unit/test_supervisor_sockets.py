@@ -55,7 +55,7 @@ def test_another_supervisor_is_told_which_setting_to_change(port: int) -> None:
 
 def test_who_holds_the_udp_port_does_not_stand_in_the_way_of_http() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", free_port()))
         check_free("127.0.0.1", other.getsockname()[1], setting="http.listen", tcp_only=True)
 
 
