@@ -147,8 +147,8 @@ class Exchange:
     def turn(self, respond: Callable[[bytes], bytes | None], limit: int = BATCH) -> int:
         """Answer up to so many datagrams, no more than ``BATCH``. Returns how many there were.
 
-        None after an error as well: an ICMP error of an earlier reply (RFC 1122 4.1.3.3) says nothing about this socket,
-        and where more waits it is readable again.
+        None after an error as well: an ICMP error of an earlier reply (RFC 1122 4.1.3.3) says nothing about this
+        socket, and where more waits it is readable again.
         """
         self._headers[:] = self._fresh
         if self._told is not None:

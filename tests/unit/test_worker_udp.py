@@ -13,6 +13,7 @@ import dns.rcode
 import pytest
 
 from soadns.figures import Durations
+from soadns.nameserver.datagrams import BATCH
 from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import Table
 from soadns.nameserver.udp import DRAIN, SAMPLE, UdpServer
@@ -65,7 +66,7 @@ async def test_a_reply_comes_from_where_the_question_went(listen: str, ask: str)
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
 async def test_a_burst_is_answered_completely(listen: str) -> None:
-    count = 2 * DRAIN + 7
+    count = DRAIN + BATCH + 7
     with serving(listen) as (server, (_, port)), client(("127.0.0.1", port)) as sock:
         for _ in range(count):
             sock.send(QUESTION)
@@ -133,8 +134,8 @@ async def test_at_the_end_what_is_queued_is_answered() -> None:
         listening.bind(("127.0.0.1", 0))
         server = UdpServer(listening, Responder(Table()))
         with client(listening.getsockname()) as sock:
-            for _ in range(3 * DRAIN):
+            for _ in range(DRAIN + BATCH + 7):
                 sock.send(QUESTION)
             server.finish()
-            for _ in range(3 * DRAIN):
+            for _ in range(DRAIN + BATCH + 7):
                 assert (await reply(sock)).rcode() == dns.rcode.REFUSED
