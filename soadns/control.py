@@ -280,7 +280,7 @@ class Control:
                 data = self.zones[name]
                 delta.merge(data.apply(records, serial=max(data.serial + 1, int(now))))
         if delta:
-            generation = self.publisher.publish(delta)
+            generation = self.publisher.publish(delta, more=bool(self._inbox) or self.estate.pending)
             if self._arrived is not None and self.publisher.complete:
                 self._awaited.append((generation, self._arrived))
 

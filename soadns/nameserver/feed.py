@@ -157,8 +157,11 @@ class Publisher:
             if not self._journal.own:
                 self._begin()
 
-    def publish(self, delta: Delta) -> int:
-        """Apply a change and write it for all workers; returns its generation."""
+    def publish(self, delta: Delta, *, more: bool = False) -> int:
+        """Apply a change and write it for all workers; returns its generation.
+
+        ``more``: others follow at once. Amid a first sync the whole table is not written again with each doubling.
+        """
         if not delta:
             return self.table.generation
         generation = self.table.generation + 1
@@ -166,7 +169,7 @@ class Publisher:
         if self._journal.own:
             self._journal.append(list(frames.delta(delta, generation)))
             self._wake()
-            if self._journal.outgrown:
+            if self._journal.overgrown if more else self._journal.outgrown:
                 self._begin()
         elif self.complete or not self._journal.inherited:
             self._begin()

@@ -28,6 +28,8 @@ WRITE = 256 * 1024
 """Octets of a whole table written in a row: control has other work in between."""
 MIN_CHANGES = 1 << 20
 """Octets of changes below which no new whole table is written. Above, they may take as much as the table."""
+MAX_CHANGES = 1 << 28
+"""Octets of changes above which one is written even if more changes follow at once."""
 LEFT = 0
 """In the place of an author that has ended in order."""
 _HEAD = Struct("!QQQQQ")
@@ -119,10 +121,21 @@ class Journal:
     @property
     def outgrown(self) -> bool:
         """Whether a new whole table is due: the changes take more room than the table."""
-        if self._current is None or self.writing:
-            return False
-        held = self._current[1]
-        return held.end - held.changes > max(MIN_CHANGES, held.changes)
+        return self._changed > self._allowed
+
+    @property
+    def overgrown(self) -> bool:
+        """Whether it is due at once, even if more changes follow."""
+        return self._changed > max(MAX_CHANGES, self._allowed)
+
+    @property
+    def _changed(self) -> int:
+        """Octets of changes behind the table that workers read; 0 while another one is written."""
+        return 0 if self._current is None or self.writing else self._current[1].end - self._current[1].changes
+
+    @property
+    def _allowed(self) -> int:
+        return max(MIN_CHANGES, self._current[1].changes) if self._current is not None else MIN_CHANGES
 
     def begin(self, table: Table) -> None:
         """Begin to write the whole table, beside what workers read."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from soadns.nameserver import frames
+from soadns.nameserver import frames, journal
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.report import Report
 from soadns.nameserver.table import Delta
@@ -115,3 +115,22 @@ async def test_nonsense_from_a_worker_is_passed_over(ends: Ends) -> None:
     left.send(report(11, 5))
     await soon(lambda: feed.state.pid == 11)
     feed.stop()
+
+
+async def test_amid_a_first_sync_the_whole_table_is_not_written_again_and_again(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "MIN_CHANGES", 500)
+    _, control, _ = ends
+
+    async def epoch_after(numbers: range, *, more: bool) -> int:
+        for number in numbers:
+            control.publish(Delta({b"\x04%04d\0\0\x01" % number: b"x" * 100}), more=more)
+        await soon(lambda: not control._journal.writing)
+        return control._journal.epoch
+
+    begun = await epoch_after(range(1), more=False)
+    assert await epoch_after(range(1, 100), more=True) == begun
+    assert await epoch_after(range(100, 101), more=False) == begun + 1
+    monkeypatch.setattr(journal, "MAX_CHANGES", 10_000)
+    assert await epoch_after(range(101, 400), more=True) > begun + 1
