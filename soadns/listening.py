@@ -24,6 +24,9 @@ def check_free(host: str, port: int, *, setting: str = "nameserver.listen", tcp_
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # As the socket itself will be: IPv4 on the same port is another one's, perhaps our own.
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
@@ -33,8 +36,9 @@ def check_free(host: str, port: int, *, setting: str = "nameserver.listen", tcp_
 def _listen_error(host: str, port: int, kind: int, error: OSError, setting: str) -> ListenError:
     name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
     letter = "u" if kind == socket.SOCK_DGRAM else "t"
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return ListenError(
-        f"can not listen on {name} {host}:{port}: {error.strerror}. Set {setting} to another address, "
+        f"can not listen on {name} {where}: {error.strerror}. Set {setting} to another address, "
         f"or find who holds it: ss -l{letter}np 'sport = :{port}'"
     )
 

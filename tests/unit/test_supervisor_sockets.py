@@ -53,6 +53,17 @@ def test_another_supervisor_is_told_which_setting_to_change(port: int) -> None:
         check_free("127.0.0.1", port, setting="http.livez", tcp_only=True)
 
 
+def test_both_families_are_listened_on_at_one_port() -> None:
+    number = free_port()
+    both = (("0.0.0.0", number), ("::", number))
+    supervisor = Supervisor(SupervisorSettings(both, control=(), workers=1), log=lambda line: None)
+    try:
+        with pytest.raises(ListenError, match=rf"can not listen on UDP \[::\]:{number}: Address already"):
+            check_free("::", number)
+    finally:
+        supervisor.close()
+
+
 def test_who_holds_the_udp_port_does_not_stand_in_the_way_of_http() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", free_port()))

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,12 +35,16 @@ def command_of(part: str) -> tuple[list[str], dict[str, str]]:
 
 
 def printed(
-    part: str, *arguments: str | Path, within: float = 60.0, env: Mapping[str, str] | None = None
+    part: str,
+    *arguments: str | Path,
+    within: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    by: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """What one of the real programs says when it is run to its end, whatever its status is."""
+    """What one of the real programs says when it is run to its end, whatever its status is; ``by`` starts it."""
     command, environment = command_of(part)
     return subprocess.run(
-        [*command, *map(str, arguments)], env=environment | dict(env or {}),
+        [*by, *command, *map(str, arguments)], env=environment | dict(env or {}),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=within,
     )  # fmt: skip
 
