@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,7 +110,11 @@ def machine() -> str:
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = platform.release().partition("-")[0]
-    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {kernel}, Python {platform.python_version()}"
+    tuned = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    python = (
+        f"Python {platform.python_version()} built {'with' if tuned else 'without'} --enable-optimizations"
+    )
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {kernel}, {python}"
 
 
 def publish(rows: list[Row], where: str, how: str) -> None:
