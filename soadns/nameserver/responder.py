@@ -38,7 +38,7 @@ MAX_TCP = 65_535
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 MAX_OPTS = 64
-"""OPT records that are known by their octets: few differ, unless somebody makes them up."""
+"""OPT records that are known by their octets, at most: few differ, unless somebody makes them up."""
 
 QR, AA, TC, RD, AD, CD = 0x80, 0x04, 0x02, 0x01, 0x20, 0x10
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
@@ -142,8 +142,9 @@ class Responder:
             return None
         limit = MAX_TCP if self.stream else min(max(size, MIN_UDP), self.udp_size)
         found = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, flags & DO, 0), limit
-        if len(self._opts) < MAX_OPTS:
-            self._opts[octets] = found
+        if len(self._opts) >= MAX_OPTS:
+            self._opts.clear()
+        self._opts[octets] = found
         return found
 
     def _deny(self, packet: bytes, head: bytes, question: bytes, key: bytes, opt: bytes) -> bytes | None:

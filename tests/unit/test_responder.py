@@ -274,6 +274,14 @@ def test_without_identity_nothing_is_said() -> None:
     assert ask(responder, "+nsid rpc.test SOA").options == ()
 
 
+def test_each_client_gets_what_its_own_opt_record_asks_for_however_many_there_were() -> None:
+    responder = Responder(table())
+    for size in (*range(400, 1400, 7), 700, 1232):
+        reply = responder.respond(query(f"+bufsize={size} many.Pods.rpc.test A")[0])
+        assert reply is not None
+        assert max(size, 512) - 16 < len(reply) <= max(size, 512) or size >= 1232
+
+
 def test_labels_that_contain_zero_octets_meet_no_other_name() -> None:
     # The names "v6\000\001\000\001...": a zero octet inside a label must not end the name.
     responder = Responder(table())
