@@ -58,24 +58,21 @@ class Cost:
     workers: str
     load: str
     qps: int
-    us_user: float
-    us_sys: float
-    """Microseconds of processor time per question, of all workers together."""
+    us: float
+    """Microseconds of processor time per question, of all workers together. How much of it the system took is not told:
+    Linux guesses that from ticks, a hundred a second."""
     shares: tuple[float, ...]
     """Of the questions, by worker."""
     lost: int
 
 
-COLUMNS = ("asked", "workers", "q/s", "µs", "µs user", "µs system", "shares", "lost")
+COLUMNS = ("asked", "workers", "q/s", "µs", "shares", "lost")
 
 
 def cells(cost: Cost) -> tuple[str, ...]:
     """One row as a table shows it."""
     shares = " : ".join(f"{share:.0%}" for share in cost.shares)
-    return (
-        cost.load, cost.workers, f"{cost.qps:,}", f"{cost.us_user + cost.us_sys:.1f}", f"{cost.us_user:.1f}",
-        f"{cost.us_sys:.1f}", shares, str(cost.lost),
-    )  # fmt: skip
+    return cost.load, cost.workers, f"{cost.qps:,}", f"{cost.us:.1f}", shares, str(cost.lost)
 
 
 def measure(interfaces: int, seconds: float) -> Iterator[Cost]:
@@ -104,15 +101,12 @@ def _cost(soadns: Soadns, workers: str, load: Load, asked: Path, seconds: float)
     after, then = [each.spent() for each in those], _requests(soadns, count, load.transport)
     answered = int(found["Queries completed"])
     assert answered, f"{load.text}: nothing was answered"
-    took = [
-        sum(late[kind] - early[kind] for early, late in zip(before, after, strict=True)) for kind in (0, 1)
-    ]
+    took = sum(sum(late) - sum(early) for early, late in zip(before, after, strict=True))
     grown = [late - early for early, late in zip(counted, then, strict=True)]
     return Cost(
         workers, load.text,
         qps=round(answered / float(found["Run time"])),
-        us_user=round(took[0] / answered * 1e6, 2),
-        us_sys=round(took[1] / answered * 1e6, 2),
+        us=round(took / answered * 1e6, 2),
         shares=tuple(round(one / sum(grown), 3) for one in grown),
         lost=int(found["Queries lost"]),
     )  # fmt: skip
