@@ -112,7 +112,13 @@ def main() -> int:
         finally:
             zookeeper.stop()
     told = {key: value for key, value in vars(options).items() if key != "output"}
-    written = {"machine": report.machine(), "load_before": load, **told, **asdict(found), "lost": found.lost}
+    written = {
+        "machine": report.machine(),
+        "load_before": load,
+        "options": told,
+        **asdict(found),
+        "lost": found.lost,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     print("\n" + "\n".join(verdict(found)))
