@@ -7,6 +7,7 @@ Service end with the grace, and at once when another Service holds them.
 
 from __future__ import annotations
 
+from soadns import naming
 from soadns.binding.choice import Standing
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Evidence
@@ -105,9 +106,15 @@ def _pods(store: Store, ref: ObjectRef, owner_octets: int) -> tuple[str, ...]:
 
 
 def records_of(answer: Binding, *, ttl: int, provider_ttl: int) -> Records:
-    """What is published for an answer: its addresses and ports, and texts for people."""
+    """What is published for an answer: its addresses and ports, and texts for people.
+
+    Interfaces of one Service have equal records, which workers hold once. So only a name that is not the interface's
+    own says whose it is.
+    """
     steady = answer.kind in ("service", "remote")
-    texts = [f"interface={answer.interface}", f"kind={answer.kind}"]
+    own = answer.interface.plain and naming.alias(answer.interface) is None
+    texts = [] if own else [f"interface={answer.interface}"]
+    texts.append(f"kind={answer.kind}")
     if answer.host and answer.kind != "providers":
         texts.append(f"host={answer.host}")
         numbers = sorted({number for _, number in answer.ports})

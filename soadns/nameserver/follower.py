@@ -7,8 +7,11 @@ step; after a gap nothing is taken before the next full table.
 
 from __future__ import annotations
 
-from soadns.nameserver import frames
-from soadns.nameserver.table import Answers, Names, Table
+from soadns.nameserver import frames, wire
+from soadns.nameserver.table import Answers, Delta, Names, Table
+
+ALIKE = 16_384
+"""Answers that are remembered for being held once, at most."""
 
 
 class Follower:
@@ -26,6 +29,8 @@ class Follower:
         """The number that the next frame of a table or change must have."""
         self._lost = False
         """Whether changes were missed; only a full table helps."""
+        self._alike: dict[bytes, bytes] = {}
+        """Answers that came lately: the interfaces of a Service answer alike."""
 
     def take(self, frame: frames.Frame) -> None:
         """Take one frame. Raises FrameError when one before it is missing; ``give_up`` is then to be called."""
@@ -57,6 +62,7 @@ class Follower:
             return None
         table, old = self.table, self.table.answers
         table.answers, table.names, table.zones = fresh.answers, fresh.names, fresh.zones
+        table.seen = fresh.seen
         table.generation = fresh.generation
         self._fresh, self._lost, self.loaded = None, False, True
         return old
@@ -79,7 +85,7 @@ class Follower:
         self._expect(frame, fresh.generation, self._next)
         self._next += 1
         if frame.kind == frames.CHUNK:
-            fresh.apply(frames.content(frame.body), frame.generation)
+            fresh.apply(self._content(frame), frame.generation)
         else:
             self._whole, self._next = True, 0
 
@@ -95,8 +101,19 @@ class Follower:
         self._expect(frame, table.generation + 1, self._next)
         if frame.kind == frames.PART:
             # Applied at once, packets in between; the generation is reached with the last of them.
-            table.apply(frames.content(frame.body), table.generation)
+            table.apply(self._content(frame), table.generation)
             self._next += 1
         else:
-            table.apply(frames.content(frame.body), frame.generation)
+            table.apply(self._content(frame), frame.generation)
             self._next = 0
+
+    def _content(self, frame: frames.Frame) -> Delta:
+        """What a frame says; of answers that are equal to earlier ones those are taken."""
+        delta, alike = frames.content(frame.body), self._alike
+        if len(alike) > ALIKE:
+            alike.clear()
+        for question, answer in delta.answers.items():
+            # An SRV record has its own name in it.
+            if isinstance(answer, bytes) and question[-3] != wire.SRV:
+                delta.answers[question] = alike.setdefault(answer, answer)
+        return delta

@@ -22,12 +22,13 @@ from soadns.nameserver.table import (
     MAX_ZONES,
     PARTLY,
     READY,
+    SEEN,
     SHARDS,
     UNSAID,
     Table,
     Wheel,
     ZoneEntry,
-)
+)  # fmt: skip
 
 _H = Struct("!H")
 _HHH = Struct("!HHH")
@@ -58,7 +59,7 @@ _PLAIN, _WITH_OPT = _heads(0), _heads(1)
 _NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PLAIN.values()}
 _ONE_MORE = tuple(bytes((number + 1,)) for number in range(255))
 """The last octet of a count, and what it is with the OPT record."""
-_MASK = SHARDS - 1
+_MASK, _SEEN_MASK = SHARDS - 1, SEEN - 1
 _A, _UNSAID = pack("!HH", wire.A, wire.IN), pack("!HH", UNSAID, wire.IN)
 
 
@@ -162,14 +163,16 @@ class Responder:
         else:
             return None
         zone, below = table.zones[origin], len(name) - len(origin)
-        # Both families are asked for one after the other: most names have one of them.
-        other = name + _A
-        held = table.answers.shards[hash(other) & _MASK].get(other) if kind != wire.A else None
-        if isinstance(held, bytes) and held and held[0] == zone.number:
-            exists = True
-        elif _are_labels(name, below):
-            exists = name in table.names
-        else:
+        exists = table.seen[hash(name) & _SEEN_MASK] == 1
+        if exists:
+            # Both families are asked for one after the other: most names have one of them.
+            other = name + _A
+            held = table.answers.shards[hash(other) & _MASK].get(other)
+            if not isinstance(held, bytes) or not held or held[0] != zone.number:
+                if not _are_labels(name, below):
+                    return None
+                exists = name in table.names
+        elif not _are_labels(name, below):
             return None
         if exists:
             marker = name + _UNSAID

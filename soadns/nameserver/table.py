@@ -20,7 +20,8 @@ its variants and what is below it.
 SHARDS = 256
 """Parts of the answers, by hash of the question; a power of two."""
 _NAME_SHARDS = 1024
-_SEEN = 1 << 20
+SEEN = 1 << 20
+"""Marks of names that came, by hash; a power of two."""
 
 HEAD = 7
 """Octets before the records of an answer: the number of the zone, and counts."""
@@ -111,18 +112,15 @@ class Names:
     this process knows: that one of a million names stands for another one happens to one question in 10^13.
     """
 
-    __slots__ = ("_seen", "_shards")
+    __slots__ = ("_shards",)
 
     def __init__(self) -> None:
-        self._seen = bytearray(_SEEN)
-        """By hash, 1 where a name was added once: most names that do not exist are told apart by a look."""
         self._shards = tuple(array("q") for _ in range(_NAME_SHARDS))
         """Sorted."""
 
     def add(self, name: bytes) -> None:
         """This name exists."""
         value = hash(name)
-        self._seen[value % _SEEN] = 1
         shard = self._shards[value % _NAME_SHARDS]
         index = bisect_left(shard, value)
         if index == len(shard) or shard[index] != value:
@@ -138,8 +136,6 @@ class Names:
 
     def __contains__(self, name: bytes) -> bool:
         value = hash(name)
-        if not self._seen[value % _SEEN]:
-            return False
         shard = self._shards[value % _NAME_SHARDS]
         index = bisect_left(shard, value)
         return index < len(shard) and shard[index] == value
@@ -176,12 +172,14 @@ def _most_specific(zone: tuple[bytes, ZoneEntry]) -> int:
 class Table:
     """Answers, names and zones; replaced piece by piece between two packets."""
 
-    __slots__ = ("answers", "generation", "names", "zones")
+    __slots__ = ("answers", "generation", "names", "seen", "zones")
 
     def __init__(self, names: set[bytes] | Names | None = None) -> None:
         self.answers = Answers()
         self.names = set() if names is None else names
         """A set where it has to be told to others."""
+        self.seen = bytearray(SEEN)
+        """``seen[hash(name) % SEEN]`` is 1 where a name exists: most that do not are told apart by a look."""
         self.zones: dict[bytes, ZoneEntry] = {}
         """The longest origins first: the first one that a name is in is the closest."""
         self.generation = 0
@@ -196,6 +194,7 @@ class Table:
         for name, exists in delta.names.items():
             if exists:
                 self.names.add(name)
+                self.seen[hash(name) % SEEN] = 1
             else:
                 self.names.discard(name)
         for origin, zone in delta.zones.items():

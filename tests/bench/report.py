@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,10 +109,7 @@ def machine() -> str:
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = platform.release().partition("-")[0]
-    tuned = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    python = (
-        f"Python {platform.python_version()} built {'with' if tuned else 'without'} --enable-optimizations"
-    )
+    python = f"Python {platform.python_version()} ({platform.python_compiler()}, built {platform.python_build()[1]})"
     return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {kernel}, {python}"
 
 

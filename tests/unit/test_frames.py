@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns.nameserver import frames
-from soadns.nameserver.table import Answer, Delta, Table, Wheel, ZoneEntry
+from soadns.nameserver import frames, wire
+from soadns.nameserver.follower import Follower
+from soadns.nameserver.table import HEAD, Answer, Delta, Names, Table, Wheel, ZoneEntry
 
 KINDS = st.integers(frames.BEGIN, frames.STATS)
 NUMBERS = st.integers(0, 2**32 - 1)
 NAMES = st.binary(min_size=1, max_size=40)
-KEYS = st.builds(lambda name, kind: name + bytes((0, kind)), NAMES, st.sampled_from((1, 16, 28, 33)))
+KEYS = st.builds(lambda name, kind: name + bytes((0, kind, 0, 1)), NAMES, st.sampled_from((1, 16, 28, 33)))
 ANSWERS = (
-    st.none() | st.binary(max_size=200) | st.builds(Wheel, st.binary(min_size=6, max_size=60), st.just(16))
+    st.none() | st.binary(max_size=200) | st.builds(Wheel, st.binary(min_size=HEAD, max_size=60), st.just(16))
 )
 ZONES = st.none() | st.builds(
     ZoneEntry, st.sampled_from((0, 1)), st.binary(max_size=60), st.integers(0, 2**40), st.text(max_size=20)
@@ -123,3 +124,19 @@ def test_a_full_table_tells_how_many_frames_it_has() -> None:
     assert decoded[-1].kind == frames.END
     assert [frame.number for frame in decoded] == list(range(len(decoded)))
     assert {frame.generation for frame in decoded} == {9}
+
+
+def test_answers_that_are_equal_are_held_once_whenever_they_came() -> None:
+    """Thousands of interfaces of a Service, each with changes of its own."""
+    follower = Follower(Table(Names()))
+    control = Table()
+    for frame in frames.full(control):
+        follower.take(frames.decode(frame))
+    follower.settle()
+    questions = [wire.question(wire.encode_name(name), wire.A) for name in ("a.test", "b.test")]
+    for generation, question in enumerate(questions, 1):
+        for frame in frames.delta(Delta({question: bytes(HEAD) + b"the same"}), generation):
+            follower.take(frames.decode(frame))
+    first, second = (follower.table.answers[question] for question in questions)
+    assert first == bytes(HEAD) + b"the same"
+    assert first is second
