@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.stage.corefiles import Around, corefile
 from tests.scenarios.stage.dig import Dug, dig
 from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
-DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "coredns" / "Corefile"
 Start = Callable[[str], CoreDns]
 
 QUESTIONS = """
@@ -29,19 +29,17 @@ com.alipay.nobody.NoSuchService            A      NXDOMAIN
 """
 
 
-def deployed(upstream: str) -> str:
-    """The server block of ``deploy/coredns``, with our ports in it."""
-    return (
-        DEPLOYED.read_text().replace(":53 {", ":{port} {\n    bind 127.0.0.1").replace("10.96.0.53", upstream)
-    )
+def deployed(upstream: str, **changes: str) -> str:
+    """The server block of ``deploy/coredns``, with our ports in it and one soadns at both addresses."""
+    return corefile("stub", Around(upstream, upstream), **changes)
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as last_to_first:
 
-        def begin(corefile: str) -> CoreDns:
-            server = CoreDns(tmp_path / "coredns", ZONE, corefile)
+        def begin(text: str) -> CoreDns:
+            server = CoreDns(tmp_path / "coredns", ZONE, text)
             last_to_first.callback(server.stop)
             server.start()
             return server
@@ -67,10 +65,8 @@ def holds(server: CoreDns) -> None:
 
 @pytest.mark.parametrize("options", ["", "force_tcp", "prefer_udp"])
 def test_coredns_forwards_the_zone(options: str, showcased: Soadns, start: Start) -> None:
-    corefile = deployed(f"127.0.0.1:{showcased.port}").replace(
-        "max_concurrent", f"{options}\n        max_concurrent"
-    )
-    holds(start(corefile))
+    upstream = f"127.0.0.1:{showcased.port}"
+    holds(start(deployed(upstream, max_concurrent=f"max_concurrent 1000\n{options}")))
 
 
 def test_coredns_keeps_a_denial_for_the_five_seconds_that_soadns_gives_it(

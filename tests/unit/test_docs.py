@@ -235,6 +235,12 @@ def test_the_deployed_rbac_is_what_check_prints() -> None:
     assert rbac(kube_settings(KubernetesConfig())) in text_of("deploy/kubernetes/rbac.yaml")
 
 
+def test_each_corefile_of_the_page_is_the_one_that_is_deployed() -> None:
+    page = text_of("docs/coredns.md")
+    shown = dict(re.findall(r"^```corefile (\S+)\n((?s:.*?))^```$", page, re.M))
+    assert shown == {path.name: path.read_text() for path in (ROOT / "deploy" / "coredns").iterdir()}
+
+
 def test_architecture_names_modules_that_exist() -> None:
     page = text_of("docs/architecture.md")
     for name in re.findall(

@@ -15,7 +15,7 @@ CN = soadns test
 [authority]
 basicConstraints = critical, CA:true
 [leaf]
-subjectAltName = DNS:localhost
+subjectAltName = DNS:localhost,DNS:soadns.example
 """
 
 
@@ -35,7 +35,7 @@ class Authority:
         )  # fmt: skip
 
     def sign(self, name: str, *, password: str = "") -> tuple[Path, Path]:
-        """A key, encrypted with the password if there is one, and its certificate for ``localhost``."""
+        """A key, encrypted with the password if there is one, and its certificate for two names (above)."""
         plain, request = self._folder / f"{name}.plain", self._folder / f"{name}.csr"
         key, certificate = self._folder / f"{name}.key", self._folder / f"{name}.crt"
         self._openssl("genpkey", "-algorithm", "RSA", "-out", plain)
