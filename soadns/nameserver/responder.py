@@ -168,7 +168,7 @@ class Responder:
             # Both families are asked for one after the other: most names have one of them.
             other = name + _A
             held = table.answers.shards[hash(other) & _MASK].get(other)
-            if not isinstance(held, bytes) or not held or held[0] != zone.number:
+            if not isinstance(held, bytes) or not held or not held[0] == zone.number < MAX_ZONES:
                 if not _are_labels(name, below):
                     return None
                 exists = name in table.names
@@ -189,13 +189,13 @@ class Responder:
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
         """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
-        labels = {z.number: z.label for z in self.table.zones.values() if z.number < MAX_ZONES}
+        labels = {zone.number: zone.label for zone in self.table.zones.values()}
         for rows, rcode in (
             (self._answered, wire.NOERROR), (self._nodata, wire.NOERROR), (self._nxdomain, wire.NXDOMAIN),
         ):  # fmt: skip
             for number, row in rows.items():
-                for kind, count in enumerate(row):
-                    if count:
+                for kind in _USUAL.values():
+                    if count := row[kind]:
                         self._count(labels.get(number, ""), kind, rcode, count)
                         row[kind] = 0
         return self._counts
@@ -316,13 +316,14 @@ class Responder:
     # ------------------------------------------------------------------ building
 
     def _header_only(self, packet: bytes, rcode: int) -> bytes:
-        self.malformed += 1
         self._count("", 0, rcode)
         return packet[:2] + bytes((QR | (packet[2] & (0x78 | RD)), rcode)) + b"\0" * 8
 
     def _count(self, zone: str, kind: int, rcode: int, count: int = 1) -> None:
         key = (zone, kind if kind in wire.COUNTED_TYPES else 0, rcode)
         self._counts[key] = self._counts.get(key, 0) + count
+        if rcode == wire.FORMERR:
+            self.malformed += count
 
     def _reply(
         self,

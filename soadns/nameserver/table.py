@@ -27,6 +27,8 @@ HEAD = 7
 """Octets before the records of an answer: the number of the zone, and counts."""
 MAX_ZONES = 64
 """The number that all further zones have together. It tells whose an answer is where answers are counted."""
+OTHERS = "others"
+"""What those zones are called together."""
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from soadns.figures import Durations
 from soadns.nameserver.datagrams import BATCH, Exchange
 from soadns.nameserver.responder import Responder
 
-DRAIN = 4 * BATCH
+DRAIN = 16 * BATCH
 """Datagrams per wake-up, about: TCP and the journal get their turn in between."""
 SAMPLE = 64
-"""Of so many wake-ups, one looks at the time."""
+"""Of so many datagrams, one is timed."""
 FINISH = 64
 """Times that so many are answered at the very end, at most."""
 
@@ -39,7 +39,8 @@ class UdpServer:
         self._sock = sock
         self._responder = responder
         self._durations = durations
-        self._wakes = 0
+        self._untimed = 0
+        """Datagrams since one was timed."""
         self.received = 0
         sock.setblocking(False)
         self._exchange = Exchange(sock, responder.udp_size)
@@ -76,11 +77,12 @@ class UdpServer:
 
     def _wake(self) -> None:
         """Drain; now and then look how long the first datagram, which has waited longest, has taken."""
-        if self._durations is not None:
-            self._wakes += 1
-            if not self._wakes % SAMPLE:
-                self._sample(self._durations)
+        before = self.received
+        if self._untimed >= SAMPLE and self._durations is not None:
+            self._untimed = 0
+            self._sample(self._durations)
         self._drain()
+        self._untimed += self.received - before
 
     def _sample(self, durations: dict[str, Durations]) -> None:
         zone = ""

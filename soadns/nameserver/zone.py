@@ -13,7 +13,18 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, READY, UNSAID, Answer, Delta, Wheel, ZoneEntry
+from soadns.nameserver.table import (
+    LOADING,
+    MAX_ZONES,
+    OTHERS,
+    PARTLY,
+    READY,
+    UNSAID,
+    Answer,
+    Delta,
+    Wheel,
+    ZoneEntry,
+)  # fmt: skip
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
@@ -121,7 +132,8 @@ class ZoneData:
         delta.answers[wire.question(self._wire, wire.SOA)] = self._apex(wire.SOA, rdata)
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
         state = PARTLY if self.state == READY and self._unsaid else self.state
-        delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, self.origin, self.number)
+        label = self.origin if self.number < MAX_ZONES else OTHERS
+        delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, label, self.number)
 
     def _compile(self, name: bytes, records: Records) -> Compiled:
         """Everything one owner name brings, itself and its SRV owners."""

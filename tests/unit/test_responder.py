@@ -18,7 +18,7 @@ import pytest
 from soadns.model import Records, ServedPort
 from soadns.nameserver import wire
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.table import READY, Table
+from soadns.nameserver.table import MAX_ZONES, OTHERS, READY, Table
 from soadns.nameserver.zone import ZoneData
 from tests.packets import octets
 from tests.unit.dig import IDENTITY, Case, cases, lines, query, table
@@ -280,6 +280,50 @@ def test_each_client_gets_what_its_own_opt_record_asks_for_however_many_there_we
         reply = responder.respond(query(f"+bufsize={size} many.Pods.rpc.test A")[0])
         assert reply is not None
         assert max(size, 512) - 16 < len(reply) <= max(size, 512) or size >= 1232
+
+
+def many_zones(count: int) -> Table:
+    """So many zones, the last one's name with a length octet that is a digit, and a name that looks to be below it."""
+    found, last = Table(), f"{'x' * 48}.p.example"
+    origins = [f"z{number}.example" for number in range(count - 2)] + ["p.example", last]
+    for number, origin in enumerate(origins):
+        zone = ZoneData(origin, number=number, nested=(last,) if origin == "p.example" else ())
+        delta = zone.start()
+        names = ("a.B", f"ab0{'x' * 48}") if origin == "p.example" else ("a.B",)
+        delta.merge(zone.apply(dict.fromkeys(names, Records(addresses=("10.96.0.1",))), serial=1))
+        delta.merge(zone.set_state(READY))
+        found.apply(delta, found.generation + 1)
+    return found
+
+
+@pytest.mark.parametrize("count", [3, MAX_ZONES, MAX_ZONES + 1, MAX_ZONES + 2, 300])
+def test_however_many_zones_there_are_they_are_told_apart_and_counters_stay_few(count: int) -> None:
+    served = many_zones(count)
+    short, long = Responder(served), Responder(served)
+    for origin in (zone.partition(".example")[0] for zone in ("z0.example", "p.example")):
+        for name in ("a.B", "no.B", f"ab0{'x' * 48}"):
+            for kind in ("A", "AAAA", "ANY", "MX"):
+                packet, _ = query(f"{name}.{origin}.example {kind}")
+                assert short.respond(packet) == long._unusual(packet), f"{name}.{origin}.example {kind}"
+    for zone in served.zones:
+        packet, _ = query(f"no.{dns.name.from_wire(zone, 0)[0].to_text()} A")
+        assert short.respond(packet) == long._unusual(packet)
+    assert short.counts() == long.counts()
+    labels = {zone for zone, _, _ in short.counts()}
+    assert len(labels) <= MAX_ZONES + 1
+    assert (OTHERS in labels) == (count > MAX_ZONES)
+
+
+def test_malformed_is_whatever_gets_formerr() -> None:
+    responder = Responder(table())
+    for command, malformed in (
+        ("+opcode=5 rpc.test SOA", 0),
+        ("rpc.test TYPE41", 1),
+        ("rpc.test TYPE250", 1),
+    ):
+        before = responder.malformed
+        ask(responder, command)
+        assert responder.malformed - before == malformed, command
 
 
 def test_labels_that_contain_zero_octets_meet_no_other_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -19,9 +20,11 @@ import dns.rcode
 import pytest
 
 from soadns.model import Records
+from soadns.nameserver.datagrams import BATCH
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.journal import Journal, newest
 from soadns.nameserver.table import READY, Delta, Table
+from soadns.nameserver.worker import BULK, COLLECT, Worker
 from soadns.nameserver.zone import ZoneData
 from tests.unit.journals import Files
 from tests.unit.waiting import soon
@@ -211,6 +214,54 @@ async def test_a_replaced_worker_answers_what_was_asked_in_between(workshop: Wor
         workshop.start()
         replies = [await asyncio.to_thread(received, client) for _ in range(100)]
         assert [reply.id for reply in replies if reply is not None] == list(range(100))
+
+
+async def test_a_killed_worker_takes_no_more_than_a_batch_along(workshop: Workshop) -> None:
+    """Whenever it is killed amid a burst; what it did not take out of the queue is its successor's."""
+    workshop.control()
+    for pause in (0.0, 0.0005, 0.001, 0.002):
+        workshop.start()
+        await workshop.until("10.96.0.10")
+        assert workshop.process is not None
+        workshop.process.send_signal(signal.SIGSTOP)
+        with workshop.client() as client:
+            for number in range(100):
+                ask_udp(client, number=number)
+            workshop.process.send_signal(signal.SIGCONT)
+            time.sleep(pause)  # noqa: ASYNC251 - the loop has nothing to do
+            workshop.kill()
+            workshop.start()
+            await workshop.until("10.96.0.10")
+            got = 0
+            while await asyncio.to_thread(received, client, 0.1) is not None:
+                got += 1
+        assert got >= 100 - BATCH
+        workshop.kill()
+
+
+def test_the_collector_looks_at_what_is_new_and_never_at_a_table() -> None:
+    looked: list[str] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        looked.append(phase)
+
+    gc.collect()
+    gc.disable()
+    gc.callbacks.append(note)
+    try:
+        many = [[] for _ in range(BULK + 100)]
+        Worker._collect()
+        assert looked == []
+        few = [[] for _ in range(COLLECT + 100)]
+        Worker._collect()
+        assert looked == ["start", "stop"]
+        Worker._collect()
+        assert looked == ["start", "stop"]
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()
+        gc.enable()
+    assert len(many) > len(few)
 
 
 async def test_without_control_a_worker_answers_on_and_a_successor_takes_it_over(workshop: Workshop) -> None:
