@@ -153,15 +153,49 @@ VERBS = (
     ),
     Verb(
         "export",
-        "a zone in a form that other name servers read",
-        ("soadns export zonefile", "soadns export zonefile rpc.cluster.local"),
+        "a zone in a form that other name servers, or Dubbo and SOFARPC applications, read",
         (
-            Option(("format",), {"choices": ("zonefile",), "help": "zonefile: a master file (RFC 1035)"}),
+            "soadns export zonefile",
+            "soadns export zonefile rpc.cluster.local",
+            "soadns export resolve --application shop",
+            "soadns export resolve --everyone --format config-center",
+            "soadns export resolve --interface com.alipay.user.UserService -o json",
+        ),
+        (
+            Option(
+                ("what",),
+                {
+                    "choices": ("zonefile", "resolve"),
+                    "help": "zonefile: a master file (RFC 1035); resolve: direct URLs for applications",
+                },
+            ),
             Option(
                 ("zone",),
                 {"metavar": "ZONE", "nargs": "?", "default": "", "help": "the zone (the only one)"},
             ),
-            *_API,
+            _option(
+                "--interface",
+                help="this interface, even where it is not safe to board (any number of them)",
+                metavar="NAME",
+                action="append",
+                default=[],
+                type=_text,
+            ),
+            Option(
+                ("--format",),
+                {
+                    "choices": ("resolve", "config-center", "sofa"),
+                    "default": "resolve",
+                    "help": "dubbo-resolve.properties, the text of Dubbo's configuration centre, or SOFARPC's direct "
+                    "URLs (%(default)s)",
+                },
+            ),
+            _switch("--with-secrets", help="write tokens, too"),
+            *_RUNNING,
+        ),
+        exclusive=(
+            _option("--application", metavar="NAME", help="the interfaces that this application calls"),
+            _switch("--everyone", help="all interfaces"),
         ),
     ),
     Verb(

@@ -145,9 +145,33 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    for piece in _client(options).stream("/v1/zonefile", {"zone": options.zone}):
-        print(piece.decode("ascii"), end="")
-    return OK
+    from soadns.publishers import properties
+
+    asked = (options.application, options.everyone, options.interface)
+    if options.what == "zonefile":
+        if any((*asked, options.with_secrets)) or options.output != "text":
+            raise _UsageError("export zonefile takes a zone, and none of the options of export resolve")
+        for piece in _client(options).stream("/v1/zonefile", {"zone": options.zone}):
+            print(piece.decode("ascii"), end="")
+        return OK
+    if not any(asked):
+        raise _UsageError("whose interfaces? --application NAME, --interface NAME, or --everyone")
+    query = {
+        "zone": options.zone,
+        "family": properties.FORMATS[options.format],
+        "application": options.application,
+        "interface": ",".join(options.interface),
+        "everyone": "1" if options.everyone else "",
+        "secrets": "1" if options.with_secrets else "",
+    }
+    data = _client(options).direct_urls(query)
+    application = options.application
+    _print(
+        options, data, lambda d: list(properties.lines(d["items"], options.format, application=application))
+    )
+    for line in render.beside_direct_urls(data):
+        print(f"soadns: {line}", file=sys.stderr)
+    return OK if any(row["exported"] for row in data["items"]) else NO
 
 
 def _check(options: argparse.Namespace) -> int:

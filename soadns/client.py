@@ -6,12 +6,13 @@ Whatever goes wrong becomes a :class:`ClientError` that says where was asked, wh
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,27 @@ class Client:
             after = page["next"] or ""
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
+
+    def direct_urls(
+        self, query: Mapping[str, str], *, progress: Callable[[int], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """``/v1/directurls``, its pages put together; ``progress`` hears how many pages came. Raises ClientError."""
+        whole: dict[str, Any] = {"zone": "", "items": [], "outside": [], "callersRead": True, "unread": []}
+        after = ""
+        for number in itertools.count(1):
+            page = self.get("/v1/directurls", {**query, "limit": str(PAGE), "after": after})
+            if "error" in page:
+                raise ClientError(f"{self.url}: {page['error']}")
+            whole["zone"] = page["zone"]
+            whole["items"] += page["items"]
+            whole["outside"] += [row for row in page["outside"] if row not in whole["outside"]]
+            whole["callersRead"] = whole["callersRead"] and page["callersRead"]
+            whole["unread"] += page["unread"]
+            progress(number)
+            after = page["next"] or ""
+            if not after:
+                break
+        return whole
 
     def reload(self, *, accept_removals: bool) -> dict[str, Any]:
         """What became of a reload, once the new configuration is in force. Raises ClientError."""

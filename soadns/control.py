@@ -12,9 +12,11 @@ import gc
 import socket
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from soadns import exports
 from soadns.addresses import ANY, on_this_host, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
@@ -24,13 +26,14 @@ from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.inbox import Inbox
 from soadns.logs import Log
-from soadns.model import Binding, Event, Identified, Rejected, Service, Trouble, Upsert
+from soadns.model import Binding, Event, Identified, Reading, Rejected, Service, Trouble, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
 from soadns.publishers import zonefile
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource
+from soadns.web.operations import Refused
 
 TURN_S = 0.01
 """Time of a turn, half of it for events while there are any; what was begun by then is ended."""
@@ -351,6 +354,31 @@ class Control:
             if source in each.ids and isinstance(each, ZooKeeperSource):
                 return await each.texts(source, interface)
         return []
+
+    async def direct_urls(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
+        """A page of direct URLs (``soadns.exports``)."""
+        return await exports.page(self, self.estate.zones[zone], query, limit=limit)
+
+    def called(self, zone: str) -> set[str]:
+        """Interfaces that the zone's registries have a node of, whether anybody provides them or not."""
+        return set().union(*(each.names(source) for each, source in self._registries(zone)))
+
+    async def about(
+        self, zone: str, names: Collection[str], what: frozenset[str]
+    ) -> list[dict[str, Reading]]:
+        """What each of the zone's registries says and is not kept. Raises Refused without a connection."""
+        found = []
+        for each, source in self._registries(zone):
+            reading = await each.about(source, names, what)
+            if reading is None:
+                raise Refused(f"{source} can not be read now: who calls, routers and configurators are there")
+            found.append(reading)
+        return found
+
+    def _registries(self, zone: str) -> list[tuple[ZooKeeperSource, str]]:
+        wanted = self.estate.zones[zone].settings.sources
+        readable = [each for each in self.sources if isinstance(each, ZooKeeperSource)]
+        return [(each, source) for each in readable for source in each.ids if source in wanted]
 
     def zone_file(self, zone: str) -> Iterator[str] | None:
         """The lines of a zone's master file, as it is now; they may be read in another thread.

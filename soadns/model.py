@@ -199,6 +199,27 @@ class Node:
     addresses: tuple[str, ...] = ()
 
 
+class Caller(NamedTuple):
+    """A consumer that registered itself. Read when somebody asks, never kept."""
+
+    host: str
+    """As it registered it: an IP address in normal form, or a host name."""
+    application: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a registry says of one interface name that nobody keeps: read when somebody asks."""
+
+    callers: frozenset[Caller] = frozenset()
+    rules: frozenset[str] = frozenset()
+    """What governs calls of it, in words: ``a condition router in routers`` ..."""
+    tokens: frozenset[str] = frozenset()
+    """Those of its providers, where secrets were asked for."""
+    unread: tuple[str, ...] = ()
+    """What of it could not be read, and why."""
+
+
 Observation = Provider | Override | Service | EndpointSlice | Node
 
 # --------------------------------------------------------------------------- events of a source

@@ -150,3 +150,19 @@ def _some(values: Sequence[str], most: int) -> str:
 def _words(name: str) -> str:
     """camelCase → words."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name)
+
+
+def beside_direct_urls(data: Data) -> list[str]:
+    """What there is to say of exported direct URLs that no file holds: decisions, and who may not reach the names."""
+    lines = [f"{row['key']}: {note}" for row in data["items"] if row["exported"] for note in row["notes"]]
+    if outside := data["outside"]:
+        lines.append(
+            f"{len(outside)} of their callers are not known to be in a cluster: neither endpoints nor Nodes, nor in "
+            "its pod networks (kubernetes[].networks). Whoever is outside can not reach a ClusterIP:"
+        )
+        lines += [f"  {row['address']} {row['application'] or ''}".rstrip() for row in outside]
+    if not data["callersRead"]:
+        lines.append(
+            "no registry in ZooKeeper is read, so nothing is known of callers, routers and configurators"
+        )
+    return lines + [f"not read: {text}" for text in data["unread"]]

@@ -53,6 +53,10 @@ class Exposures:
                 if node.cluster == cluster:
                     yield from ((address, port) for address in addresses for port in ports)
 
+    def is_node(self, host: str) -> bool:
+        """Whether an address is that of a Node."""
+        return host in self._node_at
+
     def node(self, ref: ObjectRef, node: Node | None) -> frozenset[str]:
         """Take in a Node (None: it is gone); returns the addresses that came or went."""
         before = self._nodes.pop(ref, frozenset())

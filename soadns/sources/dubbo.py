@@ -124,7 +124,7 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
         offer.enabled,
         offer.dynamic,
         offer.tls,
-        offer.token or (token != "" and _is_token(providerurl.decode(token))),
+        offer.token or (token != "" and is_token(providerurl.decode(token))),
         offer.settings,
         offer.timestamp or providerurl.milliseconds(started),
     )
@@ -148,7 +148,7 @@ def _read_offer(interface: str, query: str) -> _Offer | None:
         enabled=flag(get("enabled"), default=True) and not flag(get("disabled"), default=False),
         dynamic=flag(get("dynamic"), default=True),
         tls=flag(get("ssl-enabled"), default=False),
-        token=_is_token(get("token", "")),
+        token=is_token(get("token", "")),
         settings=_settings(parameters),
         timestamp=providerurl.milliseconds(get("timestamp")),
         unified=tuple(name for name in unified if name.isascii() and name.isalnum()),
@@ -164,7 +164,8 @@ def _known_offer(interface: str, query: str) -> _Offer | None:
     return _read_offer(interface, providerurl.decode(query))
 
 
-def _is_token(text: str) -> bool:
+def is_token(text: str) -> bool:
+    """Whether calls want this token."""
     return text.lower() not in _NO_TOKEN
 
 

@@ -11,8 +11,10 @@ import logging
 import select
 import socket
 import ssl
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from kazoo.client import KazooClient, KazooState
@@ -42,6 +44,7 @@ __all__ = [
     "ZooKeeperSettings",
     "build",
     "children",
+    "children_of_many",
     "close",
     "identity",
     "probe",
@@ -168,6 +171,45 @@ def children(client: Any, path: str) -> list[str]:
         return sorted(client.get_children_async(path).get(timeout=5))
     except (KazooException, TimeoutError, client.handler.timeout_exception):
         return []
+
+
+def children_of_many(
+    client: Any, paths: Iterable[str], *, in_flight: int
+) -> Iterator[tuple[str, list[str], str]]:
+    """The children of many znodes now: path, children, and why they could not be read. Blocks.
+
+    A znode that is missing has none. So many questions are under way at once, and answers come in their order. When
+    one does not come in time, the rest is not waited for.
+    """
+    waiting: deque[tuple[str, Any]] = deque()
+    coming = iter(paths)
+    silent = ""
+    while True:
+        for path in islice(coming, in_flight - len(waiting)):
+            waiting.append((path, None if silent else client.get_children_async(path)))
+        if not waiting:
+            return
+        path, result = waiting.popleft()
+        names, trouble = ([], silent) if silent else _children(client, result)
+        silent = silent or (trouble if trouble == _NO_ANSWER else "")
+        yield path, names, trouble
+
+
+_NO_ANSWER = f"no answer within {PROBE_S:g} s"
+
+
+def _children(client: Any, result: Any) -> tuple[list[str], str]:
+    """What one question ended with: children, and why there are none to show."""
+    try:
+        return list(result.get(timeout=PROBE_S)), ""
+    except NoNodeError:
+        return [], ""
+    except NoAuthError:
+        return [], "no permission to read it (zookeeper[].auth)"
+    except (TimeoutError, client.handler.timeout_exception):
+        return [], _NO_ANSWER
+    except KazooException as error:
+        return [], f"can not be read: {type(error).__name__}"
 
 
 def close(client: Any) -> None:

@@ -18,15 +18,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from soadns.model import Event, Synced, Trouble
-from soadns.sources import Emit, pacing, zkclient
+from soadns.model import Event, Reading, Synced, Trouble
+from soadns.sources import Emit, pacing, zkclient, zkreading
 from soadns.sources.dialects import DIALECTS
 from soadns.sources.handover import Handover
 from soadns.sources.pacing import Rounds, Window
-from soadns.sources.providerurl import masked
 from soadns.sources.zkclient import (
     CONNECTION_ERRORS,
     AuthFailedError,
@@ -37,6 +36,7 @@ from soadns.sources.zkclient import (
     NoNodeError,
     ZooKeeperSettings,
 )
+from soadns.sources.zkreading import children
 from soadns.sources.zktree import Directory, Tree
 
 RETRY_S = 30.0
@@ -456,11 +456,27 @@ class ZooKeeperSource:
     async def texts(self, source: str, interface: str) -> list[str]:
         """The paths of an interface's leaves as they stand now, secrets masked; [] without a connection."""
         found: list[str] = []
-        for tree in self._trees:
-            if tree.source != source or self._client is None or not self._connected:
-                continue
-            for child in [c for c, name in tree.interfaces.items() if name == interface]:
-                for directory in tree.children.get(child, ()):
-                    names = await asyncio.to_thread(zkclient.children, self._client, directory.path)
-                    found += [f"{directory.path}/{masked(name)}" for name in names]
+        for tree in self._connected_trees(source):
+            found += await asyncio.to_thread(zkreading.texts, self._client, tree, children(tree, {interface}))
         return found
+
+    def names(self, source: str) -> set[str]:
+        """The interfaces that have a node in a registry, whether anybody provides them or not."""
+        return {name for tree in self._trees if tree.source == source for name in tree.interfaces.values()}
+
+    async def about(
+        self, source: str, names: Collection[str], what: frozenset[str]
+    ) -> dict[str, Reading] | None:
+        """What a registry says of interfaces that is not kept (``zkreading``); None without a connection."""
+        trees = self._connected_trees(source)
+        if not trees:
+            return None
+        [tree] = trees
+        wanted = children(tree, set(names))
+        return await asyncio.to_thread(
+            zkreading.about, self._client, tree, wanted, what, in_flight=self.settings.max_in_flight
+        )
+
+    def _connected_trees(self, source: str) -> list[Tree]:
+        connected = self._client is not None and self._connected
+        return [tree for tree in self._trees if tree.source == source] if connected else []

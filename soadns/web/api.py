@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 from pathlib import Path
@@ -56,6 +56,7 @@ class Site:
             app.router.add_get("/v1/explain/{name:.+}", self._explain)
             app.router.add_get("/v1/sources", self._sources)
             app.router.add_get("/v1/zonefile", self._zonefile)
+            app.router.add_get("/v1/directurls", self._direct_urls)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
@@ -119,7 +120,7 @@ class Site:
 
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
-        paths += " /v1/zonefile"
+        paths += " /v1/zonefile /v1/directurls"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data
@@ -129,17 +130,13 @@ class Site:
         flag = query.get("flag", "")
         if flag and flag not in views.FLAGS:
             raise Refused(f"flag={flag}: known are {', '.join(views.FLAGS)}")
-        try:
-            limit = int(query.get("limit", "500"))
-        except ValueError:
-            raise Refused(f"limit={query['limit']}: not a number") from None
         page = views.interfaces(
             self._running.estate,
             zone=self._zone(request),
             flag=flag,
             match=query.get("match", ""),
             after=query.get("after", ""),
-            limit=min(max(limit, 1), MAX_LIMIT),
+            limit=_limit(query, MAX_LIMIT),
         )
         return _json(page)
 
@@ -170,15 +167,10 @@ class Site:
         return _json(views.sources(self._running.estate, self._running.now()))
 
     async def _zonefile(self, request: web.Request) -> web.StreamResponse:
-        zones = self._running.estate.zones
-        name = request.query.get("zone", "").removesuffix(".").lower()
-        if not name and len(zones) == 1:
-            [name] = zones
-        if name not in zones:
-            text = f"no zone {name} here" if name else "which zone"
-            return _json({"error": f"{text}: known are {', '.join(zones)}"}, status=404)
+        if not (name := self._one_zone(request)):
+            return self._which_zone(request)
         if (lines := self._running.zone_file(name)) is None:
-            awaited = ", ".join(zones[name].awaited)
+            awaited = ", ".join(self._running.estate.zones[name].awaited)
             raise Refused(f"{name} waits for {awaited}: whoever loaded its file would deny names that exist")
         # RFC 4027: master files have a media type of their own.
         response = web.StreamResponse(headers={"Content-Type": "text/dns; charset=us-ascii"})
@@ -189,6 +181,29 @@ class Site:
                 await response.write(chunk)
             await response.write_eof()
         return response
+
+    async def _direct_urls(self, request: web.Request) -> web.Response:
+        if not (name := self._one_zone(request)):
+            return self._which_zone(request)
+        if awaited := self._running.estate.zones[name].awaited:
+            raise Refused(
+                f"{name} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
+            )
+        query = request.query
+        return _json(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
+
+    def _one_zone(self, request: web.Request) -> str:
+        """The zone that is asked for, or the only one; ``''`` where that is none."""
+        zones = self._running.estate.zones
+        name = request.query.get("zone", "").removesuffix(".").lower()
+        if not name and len(zones) == 1:
+            [name] = zones
+        return name if name in zones else ""
+
+    def _which_zone(self, request: web.Request) -> web.Response:
+        name = request.query.get("zone", "").removesuffix(".").lower()
+        text = f"no zone {name} here" if name else "which zone"
+        return _json({"error": f"{text}: known are {', '.join(self._running.estate.zones)}"}, status=404)
 
     # ------------------------------------------------------------------ changes
 
@@ -233,6 +248,14 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+
+
+def _limit(query: Mapping[str, str], most: int) -> int:
+    """How much of a list is asked for. Raises Refused."""
+    try:
+        return min(max(int(query.get("limit", "500")), 1), most)
+    except ValueError:
+        raise Refused(f"limit={query['limit']}: not a number") from None
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

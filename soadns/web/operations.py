@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
@@ -57,3 +57,7 @@ class Running(Protocol):
     def workers(self) -> Sequence[WorkerState]: ...  # noqa: D102
 
     async def texts(self, source: str, interface: str) -> list[str]: ...  # noqa: D102
+
+    async def direct_urls(  # noqa: D102
+        self, zone: str, query: Mapping[str, str], *, limit: int
+    ) -> dict[str, Any]: ...

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from soadns import exports
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
+from soadns.model import Reading
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
 from soadns.publishers import zonefile
@@ -54,6 +57,17 @@ class DemoProcess:
 
     async def texts(self, source: str, interface: str) -> list[str]:
         return [f"{source}/{interface}"]
+
+    async def direct_urls(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
+        return await exports.page(self, self.estate.zones[zone], query, limit=limit)
+
+    def called(self, zone: str) -> set[str]:
+        return set()
+
+    async def about(
+        self, zone: str, names: Collection[str], what: frozenset[str]
+    ) -> list[dict[str, Reading]]:
+        return []
 
     def release(self, source: str) -> int:
         self.released.append(source)

@@ -1,0 +1,206 @@
+"""What ``soadns export resolve`` exports: interface by interface the direct URL, and who calls from outside. Pure.
+
+It looks up what the decision of ``soadns.publishers.directurls`` needs, in the estate and in what was read from the
+registries a moment ago. The shape is documented in ``docs/http.md``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from soadns import naming
+from soadns.binding.networks import within
+from soadns.binding.zone import Zone
+from soadns.model import Binding, Caller, InterfaceId, Outcome, Provider, Reading
+from soadns.publishers.directurls import DUBBO, Subject, direct_url
+from soadns.views import Data
+
+NOTHING = Reading()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which interfaces are wanted: an application's, everyone's, or those that are named alone."""
+
+    family: str
+    application: str = ""
+    everyone: bool = False
+    named: tuple[InterfaceId, ...] = ()
+    secrets: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The Java names among ``named``."""
+        return frozenset(interface.name for interface in self.named)
+
+
+def page(zone: Zone, wish: Wish, called: Iterable[str], *, after: str, limit: int) -> list[str]:
+    """The next Java names to look at, in order; fewer than ``limit`` at the end.
+
+    ``called`` are names that somebody may call though nobody provides them.
+    """
+    known = set(wish.names)
+    if wish.application or wish.everyone:
+        known.update(interface.name for interface in zone.outcomes)
+    if wish.application:
+        known.update(called)
+    return heapq.nsmallest(limit, (name for name in known if name > after))
+
+
+def merged(readings: Iterable[Mapping[str, Reading]]) -> dict[str, Reading]:
+    """What several registries say, or one says in several answers."""
+    found: dict[str, Reading] = {}
+    for each in readings:
+        for name, reading in each.items():
+            before = found.get(name, NOTHING)
+            found[name] = Reading(
+                before.callers | reading.callers,
+                before.rules | reading.rules,
+                before.tokens | reading.tokens,
+                (*before.unread, *reading.unread),
+            )
+    return found
+
+
+def wanted(names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[str]:
+    """Those of the names that the wish includes, now that it is known who calls them."""
+    if not wish.application:
+        return list(names)
+    return [
+        name
+        for name in names
+        if name in wish.names
+        or any(caller.application == wish.application for caller in readings.get(name, NOTHING).callers)
+    ]
+
+
+def rows(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[Data]:
+    """One row per line to write or to leave out, in order."""
+    found = []
+    for name in names:
+        for subject, named in _subjects(zone, name, wish, readings):
+            url = direct_url(subject, wish.family)
+            if url is None and not named:
+                continue
+            why = (
+                list(url.why) if url is not None else ["it is an interface of the other framework (--format)"]
+            )
+            text = url.url if url is not None else ""
+            found.append(
+                {
+                    "key": subject.key,
+                    "url": text or None,
+                    "exported": bool(text) and (named or not why),
+                    "named": named,
+                    "why": why,
+                    "notes": list(url.notes) if url is not None else [],
+                }
+            )
+    return found
+
+
+def outside(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[Caller]:
+    """The callers of these names that are not known to be in a cluster of the zone, in order."""
+    callers = {caller for name in names for caller in readings.get(name, NOTHING).callers}
+    if wish.application:
+        callers = {caller for caller in callers if caller.application == wish.application}
+    return sorted(caller for caller in callers if not _inside(zone, caller.host))
+
+
+def _inside(zone: Zone, host: str) -> bool:
+    """Whether an address is an endpoint, a Node, or in the pod networks of a cluster, as far as anybody told."""
+    store = zone.store
+    if host in store.by_address or store.services.exposures.is_node(host):
+        return True
+    networks = zone.settings.store.networks
+    return any(within(host, networks.get(cluster, ())) for cluster in zone.settings.cluster_sources)
+
+
+def _subjects(
+    zone: Zone, name: str, wish: Wish, readings: Mapping[str, Reading]
+) -> list[tuple[Subject, bool]]:
+    """What gets a line of its own for a Java name, and whether it was named.
+
+    For Dubbo's consumers one line holds for every group and version. A variant that is named leads all of them to it.
+    """
+    named = [interface for interface in wish.named if interface.name == name]
+    variants = _variants(zone, name)
+    if wish.family == DUBBO:
+        variant = next((interface for interface in named if not interface.plain), None)
+        if variant is not None:
+            return [(_subject(zone, name, variant, [variant], wish, readings), True)]
+        plain = InterfaceId(name)
+        leader = zone.owners.leader(name) or (variants[0] if variants else plain)
+        return [(_subject(zone, name, plain, variants, wish, readings, leader=leader), bool(named))]
+    chosen = dict.fromkeys([*variants, *named] if wish.application or wish.everyone or not named else named)
+    return [
+        (_subject(zone, str(interface), interface, [interface], wish, readings), interface in named)
+        for interface in chosen
+    ]
+
+
+def _variants(zone: Zone, name: str) -> list[InterfaceId]:
+    known = set(zone.store.registrations.names.get(name, ()))
+    known.update(
+        i for i in (InterfaceId(name), zone.owners.leader(name)) if i is not None and i in zone.outcomes
+    )
+    return sorted(i for i in known if i in zone.outcomes)
+
+
+def _subject(
+    zone: Zone,
+    key: str,
+    asked: InterfaceId,
+    variants: list[InterfaceId],
+    wish: Wish,
+    readings: Mapping[str, Reading],
+    *,
+    leader: InterfaceId | None = None,
+) -> Subject:
+    answering = leader or asked
+    host, no_host = _host(zone, asked, answering)
+    providers = [provider for interface in variants for provider in _usable(zone, interface)]
+    # Rules are an interface's, or those of an application that provides it.
+    governing = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
+    said = [readings[subject] for subject in governing if subject in readings]
+    return Subject(
+        key=key,
+        host=host,
+        no_host=no_host,
+        answer=zone.outcomes.get(answering),
+        providers=providers,
+        split=_split(zone, variants),
+        rules=sorted({rule for reading in said for rule in reading.rules}),
+        tokens=readings.get(asked.name, NOTHING).tokens if wish.secrets else None,
+    )
+
+
+def _split(zone: Zone, variants: list[InterfaceId]) -> list[str]:
+    answers = [zone.outcomes[i] for i in variants if isinstance(zone.outcomes.get(i), Binding)]
+    return sorted({_served_by(answer) for answer in answers})
+
+
+def _served_by(answer: Outcome) -> str:
+    service = answer.service if isinstance(answer, Binding) else None
+    return str(service) if service is not None else "the old world"
+
+
+def _host(zone: Zone, asked: InterfaceId, answering: InterfaceId) -> tuple[str, str]:
+    """The name that a client's resolver can send and that this interface answers, or why there is none."""
+    owner = naming.alias(asked) if "$" in asked.name else naming.owner_name(asked)
+    if owner is None:
+        return "", f"{asked.name} has no name without '$', and resolvers send none with it"
+    at = zone.owners.at(owner)
+    if at is None:
+        problem = zone.owners.problem(asked)
+        return "", problem[1] if problem is not None else f"{owner} is not answered"
+    if at != answering:
+        return "", f"{owner} is held by {at}"
+    return f"{owner}.{zone.settings.name}", ""
+
+
+def _usable(zone: Zone, interface: InterfaceId) -> list[Provider]:
+    known = zone.store.interfaces.get(interface)
+    return [live.provider for live in known.live.values() if live.usable] if known is not None else []

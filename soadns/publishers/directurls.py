@@ -1,0 +1,197 @@
+"""The direct URL by which an application calls an interface at its name, and why that may not be safe. Pure.
+
+With a direct URL a Dubbo or SOFARPC consumer asks no registry, and what provider URLs used to tell it is gone. So the
+URL carries that: Dubbo's consumers take parameters of a direct URL like those of a provider (ClusterUtils.mergeUrl)
+and put what their own reference says above them. What no URL can carry (routers, tags, a token that nobody may see,
+one call to every provider) is a reason to leave the interface out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from soadns.model import Binding, Outcome, Provider
+from soadns.publishers.callsettings import combine
+
+DUBBO, SOFA = "dubbo", "sofa"
+FAMILIES = {DUBBO: ("dubbo", "tri"), SOFA: ("bolt",)}
+"""Protocols that have a direct URL of the framework, the preferred one first."""
+
+_DEFAULT = "hessian2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is known of that for which one line is written.
+
+    For Dubbo that is a Java name, for its consumers look their URL up by that alone; for SOFARPC an interface.
+    """
+
+    key: str
+    """What the line says before ``=``: ``[group/]name``."""
+    host: str
+    """The whole name at which it answers; ``''`` when there is none."""
+    no_host: str = ""
+    """Why there is none."""
+    answer: Outcome | None
+    providers: Sequence[Provider] = ()
+    """The usable ones, of all that the line holds for."""
+    split: Sequence[str] = ()
+    """The Services among which what the line holds for is divided; one or none is no split."""
+    rules: Sequence[str] = ()
+    """What governs its calls, in words, e.g. ``a condition router``."""
+    tokens: frozenset[str] | None = None
+    """Those of its providers, where somebody asked for secrets and they could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectUrl:
+    """One line, and what is to be said of it."""
+
+    key: str
+    url: str
+    """``''`` where none can be made: the first reason says why."""
+    why: tuple[str, ...] = ()
+    """Why it is not safe; nothing where it is."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the operator, who may see it otherwise."""
+
+
+@dataclass(slots=True)
+class _Said:
+    why: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def direct_url(subject: Subject, family: str) -> DirectUrl | None:
+    """The line of a subject; None where nothing of it belongs to the family (the other one's interface)."""
+    protocols = FAMILIES[family]
+    offered = {provider.protocol for provider in subject.providers}
+    answer = subject.answer
+    ports = answer.ports if isinstance(answer, Binding) else ()
+    spoken = offered | ({port.protocol for port in ports} if not offered else set())
+    if spoken and not spoken & set(protocols) and _foreign(spoken, family):
+        return None
+    protocol = next((p for p in protocols if any(port.protocol == p for port in ports)), "")
+    said = _Said()
+    if impossible := _impossible(subject, protocol, spoken, protocols):
+        said.why.append(impossible)
+    speaking = [p for p in subject.providers if p.protocol == (protocol or next(iter(spoken), ""))]
+    _judge(subject, speaking, said)
+    if impossible:
+        return DirectUrl(subject.key, "", tuple(said.why), tuple(said.notes))
+    numbers = [port.port for port in ports if port.protocol == protocol]
+    if len(numbers) > 1:
+        rest = ", ".join(map(str, numbers[1:]))
+        said.notes.append(f"port {numbers[0]}, by which most providers are registered; also {rest}")
+    url = f"{protocol}://{subject.host}:{numbers[0]}{_rest(subject, family, speaking, said)}"
+    return DirectUrl(subject.key, url, tuple(said.why), tuple(said.notes))
+
+
+def _foreign(spoken: set[str], family: str) -> bool:
+    """Whether it is the other framework's, and nobody would expect a line of it here."""
+    return any(spoken & set(protocols) for name, protocols in FAMILIES.items() if name != family)
+
+
+def _impossible(subject: Subject, protocol: str, spoken: set[str], protocols: Sequence[str]) -> str:
+    """Why no URL can be made; ``''`` when one can."""
+    answer = subject.answer
+    if not isinstance(answer, Binding):
+        detail = answer.detail or answer.reason if answer is not None else "nothing is known of it"
+        return f"its name is not answered: {detail}"
+    if not subject.host:
+        return subject.no_host
+    if protocol:
+        return ""
+    at = f"Service {answer.service}" if answer.service is not None else "its name"
+    if wanted := sorted(spoken & set(protocols)):
+        registered = sorted({p.port for p in subject.providers if p.protocol in wanted})
+        return f"{at} has no port {_listed(registered, 'or')}, by which its providers are registered"
+    if subject.providers:
+        return f"it is offered by {_listed(sorted(spoken))} alone, for which no direct URL is written"
+    return f"no provider is registered, and no port of {at} is named after a protocol ({_listed(protocols, 'or')})"
+
+
+def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
+    """What a direct URL would change for its callers."""
+    answer = subject.answer
+    if isinstance(answer, Binding) and answer.kind == "providers":
+        where = (
+            "no Service serves it yet" if answer.service is None else "its traffic is sent to the registry"
+        )
+        said.why.append(f"{where}: its name answers the providers' own addresses")
+    if isinstance(answer, Binding) and answer.kind == "headless":
+        said.notes.append("its Service is headless: each connection stays at the pod it was opened to")
+    if len(subject.split) > 1:
+        said.why.append(
+            f"its groups and versions are served by {_listed(subject.split)}, and one line leads all to one"
+        )
+    said.why += [f"it has {rule}" for rule in subject.rules]
+    if tags := sorted({value for p in subject.providers for key, value in p.settings if key == "dubbo.tag"}):
+        said.why.append(f"its providers are tagged ({', '.join(tags)}): a name leads to all of them")
+    if any(p.tls for p in subject.providers):
+        said.why.append("its providers want TLS, of which a direct URL says nothing")
+    if any(p.token for p in subject.providers):
+        if subject.tokens is None:
+            said.why.append("its providers want a token (--with-secrets writes it)")
+        elif not subject.tokens:
+            said.why.append("its providers want a token, which could not be read")
+        elif len(subject.tokens) > 1:
+            said.why.append("its providers want different tokens, and a name leads to any of them")
+    odd = sorted({p.serialization[0] for p in speaking if p.serialization and p.serialization[0] != _DEFAULT})
+    if odd:
+        said.why.append(
+            f"its providers prefer {_listed(odd)} to {_DEFAULT}, which a direct URL falls back to"
+        )
+
+
+def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Said) -> str:
+    """Path and parameters."""
+    paths = sorted({p.path for p in speaking})
+    path = paths[0] if paths else ""
+    if len(paths) > 1:
+        shown = _listed([text or "the interface's name" for text in paths])
+        said.why.append(f"its providers have different paths: {shown}")
+    combined = combine(speaking, family)
+    said.why += combined.why
+    said.notes += combined.notes
+    if not speaking:
+        said.notes.append("no provider is registered: nothing is known of timeout, retries and the like")
+    parameters = dict(combined.parameters)
+    accepted = [p.serialization for p in speaking if p.serialization]
+    if accepted:
+        parameters["serialization"] = _serialization(accepted, said)
+    if subject.tokens is not None and len(subject.tokens) == 1:
+        [parameters["token"]] = subject.tokens
+    kept = {key: value for key, value in parameters.items() if _fits(value, family)}
+    said.notes += [
+        f"{key} is left out: its value can not be written in a direct URL"
+        for key in parameters.keys() - kept.keys()
+    ]
+    query = "&".join(f"{key}={value}" for key, value in sorted(kept.items()))
+    return (f"/{path}" if path else "") + (f"?{query}" if query else "")
+
+
+def _serialization(accepted: Sequence[tuple[str, ...]], said: _Said) -> str:
+    """What all providers understand: the default if they do, else what comes first."""
+    common = [name for name in accepted[0] if all(name in other for other in accepted)]
+    if _DEFAULT in common:
+        return _DEFAULT
+    if not common:
+        said.why.append(f"its providers have no serialization in common; {_DEFAULT} is what nothing says")
+        return _DEFAULT
+    return common[0]
+
+
+_SEPARATORS = {DUBBO: "&;#\n\r", SOFA: "&;,=\n\r"}
+"""Characters that end a value, or the whole URL, for the parsers of the frameworks, which decode nothing."""
+
+
+def _fits(value: str, family: str) -> bool:
+    return not any(char in value for char in _SEPARATORS[family])
+
+
+def _listed(words: Iterable[object], last: str = "and") -> str:
+    texts = [str(word) for word in words]
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

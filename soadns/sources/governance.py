@@ -1,0 +1,103 @@
+"""What registries hold beside providers: who calls an interface, and what governs those calls. Pure.
+
+Nothing of it is kept: it is read when somebody asks (``soadns.sources.zkreading``). Consumers register themselves in
+both dialects. Rules exist in Dubbo's alone: ``routers`` and ``configurators`` of an interface hold those of Dubbo 2.6
+and of whoever still writes them; from 2.7 on they are nodes of the configuration centre, named after the interface
+with its version and group, or after an application. SOFARPC's configurations and overrides are read by nobody.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from soadns.model import Caller
+from soadns.sources import FormatError, dubbo, providerurl, sofa
+from soadns.sources.dialects import Dialect
+from soadns.sources.providerurl import flag
+
+CONSUMERS = "consumers"
+PROVIDERS = "providers"
+RULES = ("routers", "configurators")
+"""Categories below a Dubbo interface whose leaves are rules."""
+
+CENTRE = ("config", "dubbo")
+"""Where the rules of 2.7 and later are, below the root."""
+
+_KINDS = {
+    ".condition-router": "a condition router",
+    ".tag-router": "a tag router",
+    ".script-router": "a script router",
+    ".affinity-router": "an affinity router",
+    ".configurators": "a configurator",
+}
+_ROUTERS = {"condition": "a condition router", "tag": "a tag router", "script": "a script router"}
+
+
+class Rule(NamedTuple):
+    """A rule of the configuration centre."""
+
+    subject: str
+    """The interface or the application that it is for."""
+    text: str
+
+
+def has_rules(dialect: Dialect) -> bool:
+    """Whether anybody obeys rules in trees of this dialect."""
+    return dialect is dubbo
+
+
+def caller_of(dialect: Dialect, leaf: str) -> Caller | None:
+    """Who registered this leaf of ``consumers``; None for what is no consumer."""
+    try:
+        url = providerurl.split(leaf, fragments=dialect is dubbo)
+        host, _ = providerurl.address(url.authority)
+        query = providerurl.decode(url.query) if url.encoded else url.query
+    except FormatError:
+        return None
+    if dialect is sofa:
+        return Caller(host, sofa.parameters_of(query).get("appName", ""))
+    parameters = dubbo.parameters_of(query)
+    if url.scheme in ("empty", "override") or parameters.get("category", CONSUMERS) != CONSUMERS:
+        return None
+    return Caller(host, parameters.get("application", ""))
+
+
+def rule_of(category: str, leaf: str) -> str:
+    """What a leaf of a category of ``RULES`` is, in words; ``''`` for what is no rule or is switched off."""
+    try:
+        url = providerurl.split(leaf, fragments=True)
+        query = providerurl.decode(url.query) if url.encoded else url.query
+    except FormatError:
+        return f"a rule in {category} that can not be read" if providerurl.is_url(leaf) else ""
+    if url.scheme in ("empty", "consumer") or not flag(
+        dubbo.parameters_of(query).get("enabled"), default=True
+    ):
+        return ""
+    if category == "configurators":
+        return f"a configurator ({url.scheme}://)"
+    return f"{_ROUTERS.get(url.scheme, 'a router')} ({url.scheme}://)"
+
+
+def central_rule_of(node: str) -> Rule | None:
+    """The rule that a node of the configuration centre holds, by its name alone.
+
+    Names are ``interface:version:group`` or an application, and a kind; up to 2.7.4 ``/`` of a name was ``*``.
+    """
+    for ending, kind in _KINDS.items():
+        if node.endswith(ending):
+            subject = node.removesuffix(ending).partition(":")[0].rpartition("*")[2]
+            return Rule(subject, f"{kind} ({node} in the configuration centre)") if subject else None
+    return None
+
+
+def token_of(dialect: Dialect, leaf: str) -> str:
+    """The token that calls to this provider want; ``''`` for none. It is a secret."""
+    if dialect is not dubbo:
+        return ""
+    try:
+        url = providerurl.split(leaf, fragments=True)
+        query = providerurl.decode(url.query) if url.encoded else url.query
+    except FormatError:
+        return ""
+    token = dubbo.parameters_of(query).get("token", "")
+    return token if dubbo.is_token(token) else ""

@@ -1,0 +1,317 @@
+"""From provider URLs to the line that is exported, as text: what the providers say, and what becomes of it.
+
+Each case is a title, the providers' URLs (``com.x.A`` at a Service with their ports, unless ``ports`` says otherwise),
+what else is known, and after ``=>`` the URL, the reasons why it is not safe (``!``) and the notes (``-``).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, ServedPort, Unbound
+from soadns.publishers.directurls import DUBBO, SOFA, Subject, direct_url
+from soadns.sources.dialects import DIALECTS
+
+HOST = "com.x.A.rpc.test"
+SHOP = ObjectRef("home", "shop", "shop")
+
+DUBBO_CASES = """
+nothing but the port
+    dubbo://10.0.0.1:20880/com.x.A?application=a
+    => dubbo://com.x.A.rpc.test:20880
+
+what callers took over from the provider goes along
+    dubbo://10.0.0.1:20880/com.x.A?timeout=10000&retries=0&cluster=failfast&loadbalance=roundrobin&connections=2
+    => dubbo://com.x.A.rpc.test:20880?cluster=failfast&connections=2&loadbalance=roundrobin&retries=0&timeout=10000
+
+what Dubbo up to 2.6 writes of a provider's defaults, too
+    dubbo://10.0.0.1:20880/com.x.A?default.timeout=3000&default.retries=0
+    => dubbo://com.x.A.rpc.test:20880?retries=0&timeout=3000
+
+values of single methods
+    dubbo://10.0.0.1:20880/com.x.A?methods=find,order&timeout=2000&order.timeout=9000&order.retries=0&listen.1.callback=true
+    => dubbo://com.x.A.rpc.test:20880?order.retries=0&order.timeout=9000&timeout=2000
+
+callbacks, mocks and the like
+    dubbo://10.0.0.1:20880/com.x.A?methods=listen&listen.1.callback=true&mock=return null&payload=20000000&lazy=true
+    => dubbo://com.x.A.rpc.test:20880?lazy=true&listen.1.callback=true&mock=return null&payload=20000000
+
+a path of its own; the interface's name needs none
+    dubbo://10.0.0.1:20880/ctx/shop?interface=com.x.A&timeout=2000
+    => dubbo://com.x.A.rpc.test:20880/ctx/shop?timeout=2000
+
+nothing that only providers or registries need
+    dubbo://10.0.0.1:20880/com.x.A?weight=200&warmup=1&executes=10&accesslog=true&group=g&version=1.0.0&pid=7
+    => dubbo://com.x.A.rpc.test:20880
+
+a limit per provider would hold for all of them together
+    dubbo://10.0.0.1:20880/com.x.A?actives=10&methods=find&find.actives=2
+    => dubbo://com.x.A.rpc.test:20880
+    - actives=10 is left out: it limits the calls to one provider, and would limit those to all of them together
+    - find.actives=2 is left out: it limits the calls to one provider, and would limit those to all of them together
+
+providers differ: no call fails that succeeded, none is repeated that was not
+    dubbo://10.0.0.1:20880/com.x.A?timeout=3000&retries=0&loadbalance=roundrobin
+    dubbo://10.0.0.2:20880/com.x.A?timeout=500&retries=3&loadbalance=roundrobin
+    => dubbo://com.x.A.rpc.test:20880?loadbalance=roundrobin&retries=0&timeout=3000
+    - its providers differ in retries (0, 3): 0
+    - its providers differ in timeout (3000, 500): 3000
+
+who says nothing has Dubbo's default
+    dubbo://10.0.0.1:20880/com.x.A?timeout=500&retries=5
+    dubbo://10.0.0.2:20880/com.x.A
+    => dubbo://com.x.A.rpc.test:20880?retries=2&timeout=1000
+    - its providers differ in retries (2, 5): 2
+    - its providers differ in timeout (1000, 500): 1000
+
+a method without a value has its provider's
+    dubbo://10.0.0.1:20880/com.x.A?methods=find&timeout=8000
+    dubbo://10.0.0.2:20880/com.x.A?methods=find&timeout=8000&find.timeout=2000
+    => dubbo://com.x.A.rpc.test:20880?find.timeout=8000&timeout=8000
+    - its providers differ in find.timeout (2000, 8000): 8000
+
+clusters: one that neither repeats a call nor hides a failure
+    dubbo://10.0.0.1:20880/com.x.A?cluster=failsafe
+    dubbo://10.0.0.2:20880/com.x.A?cluster=failfast
+    => dubbo://com.x.A.rpc.test:20880?cluster=failfast
+    - its providers differ in cluster (failfast, failsafe): failfast
+
+what has no safest value is the most providers'
+    dubbo://10.0.0.1:20880/com.x.A?mock=true
+    dubbo://10.0.0.2:20880/com.x.A
+    dubbo://10.0.0.3:20880/com.x.A
+    => dubbo://com.x.A.rpc.test:20880
+    - its providers differ in mock (true, unset): left out
+
+a value that is encoded on its own stays so
+    dubbo://10.0.0.1:20880/com.x.A?timeout=2000&mock=return%20%7B%7D%3Ba
+    => dubbo://com.x.A.rpc.test:20880?mock=return%20%7B%7D%3Ba&timeout=2000
+
+dubbo rather than tri
+    tri://10.0.0.1:50051/com.x.A?timeout=9000
+    dubbo://10.0.0.1:20880/com.x.A?timeout=2000
+    => dubbo://com.x.A.rpc.test:20880?timeout=2000
+
+tri where the Service has no other port
+    tri://10.0.0.1:50051/com.x.A?timeout=9000
+    dubbo://10.0.0.1:20880/com.x.A?timeout=2000
+    ports tri:50051
+    => tri://com.x.A.rpc.test:50051?timeout=9000
+
+two ports
+    dubbo://10.0.0.1:20880/com.x.A
+    dubbo://10.0.0.2:20881/com.x.A
+    => dubbo://com.x.A.rpc.test:20880
+    - port 20880, by which most providers are registered; also 20881
+
+hessian2 first is what a direct URL falls back to
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=hessian2,fastjson2
+    => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
+
+another serialization first
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,hessian2
+    => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
+    ! its providers prefer fastjson2 to hessian2, which a direct URL falls back to
+
+another serialization alone
+    dubbo://10.0.0.1:20880/com.x.A?serialization=kryo
+    => dubbo://com.x.A.rpc.test:20880?serialization=kryo
+    ! its providers prefer kryo to hessian2, which a direct URL falls back to
+
+no serialization that all of them have
+    dubbo://10.0.0.1:20880/com.x.A?serialization=kryo
+    dubbo://10.0.0.2:20880/com.x.A?serialization=fst
+    => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
+    ! its providers prefer fst and kryo to hessian2, which a direct URL falls back to
+    ! its providers have no serialization in common; hessian2 is what nothing says
+
+different paths
+    dubbo://10.0.0.1:20880/com.x.A
+    dubbo://10.0.0.2:20880/shop?interface=com.x.A
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers have different paths: the interface's name and shop
+
+a token
+    dubbo://10.0.0.1:20880/com.x.A?token=s3cret
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers want a token (--with-secrets writes it)
+
+a token that was asked for
+    dubbo://10.0.0.1:20880/com.x.A?token=s3cret
+    tokens s3cret
+    => dubbo://com.x.A.rpc.test:20880?token=s3cret
+
+a token of each provider's own
+    dubbo://10.0.0.1:20880/com.x.A?token=one
+    dubbo://10.0.0.2:20880/com.x.A?token=two
+    tokens one two
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers want different tokens, and a name leads to any of them
+
+a token that nobody could read
+    dubbo://10.0.0.1:20880/com.x.A?token=one
+    tokens
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers want a token, which could not be read
+
+TLS
+    dubbo://10.0.0.1:20880/com.x.A?ssl-enabled=true
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers want TLS, of which a direct URL says nothing
+
+tags
+    dubbo://10.0.0.1:20880/com.x.A?dubbo.tag=gray
+    dubbo://10.0.0.2:20880/com.x.A
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers are tagged (gray): a name leads to all of them
+
+rules
+    dubbo://10.0.0.1:20880/com.x.A
+    rule a condition router (condition://)
+    => dubbo://com.x.A.rpc.test:20880
+    ! it has a condition router (condition://)
+
+calls to several providers at once
+    dubbo://10.0.0.1:20880/com.x.A?cluster=broadcast&methods=find&find.loadbalance=consistenthash
+    => dubbo://com.x.A.rpc.test:20880?cluster=broadcast&find.loadbalance=consistenthash
+    ! cluster=broadcast calls every provider, and a name leads to one
+    ! find.loadbalance=consistenthash sends equal arguments to one provider, and a name does not
+
+groups and versions in different Services
+    dubbo://10.0.0.1:20880/com.x.A
+    dubbo://10.0.0.2:20880/com.x.A?version=2.0.0
+    split home/shop/one home/shop/two
+    => dubbo://com.x.A.rpc.test:20880
+    ! its groups and versions are served by home/shop/one and home/shop/two, and one line leads all to one
+
+nobody but the old world serves it
+    dubbo://192.168.0.1:20880/com.x.A
+    kind providers
+    => dubbo://com.x.A.rpc.test:20880
+    ! no Service serves it yet: its name answers the providers' own addresses
+
+a headless Service
+    dubbo://10.0.0.1:20880/com.x.A
+    kind headless
+    => dubbo://com.x.A.rpc.test:20880
+    - its Service is headless: each connection stays at the pod it was opened to
+
+the Service has another port
+    dubbo://10.0.0.1:20880/com.x.A?token=a
+    ports
+    => none
+    ! Service home/shop/shop has no port 20880, by which its providers are registered
+    ! its providers want a token (--with-secrets writes it)
+
+nothing answers
+    dubbo://10.0.0.1:20880/com.x.A
+    unbound
+    => none
+    ! its name is not answered: nobody there
+
+no protocol that has a direct URL
+    rest://10.0.0.1:8080/com.x.A
+    => none
+    ! it is offered by rest alone, for which no direct URL is written
+
+declared only, and the port's name says the protocol
+    ports dubbo:20880
+    => dubbo://com.x.A.rpc.test:20880
+    - no provider is registered: nothing is known of timeout, retries and the like
+
+declared only, and nothing says the protocol
+    ports tcp:20880
+    => none
+    ! no provider is registered, and no port of Service home/shop/shop is named after a protocol (dubbo or tri)
+
+an interface of SOFARPC
+    bolt://10.0.0.1:12200/com.x.A
+    => not of this framework
+"""
+
+SOFA_CASES = """
+what callers took over from the provider goes along
+    bolt://10.0.0.1:12200?version=1.0&uniqueId=&timeout=5000&serialization=hessian2&weight=100&appName=pay&startTime=1
+    => bolt://com.x.A.rpc.test:12200?serialization=hessian2&timeout=5000
+
+providers differ
+    bolt://10.0.0.1:12200?version=1.0&timeout=5000
+    bolt://10.0.0.2:12200?version=1.0
+    => bolt://com.x.A.rpc.test:12200?timeout=5000
+    - its providers differ in timeout (3000, 5000): 5000
+
+another serialization
+    bolt://10.0.0.1:12200?version=1.0&serialization=protobuf
+    => bolt://com.x.A.rpc.test:12200?serialization=protobuf
+    ! its providers prefer protobuf to hessian2, which a direct URL falls back to
+
+no commas, at which SOFARPC cuts
+    bolt://10.0.0.1:12200?version=1.0&invokeType=sync,x
+    => bolt://com.x.A.rpc.test:12200
+    - invokeType is left out: its value can not be written in a direct URL
+
+an interface of Dubbo
+    dubbo://10.0.0.1:20880?version=1.0
+    => not of this framework
+"""
+
+
+def cases(table: str) -> list[tuple[str, list[str], list[str]]]:
+    found = []
+    for block in table.strip().split("\n\n"):
+        title, *lines = (line.strip() for line in block.splitlines())
+        at = next(i for i, line in enumerate(lines) if line.startswith("=>"))
+        found.append((title, lines[:at], lines[at:]))
+    return found
+
+
+def subject(family: str, given: list[str]) -> Subject:
+    dialect = DIALECTS[family]
+    urls = [line for line in given if "://" in line and not line.startswith("rule ")]
+    said = dict(line.partition(" ")[::2] for line in given if line not in urls)
+    providers = [
+        p for url in urls for p in dialect.parse(f"zookeeper/main/{family}", "com.x.A", "providers", url)
+    ]
+    ports = tuple(dict.fromkeys(ServedPort(p.protocol, p.port) for p in providers))
+    if "ports" in said:
+        pairs = (text.partition(":") for text in said["ports"].split())
+        ports = tuple(ServedPort(protocol, int(number)) for protocol, _, number in pairs)
+    kind = said.get("kind", "service")
+    service = None if kind == "providers" else SHOP
+    answer: Outcome = Binding(InterfaceId("com.x.A"), kind, ("10.96.0.1",), ports, service)
+    if "unbound" in said:
+        answer = Unbound(InterfaceId("com.x.A"), "no-provider", "nobody there")
+    return Subject(
+        key="com.x.A",
+        host=HOST,
+        answer=answer,
+        providers=providers,
+        split=said.get("split", "").split(),
+        rules=[said["rule"]] if "rule" in said else [],
+        tokens=frozenset(said["tokens"].split()) if "tokens" in said else None,
+    )
+
+
+def told(family: str, given: list[str]) -> list[str]:
+    found = direct_url(subject(family, given), family)
+    if found is None:
+        return ["=> not of this framework"]
+    return [
+        f"=> {found.url or 'none'}",
+        *(f"! {why}" for why in found.why),
+        *(f"- {note}" for note in found.notes),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "given", "expected"), cases(DUBBO_CASES), ids=[c[0] for c in cases(DUBBO_CASES)]
+)
+def test_what_becomes_of_dubbo_providers(title: str, given: list[str], expected: list[str]) -> None:
+    assert told(DUBBO, given) == expected, title
+
+
+@pytest.mark.parametrize(
+    ("title", "given", "expected"), cases(SOFA_CASES), ids=[c[0] for c in cases(SOFA_CASES)]
+)
+def test_what_becomes_of_sofarpc_providers(title: str, given: list[str], expected: list[str]) -> None:
+    assert told(SOFA, given) == expected, title
