@@ -297,3 +297,60 @@ async def test_a_reader_that_leaves_amid_a_zone_is_no_fault(caplog: pytest.LogCa
         writer.transport.abort()
         await soon(lambda: asyncio.all_tasks() == {asyncio.current_task()})
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# --------------------------------------------------------------------------- direct URLs
+
+RESOLVE = """\
+# Direct URLs of 1 interface, for every application that reads this.
+# dubbo-resolve.properties: -Ddubbo.resolve.file=FILE, or this name in the home directory of the user.
+com.alipay.user.UserService=dubbo://com.alipay.user.UserService.rpc.cluster.local:20880
+"""
+
+
+async def test_direct_urls_come_by_the_page() -> None:
+    async with site() as port:
+        status, body = await ask(port, "GET /v1/directurls?everyone=1&limit=3")
+        assert (status, body["next"]) == (200, "com.alipay.pay.PayService")
+        assert [row["key"] for row in body["items"]] == [
+            "com.alipay.ledger.LedgerService",
+            "com.alipay.order.OrderService",
+        ]
+        assert (await ask(port, "GET /v1/directurls?everyone=1&limit=many"))[0] == 409
+        assert (await ask(port, "GET /v1/directurls"))[0] == 409
+        assert (await ask(port, "GET /v1/directurls?everyone=1&zone=nope"))[0] == 404
+
+
+async def test_direct_urls_wait_for_all_that_may_speak_against_an_interface() -> None:
+    async with site(DemoProcess("zookeeper: [{hosts: zk1}]")) as port:
+        status, body = await ask(port, "GET /v1/directurls?everyone=1")
+    assert status == 409
+    assert "waits for zookeeper/main/dubbo" in body["error"]
+
+
+async def test_the_command_line_prints_a_file_of_direct_urls(capsysbinary: CaptureBytes) -> None:
+    async with site() as port:
+        url = f"http://127.0.0.1:{port}"
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            status = await asyncio.to_thread(main, ["export", "resolve", *arguments, "--url", url])
+            printed = capsysbinary.readouterr()
+            return status, printed.out.decode(), printed.err.decode()
+
+        status, out, err = await run("--interface", "com.alipay.user.UserService")
+        assert (status, out) == (0, RESOLVE)
+        assert err.startswith("soadns: no registry in ZooKeeper is read")
+        status, out, _ = await run("--interface", "com.alipay.user.UserService", "-o", "json")
+        assert json.loads(out)["items"][0]["url"].startswith("dubbo://")
+        assert (await run("--interface", "com.x.Unknown"))[0] == 1
+        assert (await run("nope", "--everyone"))[0] == 1
+        status, out, err = await run()
+        assert (status, out) == (2, "")
+        assert "--everyone" in err
+
+
+async def test_options_of_direct_urls_are_none_of_a_zone_file(capsysbinary: CaptureBytes) -> None:
+    async with site() as port:
+        url = f"http://127.0.0.1:{port}"
+        assert await asyncio.to_thread(main, ["export", "zonefile", "--everyone", "--url", url]) == 2
+    assert not capsysbinary.readouterr().out

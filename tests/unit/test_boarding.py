@@ -1,0 +1,234 @@
+"""What is exported of an estate: whose interfaces, by which names, and who calls from outside; page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from soadns import exports
+from soadns.boarding import Wish
+from soadns.model import Caller, Reading
+from soadns.web.operations import Refused
+from tests.unit.notation import ZONE, Notebook, zone_settings
+
+ESTATE = """
+service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2
+register com.x.User,com.x.Role,com.x.Outer$Inner 10.1.0.1 10.1.0.2 app=user
+service shop/pay 10.96.0.2; pods shop/pay 10.1.1.1; register com.x.Pay 10.1.1.1 app=pay
+register com.x.Old 10.9.0.1 app=old; node n1 192.0.2.8
+"""
+
+
+class Book:
+    """Readings as registries would give them; remembers what was asked for."""
+
+    def __init__(self, **readings: Reading) -> None:
+        self.readings = {name.replace("_", "."): reading for name, reading in readings.items()}
+        self.asked: list[tuple[list[str], list[str]]] = []
+
+    def called(self, zone: str) -> set[str]:
+        return set(self.readings)
+
+    async def about(
+        self, zone: str, names: Collection[str], what: frozenset[str]
+    ) -> list[dict[str, Reading]]:
+        self.asked.append((list(names), sorted(what)))
+        return [self.readings]
+
+
+def estate(*statements: str) -> Notebook:
+    notebook = Notebook(zone_settings({}))
+    for statement in "\n".join(statements).replace("\n", ";").split(";"):
+        if statement.strip():
+            notebook.say(statement.strip())
+    notebook.flush()
+    notebook.wait(10.0)
+    return notebook
+
+
+async def exported(
+    notebook: Notebook, book: Book | None = None, limit: int = 100, **query: str
+) -> dict[str, Any]:
+    return await exports.page(book or Book(), notebook.zone, query, limit=limit)
+
+
+def lines(data: Mapping[str, Any]) -> list[str]:
+    """``key host`` of what is exported, ``key: why`` of what is left out."""
+    return [
+        f"{row['key']} {row['url']}" if row["exported"] else f"{row['key']}: {'; '.join(row['why'])}"
+        for row in data["items"]
+    ]
+
+
+OLD = "com.x.Old: no Service serves it yet: its name answers the providers' own addresses"
+
+
+async def test_everyone_gets_every_interface_by_the_name_that_resolvers_can_send() -> None:
+    assert lines(await exported(estate(ESTATE), everyone="1")) == [
+        OLD,
+        f"com.x.Outer$Inner dubbo://com.x.Outer-Inner.{ZONE}:20880",
+        f"com.x.Pay dubbo://com.x.Pay.{ZONE}:20880",
+        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+    ]
+
+
+async def test_an_application_gets_what_it_calls_and_what_is_named() -> None:
+    shop = frozenset({Caller("10.1.0.9", "shop")})
+    book = Book(com_x_User=Reading(shop), com_x_Pay=Reading(frozenset({Caller("10.1.0.9", "other")})))
+    assert lines(await exported(estate(ESTATE), book, application="shop")) == [
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880"
+    ]
+    data = await exported(estate(ESTATE), book, application="shop", interface="com.x.Old,com.x.Role")
+    assert lines(data) == [
+        f"com.x.Old dubbo://com.x.Old.{ZONE}:20880",
+        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+    ]
+    assert [row["why"] != [] for row in data["items"]] == [True, False, False]
+
+
+async def test_what_an_application_calls_and_nobody_provides_is_told() -> None:
+    book = Book(com_x_Gone=Reading(frozenset({Caller("10.1.0.9", "shop")})))
+    data = await exported(estate(ESTATE), book, application="shop")
+    assert lines(data) == ["com.x.Gone: its name is not answered: nothing is known of it"]
+
+
+async def test_rules_are_read_of_what_is_wanted_alone_and_tokens_when_asked_for() -> None:
+    shop = frozenset({Caller("10.1.0.9", "shop")})
+    book = Book(com_x_User=Reading(shop))
+    await exported(estate(ESTATE), book, application="shop")
+    names = ["com.x.Old", "com.x.Outer$Inner", "com.x.Pay", "com.x.Role", "com.x.User"]
+    assert book.asked == [(names, ["callers"]), (["com.x.User"], ["rules"])]
+    await exported(estate(ESTATE), book, interface="com.x.User", secrets="1")
+    assert book.asked[2:] == [(["com.x.User"], ["callers"]), (["com.x.User"], ["rules", "tokens"])]
+
+
+async def test_rules_of_an_interface_and_of_an_application_that_provides_it_count() -> None:
+    book = Book(
+        com_x_Role=Reading(rules=frozenset({"a configurator (override://)"})),
+        pay=Reading(rules=frozenset({"a tag router (pay.tag-router in the configuration centre)"})),
+    )
+    assert lines(await exported(estate(ESTATE), book, everyone="1"))[2:] == [
+        "com.x.Pay: it has a tag router (pay.tag-router in the configuration centre)",
+        "com.x.Role: it has a configurator (override://)",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+    ]
+
+
+async def test_pages_follow_each_other_and_end() -> None:
+    notebook, found, after = estate(ESTATE), [], ""
+    for expected in (2, 2, 1):
+        data = await exported(notebook, everyone="1", limit=2, after=after)
+        assert len(data["items"]) == expected
+        found += [row["key"] for row in data["items"]]
+        after = data["next"]
+    assert found == ["com.x.Old", "com.x.Outer$Inner", "com.x.Pay", "com.x.Role", "com.x.User"]
+    assert after is None
+
+
+async def test_callers_are_outside_unless_an_endpoint_a_node_or_in_a_pod_network() -> None:
+    callers = {
+        Caller(host, "a") for host in ("10.1.1.1", "192.0.2.8", "10.1.0.77", "legacy.example", "192.168.0.1")
+    }
+    book = Book(com_x_User=Reading(frozenset(callers)))
+    data = await exported(estate(ESTATE), book, everyone="1")
+    assert [row["address"] for row in data["outside"]] == ["10.1.0.77", "192.168.0.1", "legacy.example"]
+    settings = zone_settings({})
+    pods = replace(settings.store, networks={"home": (ip_network("10.1.0.0/16"),)})
+    notebook = Notebook(replace(settings, store=pods))
+    data = await exported(notebook, book, interface="com.x.User")
+    assert [row["address"] for row in data["outside"]] == ["192.0.2.8", "192.168.0.1", "legacy.example"]
+
+
+async def test_of_an_application_its_own_callers_are_told() -> None:
+    book = Book(
+        com_x_User=Reading(frozenset({Caller("192.168.0.1", "shop"), Caller("192.168.0.2", "other")}))
+    )
+    data = await exported(estate(ESTATE), book, application="shop")
+    assert data["outside"] == [{"address": "192.168.0.1", "application": "shop"}]
+
+
+async def test_what_could_not_be_read_is_told() -> None:
+    book = Book(com_x_User=Reading(unread=("/dubbo/com.x.User/consumers: no permission",)))
+    data = await exported(estate(ESTATE), book, everyone="1")
+    assert data["unread"] == ["/dubbo/com.x.User/consumers: no permission"]
+
+
+# --------------------------------------------------------------------------- names
+
+VARIANTS = """
+service shop/one 10.96.0.1; pods shop/one 10.1.0.1
+service shop/two 10.96.0.2; pods shop/two 10.1.0.2
+register com.x.A 10.1.0.1; register blue/com.x.A:1.0.0 10.1.0.2
+register com.x.B:1.0.0,com.x.B:2.0.0 10.1.0.1
+"""
+
+
+async def test_one_line_holds_for_every_group_and_version() -> None:
+    assert lines(await exported(estate(VARIANTS), everyone="1")) == [
+        "com.x.A: its groups and versions are served by home/shop/one and home/shop/two, and one line leads all to one",
+        f"com.x.B dubbo://com.x.B.{ZONE}:20880",
+    ]
+
+
+async def test_a_variant_that_is_named_is_where_the_line_leads() -> None:
+    data = await exported(estate(VARIANTS), interface="blue/com.x.A:1.0.0")
+    assert lines(data) == [f"com.x.A dubbo://com.x.A--g-blue--v-1-0-0.{ZONE}:20880"]
+    assert [row["why"] for row in data["items"]] == [[]]
+
+
+async def test_sofarpc_has_a_line_for_each_unique_id() -> None:
+    notebook = estate(
+        "service shop/pay 10.96.0.1 port=12200; pods shop/pay 10.1.0.1 port=12200",
+        "register com.x.Pay,fast/com.x.Pay 10.1.0.1:12200 protocol=bolt; register com.x.User 10.1.0.1 app=user",
+    )
+    assert lines(await exported(notebook, everyone="1", family="sofa")) == [
+        f"com.x.Pay bolt://com.x.Pay.{ZONE}:12200",
+        f"fast/com.x.Pay bolt://com.x.Pay--g-fast.{ZONE}:12200",
+    ]
+    assert lines(await exported(notebook, interface="com.x.Pay", family="dubbo")) == [
+        "com.x.Pay: it is an interface of the other framework (--format)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("registered", "why"),
+    [
+        ("com.x.$Proxy", "com.x.$Proxy has no name without '$', and resolvers send none with it"),
+        ("com.x.Outer$Inner,com.x.Outer-Inner", "com.x.Outer-Inner is held by com.x.Outer-Inner"),
+        ("com.x.A" + "a" * 64, "its name is too long"),
+    ],
+)
+async def test_what_has_no_name_that_reaches_it_has_no_line(registered: str, why: str) -> None:
+    notebook = estate("service shop/one 10.96.0.1; pods shop/one 10.1.0.1", f"register {registered} 10.1.0.1")
+    first = (await exported(notebook, everyone="1"))["items"][0]
+    assert first["url"] is None
+    assert first["why"][0] == why or "a DNS label has at most 63" in first["why"][0]
+
+
+async def test_capitals_are_kept() -> None:
+    notebook = estate("service shop/one 10.96.0.1; pods shop/one 10.1.0.1", "register COM.X.API 10.1.0.1")
+    assert lines(await exported(notebook, everyone="1")) == [f"COM.X.API dubbo://COM.X.API.{ZONE}:20880"]
+
+
+# --------------------------------------------------------------------------- wishes
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [({}, "whose interfaces"), ({"family": "hsf", "everyone": "1"}, "known are dubbo, sofa")],
+)
+async def test_a_wish_that_can_not_be_meant_is_refused(query: dict[str, str], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        await exported(estate(), **query)
+
+
+def test_a_wish_knows_the_names_it_names() -> None:
+    wish = exports.wish_of({"interface": "blue/com.x.A:1.0.0,com.x.B"})
+    assert isinstance(wish, Wish)
+    assert wish.names == {"com.x.A", "com.x.B"}
