@@ -169,7 +169,7 @@ def _export(options: argparse.Namespace) -> int:
     _print(
         options, data, lambda d: list(properties.lines(d["items"], options.format, application=application))
     )
-    for line in render.beside_direct_urls(data):
+    for line in render.beside_direct_urls(data) if options.output == "text" else ():
         print(f"soadns: {line}", file=sys.stderr)
     return OK if any(row["exported"] for row in data["items"]) else NO
 

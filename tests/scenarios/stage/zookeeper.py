@@ -114,6 +114,21 @@ class Registration:
                 folder = f"/sofa-rpc/{interface}/providers"
             self.registers_leaf(interface, folder, quote_plus(url), dynamic=dynamic)
 
+    def calls(self, *interfaces: str, dialect: str = "dubbo") -> None:
+        """Register as a consumer of interfaces, as the frameworks do."""
+        for interface in interfaces:
+            if dialect == "dubbo":
+                query = (
+                    f"application={self.application}&category=consumers&interface={interface}&side=consumer"
+                )
+                url = f"consumer://{self.host}/{interface}?{query}&timestamp={next(_started)}"
+                folder = f"/dubbo/{quote_plus(interface)}/consumers"
+            else:
+                query = f"version=1.0&uniqueId=&interface={interface}&appName={self.application}"
+                url = f"bolt://{self.host}?{query}&startTime={next(_started)}"
+                folder = f"/sofa-rpc/{interface}/consumers"
+            self.registers_leaf(interface, folder, quote_plus(url))
+
     def registers_leaf(self, interface: str, folder: str, leaf: str, *, dynamic: bool = True) -> None:
         """Create one leaf, whatever it says."""
         self._client.ensure_path(folder)

@@ -1,0 +1,120 @@
+"""Direct URLs from a real registry: who calls, rules wherever they stand, secrets, and one that can not be read."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote_plus
+
+from kazoo.client import KazooClient
+from kazoo.security import make_digest_acl
+
+from tests.scenarios.stage.soadns import Soadns
+from tests.scenarios.stage.stage import Stage
+from tests.scenarios.stage.zookeeper import close
+
+USER, ROLE, PAY = "com.example.User", "com.example.Role", "com.example.Pay"
+
+
+def told(soadns: Soadns, *arguments: str) -> list[str]:
+    """What is exported, and why the rest is not: one line per interface."""
+    data = soadns.cli_json("export", "resolve", *arguments)
+    return [_line(row) for row in data["items"]]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return str(row["url"]) if row["exported"] else f"{row['key']}: {'; '.join(row['why'])}"
+
+
+def paths(client: KazooClient, top: str = "") -> list[str]:
+    """Every znode of the story."""
+    found = [top] if top else []
+    for child in client.get_children(top or "/"):
+        found += paths(client, f"{top}/{child}")
+    return sorted(found)
+
+
+def test_rules_are_found_wherever_they_stand_and_nothing_is_written(stage: Stage) -> None:
+    assert stage.zookeeper is not None
+    soadns = stage.soadns()
+    service = stage.service("user")
+    stage.pod(service).registers(USER, ROLE, PAY)
+    soadns.answers(PAY, service.cluster_ip)
+    client = stage.zookeeper.client(stage.chroot)
+    try:
+        before = paths(client)
+        assert told(soadns, "--everyone") == [
+            f"dubbo://{name}.rpc.cluster.local:20880" for name in (PAY, ROLE, USER)
+        ]
+        assert paths(client) == before
+
+        rule = quote_plus(f"override://0.0.0.0/{USER}?category=configurators&timeout=5000")
+        client.create(f"/dubbo/{USER}/configurators/{rule}", makepath=True)
+        client.create(f"/dubbo/config/dubbo/{ROLE}::.condition-router", makepath=True)
+        found = told(soadns, "--everyone")
+        assert found[0] == f"dubbo://{PAY}.rpc.cluster.local:20880"
+        assert found[1].startswith(f"{ROLE}: it has a condition router ({ROLE}::.condition-router in the ")
+        assert found[2] == f"{USER}: it has a configurator (override://)"
+
+        client.create("/dubbo/config/dubbo/user.tag-router")  # of the application that provides all three
+        assert all("it has a tag router (user.tag-router" in line for line in told(soadns, "--everyone"))
+        assert told(soadns, "--interface", PAY) == [f"dubbo://{PAY}.rpc.cluster.local:20880"]
+
+        client.create(f"/dubbo/{PAY}/routers", acl=[make_digest_acl("reg", "s3cr3t", all=True)])
+        assert "it has rules that could not be read" in told(soadns, "--everyone")[0]
+    finally:
+        close(client)
+
+
+def test_a_token_is_written_only_where_it_is_asked_for(stage: Stage) -> None:
+    soadns = stage.soadns()
+    service = stage.service("user")
+    stage.pod(service).registers(USER, token="s3cr3t")
+    soadns.answers(USER, service.cluster_ip)
+
+    status, text = soadns.cli("export", "resolve", "--everyone")
+    assert status == 1  # nothing is exported
+    assert "its providers want a token" in text
+    assert "s3cr3t" not in text
+    assert told(soadns, "--everyone", "--with-secrets") == [
+        f"dubbo://{USER}.rpc.cluster.local:20880?token=s3cr3t"
+    ]
+    assert not soadns.logged("s3cr3t")
+
+
+def test_callers_of_both_frameworks_are_known_by_their_applications(stage: Stage) -> None:
+    soadns = stage.soadns()
+    user, pay = stage.service("user"), stage.service("pay", port=12200)
+    stage.pod(user).registers(USER, ROLE)
+    stage.pod(pay).registers(PAY, dialect="sofa")
+    shop, legacy = stage.process("192.168.9.8", 8080, "shop"), stage.machine(application="legacy")
+    shop.calls(USER)
+    shop.calls(PAY, dialect="sofa")
+    legacy.calls(ROLE)
+    soadns.answers(ROLE, user.cluster_ip)
+    soadns.answers(PAY, pay.cluster_ip)
+
+    assert told(soadns, "--application", "shop") == [f"dubbo://{USER}.rpc.cluster.local:20880"]
+    assert told(soadns, "--application", "shop", "--format", "sofa") == [
+        f"bolt://{PAY}.rpc.cluster.local:12200"
+    ]
+    assert told(soadns, "--application", "nobody") == []
+    outside = soadns.cli_json("export", "resolve", "--everyone")["outside"]
+    assert outside == [
+        {"address": legacy.host, "application": "legacy"},
+        {"address": "192.168.9.8", "application": "shop"},
+    ]
+
+
+def test_nothing_is_exported_while_the_registry_can_not_be_asked(stage: Stage) -> None:
+    assert stage.zookeeper is not None
+    soadns = stage.soadns()
+    service = stage.service("user")
+    stage.pod(service).registers(USER)
+    soadns.answers(USER, service.cluster_ip)
+    stage.zookeeper.kill()
+    soadns.process.wait_until(lambda: "stale: zookeeper" in soadns.http("/readyz")[1], within=10.0)
+
+    status, text = soadns.cli("export", "resolve", "--everyone")
+
+    assert status == 1
+    assert "zookeeper/main/dubbo can not be read now" in text
