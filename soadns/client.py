@@ -6,13 +6,12 @@ Whatever goes wrong becomes a :class:`ClientError` that says where was asked, wh
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,26 +80,23 @@ class Client:
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
 
-    def direct_urls(
-        self, query: Mapping[str, str], *, progress: Callable[[int], None] = lambda _: None
-    ) -> dict[str, Any]:
-        """``/v1/directurls``, its pages put together; ``progress`` hears how many pages came. Raises ClientError."""
-        whole: dict[str, Any] = {"zone": "", "items": [], "outside": [], "callersRead": True, "unread": []}
+    def direct_urls(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``/v1/directurls``, its pages put together. Raises ClientError."""
+        items: list[dict[str, Any]] = []
+        outside: dict[tuple[str, str | None], dict[str, Any]] = {}
+        unread: list[str] = []
         after = ""
-        for number in itertools.count(1):
+        while True:
             page = self.get("/v1/directurls", {**query, "limit": str(PAGE), "after": after})
-            if "error" in page:
+            if "error" in page:  # no such zone
                 raise ClientError(f"{self.url}: {page['error']}")
-            whole["zone"] = page["zone"]
-            whole["items"] += page["items"]
-            whole["outside"] += [row for row in page["outside"] if row not in whole["outside"]]
-            whole["callersRead"] = whole["callersRead"] and page["callersRead"]
-            whole["unread"] += page["unread"]
-            progress(number)
+            items += page["items"]
+            outside |= {(row["address"], row["application"]): row for row in page["outside"]}
+            unread += page["unread"]
             after = page["next"] or ""
             if not after:
-                break
-        return whole
+                rows = [outside[caller] for caller in sorted(outside, key=str)]
+                return {**page, "items": items, "outside": rows, "unread": unread}
 
     def reload(self, *, accept_removals: bool) -> dict[str, Any]:
         """What became of a reload, once the new configuration is in force. Raises ClientError."""

@@ -83,7 +83,7 @@ def combine(providers: Sequence[Provider], family: str) -> Combined:
     return Combined(parameters, tuple(why), tuple(notes))
 
 
-_WITH_DOTS = frozenset({"dubbo.tag", "hash.nodes", "hash.arguments"})
+_WITH_DOTS = frozenset({"dubbo.tag", "hash.nodes", "hash.arguments", "heartbeat.timeout"})
 
 
 def _effective(settings: Settings, key: str, kind: str, family: str) -> str:
@@ -120,5 +120,7 @@ _SAFEST: Mapping[str, Callable[[Counter[str]], str]] = {
     "retries": _smallest,  # more would repeat calls that nobody may repeat
     "connections": _largest,
     "payload": _largest,
+    "heartbeat": _smallest,  # a provider ends connections that are silent for three times its own
+    "heartbeat.timeout": _largest,
     "cluster": _plainest_cluster,
 }

@@ -26,8 +26,8 @@ With a custom ``group`` applications are siblings too; they differ only by havin
 SETTINGS = frozenset(
     {
         "timeout", "retries", "cluster", "loadbalance", "connections", "actives", "executes", "async", "sent",
-        "return", "sticky", "lazy", "mock", "cache", "merger", "forks", "payload", "codec", "dubbo.tag",
-        "hash.nodes", "hash.arguments",
+        "return", "sticky", "lazy", "mock", "stub", "cache", "merger", "forks", "payload", "codec", "dubbo.tag",
+        "hash.nodes", "hash.arguments", "heartbeat", "heartbeat.timeout",
     }
 )  # fmt: skip
 """Parameters of a provider URL that its callers take over and a direct URL loses."""

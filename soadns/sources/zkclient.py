@@ -59,6 +59,9 @@ BACKOFF_S = (0.1, 5.0)
 PROBE_S = 8.0
 """How long ``probe`` waits for each answer."""
 
+ASKED_S = 3.0
+"""How long somebody who asked is kept waiting for an answer of ZooKeeper."""
+
 logging.getLogger("kazoo").setLevel(logging.ERROR)
 # What kazoo would say (connection dropped, session expired) the source says itself, once.
 
@@ -195,13 +198,13 @@ def children_of_many(
         yield path, names, trouble
 
 
-_NO_ANSWER = f"no answer within {PROBE_S:g} s"
+_NO_ANSWER = f"no answer within {ASKED_S:g} s"
 
 
 def _children(client: Any, result: Any) -> tuple[list[str], str]:
     """What one question ended with: children, and why there are none to show."""
     try:
-        return list(result.get(timeout=PROBE_S)), ""
+        return list(result.get(timeout=ASKED_S)), ""
     except NoNodeError:
         return [], ""
     except NoAuthError:

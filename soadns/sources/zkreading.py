@@ -45,19 +45,22 @@ def about(
     nobody may see may well be there.
     """
     found = {name: _Found() for name in wanted.values()}
-    directories = {
-        tree.join(child, category): (wanted[child], category)
-        for child, category in _asked(tree, wanted, what)
-    }
-    for path, leaves, trouble in zkclient.children_of_many(client, directories, in_flight=in_flight):
-        name, category = directories[path]
-        found[name].take(tree, category, leaves, f"{path}: {trouble}" if trouble else "")
-    if GOVERNED in what and governance.has_rules(tree.dialect):
-        _add_central(client, tree, found)
+    governed = GOVERNED in what and governance.has_rules(tree.dialect)
+    directories = {tree.join(child, c): (wanted[child], c) for child, c in _asked(tree, wanted, what)}
+    # One directory of the configuration centre has the rules of all interfaces and applications.
+    paths = [*directories, *([tree.join(*CENTRE)] if governed else [])]
+    for path, leaves, trouble in zkclient.children_of_many(client, paths, in_flight=in_flight):
+        said = f"{path}: {trouble}" if trouble else ""
+        if path in directories:
+            name, category = directories[path]
+            found[name].take(tree, category, leaves, said)
+        else:
+            _take_central(found, leaves, said)
     return {name: each.reading() for name, each in found.items()}
 
 
 def _asked(tree: Tree, wanted: Mapping[str, str], what: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """The directories below each child that have what was asked for."""
     categories = [CONSUMERS] if CALLERS in what else []
     if GOVERNED in what and governance.has_rules(tree.dialect):
         categories += RULES
@@ -95,14 +98,11 @@ class _Found:
         return Reading(frozenset(self.callers), frozenset(self.rules), frozenset(self.tokens), unread)
 
 
-def _add_central(client: Any, tree: Tree, found: dict[str, _Found]) -> None:
-    """Rules of the configuration centre: one directory holds those of all interfaces and applications."""
-    path = tree.join(*CENTRE)
-    for _, nodes, trouble in zkclient.children_of_many(client, [path], in_flight=1):
-        if trouble:
-            for each in found.values():
-                each.rules.add(f"rules that could not be read ({path}: {trouble})")
-        for node in nodes:
-            rule = governance.central_rule_of(node)
-            if rule is not None:
-                found.setdefault(rule.subject, _Found()).rules.add(rule.text)
+def _take_central(found: dict[str, _Found], nodes: list[str], trouble: str) -> None:
+    """Rules of the configuration centre, which may be of applications."""
+    if trouble:
+        for each in found.values():
+            each.rules.add(f"rules that could not be read ({trouble})")
+    for rule in map(governance.central_rule_of, nodes):
+        if rule is not None:
+            found.setdefault(rule.subject, _Found()).rules.add(rule.text)

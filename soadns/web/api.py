@@ -190,6 +190,8 @@ class Site:
                 f"{name} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
             )
         query = request.query
+        if "secrets" in query:
+            log("secrets-asked-for", peer=request.remote, path=request.path)
         return _json(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
 
     def _one_zone(self, request: web.Request) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 from kazoo.client import KazooClient
 from kazoo.security import make_digest_acl
 
+from tests.scenarios.stage.process import frozen
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import close
@@ -118,3 +119,21 @@ def test_nothing_is_exported_while_the_registry_can_not_be_asked(stage: Stage) -
 
     assert status == 1
     assert "zookeeper/main/dubbo can not be read now" in text
+
+
+def test_a_registry_that_does_not_answer_keeps_nobody_waiting_and_exports_nothing(stage: Stage) -> None:
+    assert stage.zookeeper is not None
+    patient = stage.settings()["zookeeper"][0] | {
+        "sessionTimeout": "30s"
+    }  # so that it is not yet known to be gone
+    soadns = stage.soadns(zookeeper=[patient])
+    service = stage.service("user")
+    stage.pod(service).registers(USER, ROLE)
+    soadns.answers(ROLE, service.cluster_ip)
+
+    with frozen(stage.zookeeper.process):
+        status, text = soadns.cli("export", "resolve", "--everyone")
+
+    assert status == 1
+    assert f"{USER}: not safe to board: it has rules that could not be read (/dubbo/" in text
+    assert "no answer within 3 s" in text

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.scenarios.stage.kubernetes import ApiServer
-from tests.scenarios.stage.process import Process, eventually
+from tests.scenarios.stage.process import eventually, frozen
 from tests.scenarios.stage.soadns import Callers
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import SESSION_S, ZooKeeper
 
 NAMES = [f"com.alipay.mass.Service{i:02d}" for i in range(25)]
-
-
-@contextmanager
-def frozen(process: Process) -> Iterator[None]:
-    process.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.signal(signal.SIGCONT)
 
 
 def test_a_zookeeper_that_wakes_and_expires_every_session(stage: Stage, zookeeper_server: ZooKeeper) -> None:

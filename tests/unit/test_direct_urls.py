@@ -36,6 +36,16 @@ callbacks, mocks and the like
     dubbo://10.0.0.1:20880/com.x.A?methods=listen&listen.1.callback=true&mock=return null&payload=20000000&lazy=true
     => dubbo://com.x.A.rpc.test:20880?lazy=true&listen.1.callback=true&mock=return null&payload=20000000
 
+a provider ends connections that are silent for longer than its heartbeats allow
+    dubbo://10.0.0.1:20880/com.x.A?heartbeat=10000&heartbeat.timeout=30000
+    dubbo://10.0.0.2:20880/com.x.A?heartbeat=10000&heartbeat.timeout=40000
+    => dubbo://com.x.A.rpc.test:20880?heartbeat=10000&heartbeat.timeout=40000
+    - its providers differ in heartbeat.timeout (30000, 40000): 40000
+
+a stub that callers have to load
+    dubbo://10.0.0.1:20880/com.x.A?stub=true
+    => dubbo://com.x.A.rpc.test:20880?stub=true
+
 a path of its own; the interface's name needs none
     dubbo://10.0.0.1:20880/ctx/shop?interface=com.x.A&timeout=2000
     => dubbo://com.x.A.rpc.test:20880/ctx/shop?timeout=2000
