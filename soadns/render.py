@@ -165,4 +165,6 @@ def beside_direct_urls(data: Data) -> list[str]:
         lines.append(
             "no registry in ZooKeeper is read, so nothing is known of callers, routers and configurators"
         )
-    return lines + [f"not read: {text}" for text in data["unread"]]
+    lines += [f"not read: {text}" for text in data["unread"]]
+    # What strangers wrote into a registry is no command to a terminal.
+    return ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines]

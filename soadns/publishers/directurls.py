@@ -184,12 +184,12 @@ def _serialization(accepted: Sequence[tuple[str, ...]], said: _Said) -> str:
     return common[0]
 
 
-_SEPARATORS = {DUBBO: "&;#\n\r", SOFA: "&;,=\n\r"}
+_SEPARATORS = {DUBBO: "&;#", SOFA: "&;,="}
 """Characters that end a value, or the whole URL, for the parsers of the frameworks, which decode nothing."""
 
 
 def _fits(value: str, family: str) -> bool:
-    return not any(char in value for char in _SEPARATORS[family])
+    return value.isprintable() and not any(char in value for char in _SEPARATORS[family])
 
 
 def _listed(words: Iterable[object], last: str = "and") -> str:

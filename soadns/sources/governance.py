@@ -55,11 +55,19 @@ def caller_of(dialect: Dialect, leaf: str) -> Caller | None:
     except FormatError:
         return None
     if dialect is sofa:
-        return Caller(host, sofa.parameters_of(query).get("appName", ""))
+        return Caller(host, _plain(sofa.parameters_of(query).get("appName", "")))
     parameters = dubbo.parameters_of(query)
     if url.scheme in ("empty", "override") or parameters.get("category", CONSUMERS) != CONSUMERS:
         return None
-    return Caller(host, parameters.get("application", ""))
+    return Caller(host, _plain(parameters.get("application", "")))
+
+
+def _plain(application: str) -> str:
+    """The name as providers may have it, else none."""
+    try:
+        return providerurl.plain(application, "application")
+    except FormatError:
+        return ""
 
 
 def rule_of(category: str, leaf: str) -> str:

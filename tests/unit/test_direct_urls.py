@@ -97,6 +97,11 @@ a value that is encoded on its own stays so
     dubbo://10.0.0.1:20880/com.x.A?timeout=2000&mock=return%20%7B%7D%3Ba
     => dubbo://com.x.A.rpc.test:20880?mock=return%20%7B%7D%3Ba&timeout=2000
 
+what can not be printed is left out
+    dubbo://10.0.0.1:20880/com.x.A?timeout=2000&mock=a\x07b
+    => dubbo://com.x.A.rpc.test:20880?timeout=2000
+    - mock is left out: its value can not be written in a direct URL
+
 dubbo rather than tri
     tri://10.0.0.1:50051/com.x.A?timeout=9000
     dubbo://10.0.0.1:20880/com.x.A?timeout=2000

@@ -6,6 +6,8 @@ from collections import Counter
 from urllib.parse import quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from soadns.sources import dubbo, governance, sofa
 from tests import captured
@@ -81,6 +83,16 @@ def test_rules_of_the_configuration_centre_are_told_by_their_names(node: str, ex
         assert subject == "nothing"
     else:
         assert (rule.subject, rule.text) == (subject, f"{kind.strip()} ({node} in the configuration centre)")
+
+
+@given(st.text(max_size=80), st.sampled_from(["consumer://", "condition://", "bolt://", ""]), st.booleans())
+def test_any_text_is_understood_or_left_out(text: str, scheme: str, encoded: bool) -> None:
+    leaf = quote_plus(scheme + text) if encoded else scheme + text
+    for dialect in (dubbo, sofa):
+        caller = governance.caller_of(dialect, leaf)
+        assert caller is None or "".join(caller).isprintable()
+        governance.token_of(dialect, leaf)
+    assert governance.rule_of("routers", leaf).isascii()
 
 
 def test_tokens_are_read_where_dubbo_takes_them_for_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soadns import render
 from soadns.publishers import properties
 
 
@@ -124,6 +125,18 @@ def test_the_file_has_a_line_for_each_and_says_what_is_left_out() -> None:
     text = "\n".join(properties.lines(ROWS, properties.RESOLVE, application="shop"))
     assert text == RESOLVE_FILE
     assert set(loaded(text)) == {"com.x.A", "com.x.D"}
+
+
+def test_what_strangers_wrote_is_no_command_to_a_terminal() -> None:
+    noted = {
+        **row("com.x.A", "dubbo://com.x.A.rpc.test:20880"),
+        "notes": ["differ in mock (\x1b[2J, 用户): left out"],
+    }
+    data = {"items": [noted], "outside": [], "callersRead": True, "unread": ["/dubbo/\n: x"]}
+    assert render.beside_direct_urls(data) == [
+        "com.x.A: differ in mock (\\x1b[2J, 用户): left out",
+        "not read: /dubbo/\\n: x",
+    ]
 
 
 def test_the_text_for_the_configuration_centre_names_references() -> None:
