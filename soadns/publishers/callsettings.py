@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from soadns.model import Provider
 
 DEFAULTS: Mapping[str, Mapping[str, str]] = {
-    "dubbo": {"timeout": "1000", "retries": "2", "cluster": "failover", "loadbalance": "random"},
+    "dubbo": {
+        "timeout": "1000", "retries": "2", "cluster": "failover", "loadbalance": "random", "payload": "8388608",
+        "heartbeat": "60000",
+    },
     "sofa": {"timeout": "3000"},
-}
+}  # fmt: skip
 """What consumers do where neither they nor the provider says anything (Dubbo's Constants, SOFARPC's rpc-config)."""
 
 NOT_CARRIED: Mapping[str, str] = {

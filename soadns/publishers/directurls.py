@@ -77,7 +77,9 @@ def direct_url(subject: Subject, family: str) -> DirectUrl | None:
     said = _Said()
     if impossible := _impossible(subject, protocol, spoken, protocols):
         said.why.append(impossible)
-    speaking = [p for p in subject.providers if p.protocol == (protocol or next(iter(spoken), ""))]
+    # Where no URL can be made, the reasons are those of the protocol that it would have.
+    judged = protocol or min(spoken & set(protocols) or spoken, default="")
+    speaking = [provider for provider in subject.providers if provider.protocol == judged]
     _judge(subject, speaking, said)
     if impossible:
         return DirectUrl(subject.key, "", tuple(said.why), tuple(said.notes))

@@ -42,6 +42,14 @@ a provider ends connections that are silent for longer than its heartbeats allow
     => dubbo://com.x.A.rpc.test:20880?heartbeat=10000&heartbeat.timeout=40000
     - its providers differ in heartbeat.timeout (30000, 40000): 40000
 
+where one provider alone says so, the others have Dubbo's default
+    dubbo://10.0.0.1:20880/com.x.A?heartbeat=10000&payload=1000&connections=3
+    dubbo://10.0.0.2:20880/com.x.A
+    => dubbo://com.x.A.rpc.test:20880?connections=3&heartbeat=10000&payload=8388608
+    - its providers differ in connections (3, unset): 3
+    - its providers differ in heartbeat (10000, 60000): 10000
+    - its providers differ in payload (1000, 8388608): 8388608
+
 a stub that callers have to load
     dubbo://10.0.0.1:20880/com.x.A?stub=true
     => dubbo://com.x.A.rpc.test:20880?stub=true
