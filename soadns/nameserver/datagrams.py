@@ -85,14 +85,24 @@ class _Inet6(ctypes.Structure):
     )
 
 
-# No call here waits, and a worker has one thread: the interpreter's lock is kept.
-_libc = ctypes.PyDLL(None, use_errno=True)
+# No call here waits, and a worker has one thread: the interpreter's lock is kept. Why a call failed is not asked.
+_libc = ctypes.PyDLL(None)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
 _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 _sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
 
 
 _HEADER = ctypes.sizeof(_Header)
+
+
+def _try(descriptor: int) -> None:
+    """Call both for nothing. Raises OSError where they are not to be had."""
+    libc = ctypes.PyDLL(None, use_errno=True)
+    for name in ("recvmmsg", "sendmmsg"):
+        if getattr(libc, name)(descriptor, None, 0, socket.MSG_DONTWAIT, None) < 0:
+            number = ctypes.get_errno()
+            if number in (errno.ENOSYS, errno.EPERM):
+                raise OSError(number, f"{name} is forbidden here: allow it in the seccomp profile")
 
 
 class Exchange:
@@ -106,12 +116,7 @@ class Exchange:
         self.unsent = 0
         """Replies that the kernel would not take."""
         self._descriptor = sock.fileno()
-        for name, result in (
-            ("recvmmsg", _recvmmsg(self._descriptor, None, 0, socket.MSG_DONTWAIT, None)),
-            ("sendmmsg", _sendmmsg(self._descriptor, None, 0, socket.MSG_DONTWAIT)),
-        ):
-            if result < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
-                raise OSError(ctypes.get_errno(), f"{name} is forbidden: allow it in the seccomp profile")
+        _try(self._descriptor)
         self._inet6 = inet6 = sock.family == socket.AF_INET6
         told: type[_Inet] | type[_Inet6] | None = None
         if sock.getsockname()[0] == "0.0.0.0":  # noqa: S104 - a comparison
