@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -116,3 +118,33 @@ def test_a_question_of_any_size_is_seen_as_far_as_there_is_room(
     assert exchange.turn(seen.append) == 2
     assert seen == [b"before", b"x" * min(size, MAX_DATAGRAM)]
     assert silent(small)
+
+
+FORBIDDING = """
+import ctypes, platform, socket, struct
+from soadns.nameserver.datagrams import Exchange
+
+NUMBERS = {"x86_64": 299, "aarch64": 243}  # recvmmsg
+LOAD, IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # classic BPF
+ERRNO_EPERM, ALLOW = 0x00050001, 0x7FFF0000
+program = [
+    (LOAD, 0, 0, 0), (IF_EQUAL, 0, 1, NUMBERS[platform.machine()]), (RETURN, 0, 0, ERRNO_EPERM), (RETURN, 0, 0, ALLOW)
+]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+filter = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, filter, 0, 0) == 0  # PR_SET_SECCOMP
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("127.0.0.1", 0))
+    try:
+        Exchange(sock, 512)
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_where_seccomp_forbids_batches_an_error_says_so() -> None:
+    """A profile older than the system call; a worker that took it for silence would spin."""
+    done = subprocess.run([sys.executable, "-c", FORBIDDING], capture_output=True, text=True, check=True)
+    assert done.stdout == "[Errno 1] recvmmsg is forbidden here: allow it in the seccomp profile\n"
