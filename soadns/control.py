@@ -117,7 +117,9 @@ class Control:
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(own_addresses(self.config)))
-        self.publisher.publish(delta)
+        # Workers read no question before they have a table, and with this one they could answer none: a caller is
+        # better off with another server, which CoreDNS tries after silence, but not after SERVFAIL.
+        self.publisher.publish(delta, more=True)
         self._turn()
 
     async def run(self) -> None:
@@ -282,10 +284,13 @@ class Control:
             if records:
                 data = self.zones[name]
                 delta.merge(data.apply(records, serial=max(data.serial + 1, int(now))))
+        more = bool(self._inbox) or self.estate.pending
         if delta:
-            generation = self.publisher.publish(delta, more=bool(self._inbox) or self.estate.pending)
+            generation = self.publisher.publish(delta, more=more)
             if self._arrived is not None and self.publisher.complete:
                 self._awaited.append((generation, self._arrived))
+        if not more or now - self._begun > CATCH_UP_S:
+            self.publisher.offer()
 
     def _announce(self) -> None:
         """Say of zones what can be said now that nothing waits to be worked on.

@@ -75,8 +75,8 @@ class Sockets:
         return min(sizes, default=ROOM)
 
     def leave(self) -> None:
-        """Listen no longer than the workers do: whoever connects after them is refused, and waits in no queue."""
-        for sock in (*self.tcp, *self.tls):
+        """Listen no longer than the workers do: whoever comes after them is refused, and waits in no queue."""
+        for sock in (*self.tcp, *self.tls, *(sock for group in self.udp for sock in group)):
             sock.close()
 
     def close(self) -> None:

@@ -160,7 +160,8 @@ class Publisher:
     def publish(self, delta: Delta, *, more: bool = False) -> int:
         """Apply a change and write it for all workers; returns its generation.
 
-        ``more``: others follow at once. Amid a first sync the whole table is not written again with each doubling.
+        ``more``: others follow at once. Amid a first sync the whole table is not written again with each doubling,
+        and workers that have none wait for it.
         """
         if not delta:
             return self.table.generation
@@ -171,9 +172,14 @@ class Publisher:
             self._wake()
             if self._journal.overgrown if more else self._journal.outgrown:
                 self._begin()
-        elif self.complete or not self._journal.inherited:
-            self._begin()
+        elif not more:
+            self.offer()
         return generation
+
+    def offer(self) -> None:
+        """Nothing follows at once, or it takes too long: workers that have no table get this one."""
+        if not self._journal.own and (self.complete or not self._journal.inherited):
+            self._begin()
 
     def renew(self, epoch: int) -> None:
         """A worker can not read this journal: write another."""

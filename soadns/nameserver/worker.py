@@ -86,6 +86,8 @@ class Worker:
         self.tcp = TcpServer(_limits())
         self.lameduck = options.lameduck
         self.lifeline = options.lifeline
+        self._overflowed = 0
+        """What sockets that are closed had no room for."""
         self._applied = 0
         """The generation that control was told of."""
         self._due = False
@@ -131,9 +133,13 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
             # The supervisor's questions are answered to the end: this process is not stuck.
-            for server in self.udp:
+            for server, sock in zip(self.udp, self.udp_sockets, strict=True):
                 server.stop(self.selector.unregister)
                 server.finish()
+                # Nobody has it next if everything ends: then who asks is refused, and turns to another server.
+                self._overflowed += _overflowed(sock)
+                sock.close()
+            self.udp_sockets.clear()
             await self.tcp.drain(DRAIN_S, ASKING_S)
         reporter.cancel()
         self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
@@ -174,7 +180,6 @@ class Worker:
 
     def _stats(self) -> bytes:
         responders = self.responders.values()
-        memory = [sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size) for sock in self.udp_sockets]
         return Report(
             pid=os.getpid(),
             replies={
@@ -192,7 +197,7 @@ class Worker:
             connections=len(self.tcp.connections),
             names=len(self.table.names),
             memory=_resident(),
-            overflowed=sum(_MEMINFO.unpack(octets)[8] for octets in memory),
+            overflowed=self._overflowed + sum(map(_overflowed, self.udp_sockets)),
             processor_s=time.process_time(),
         ).encode()
 
@@ -264,6 +269,12 @@ class Worker:
         old.pop().clear()
         if old:
             asyncio.get_running_loop().call_soon(self._discard, old)
+
+
+def _overflowed(sock: socket.socket) -> int:
+    """Datagrams that a socket had no room for."""
+    octets = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    return int(_MEMINFO.unpack(octets)[8])
 
 
 def _resident() -> int:

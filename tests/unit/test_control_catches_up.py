@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from soadns.configfile import parse
 from soadns.control import CATCH_UP_S, Control
 from soadns.model import InterfaceId, Provider, Synced, Upsert
 from soadns.nameserver.feed import Publisher
-from soadns.nameserver.journal import Journal
+from soadns.nameserver.follower import Follower
+from soadns.nameserver.journal import Journal, Reader
+from soadns.nameserver.table import Names, Table
 from soadns.saver import Saver
 from tests.unit.journals import Files
 from tests.unit.notation import NOON
@@ -84,6 +87,23 @@ async def test_but_sources_that_can_not_be_read_are_not_waited_for_for_ever(repl
     replica.now += 2
     second._turn()
     assert second.publisher.complete
+
+
+async def test_a_first_table_has_everything_that_the_snapshot_has(replica: Replica) -> None:
+    """Until it is there workers read no question; with less, they would answer SERVFAIL to it."""
+    first, saver = replica.start()
+    hear(first, "com.x.Old")
+    saver.save_now()
+    replica.files = Files()  # nothing but the snapshot outlives the end of all processes
+    replica.start()
+    await asyncio.sleep(0.01)
+    reader, worker = Reader(replica.files), Follower(Table(Names()))
+    while not worker.loaded:
+        frame = reader.next(worker)
+        assert frame is not None
+        worker.take(frame)
+        worker.settle()
+    assert b"\x03old\x03rpc\x04test\0" in worker.table.names
 
 
 async def test_a_control_process_that_ended_in_order_has_saved_everything(replica: Replica) -> None:

@@ -288,6 +288,27 @@ def test_with_two_workers_livez_counts_both_and_sigterm_ends_everybody() -> None
         assert not server.said("event=killed")
 
 
+def test_at_the_end_a_question_is_answered_or_refused_and_never_left_waiting() -> None:
+    """Not even while TCP clients have their last second: CoreDNS would wait two seconds before it asks another."""
+    with running() as server, socket.create_connection(("127.0.0.1", server.port)) as silent:
+        query = dns.message.make_query(QUESTION, "A").to_wire()
+        silent.sendall(len(query).to_bytes(2, "big") + query)
+        assert silent.recv(4096)
+        server.process.send_signal(signal.SIGTERM)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", server.port))
+            client.settimeout(0.5)
+            refused = 0
+            while server.process.poll() is None:
+                try:
+                    client.send(query)
+                    client.recv(4096)
+                except ConnectionRefusedError:
+                    refused += 1
+                time.sleep(0.005)
+        assert refused > 20, "while it was there still"
+
+
 def test_when_the_supervisor_is_killed_everybody_ends(server: Server) -> None:
     """The last test of this server."""
     everybody = [server.pid("worker-0"), server.pid("control")]
