@@ -1,0 +1,181 @@
+"""What callers see through CoreDNS while one of two soadns replicas dies, hangs or is replaced, and while both do.
+
+The server blocks are those of ``deploy/coredns`` without their cache: every question goes to a replica. Callers have
+the patience of a resolver, five seconds; a question that took longer, or was answered without data, counts as lost.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.crowd import Crowd, Outcome
+from tests.scenarios.stage import shop
+from tests.scenarios.stage.corefiles import CLUSTER, Around, corefile
+from tests.scenarios.stage.nameservers import CoreDns
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.soadns import ZONE, Soadns
+
+RATE = 500
+PATIENCE = 5.0
+INTERFACES = 100
+NAMES = [f"com.alipay.shop{i % 10}.facade.Service{i}.{ZONE}" for i in range(INTERFACES)]
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Soadns]]:
+    """Two replicas that outlive what the stories do to them."""
+    folder = tmp_path_factory.mktemp("failures")
+    shop.write(folder / "shop", INTERFACES)
+    with ExitStack() as last_to_first:
+        replicas = []
+        for number in (1, 2):
+            static = [{"name": "shop", "paths": [str(folder / "shop")]}]
+            soadns = Soadns(folder / f"replica-{number}", {"static": static})
+            nameserver = soadns.settings["nameserver"] | {"workers": 1, "lameduck": "1s"}
+            soadns.write_config(nameserver=nameserver)
+            last_to_first.callback(soadns.stop)
+            replicas.append(soadns.start())
+        yield replicas
+
+
+@pytest.fixture
+def replicas(lasting: list[Soadns]) -> list[Soadns]:
+    """The same with everything up."""
+    for soadns in lasting:
+        if not soadns.process.running:
+            soadns.start()
+        soadns.wait_ready()
+    return lasting
+
+
+@contextmanager
+def running(folder: Path, replicas: list[Soadns], name: str, *options: str) -> Iterator[CoreDns]:
+    """CoreDNS with a file of ``deploy/coredns``, without its cache and with further options of ``forward``."""
+    around = Around(*(f"127.0.0.1:{soadns.port}" for soadns in replicas), world="127.0.0.1:9")
+    more = "\n        ".join(["max_concurrent 2000", *options])
+    text = corefile(name, around, cache="", max_concurrent=more)
+    server = CoreDns(folder, ZONE, text + (CLUSTER if name == "stub" else ""))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def both(replicas: list[Soadns], tmp_path: Path) -> Iterator[Both]:
+    """Callers of a CoreDNS that asks by UDP, and of one that asks by TCP as behind NodeLocal DNSCache."""
+    with (
+        running(tmp_path / "udp", replicas, "stub") as udp,
+        running(tmp_path / "tcp", replicas, "stub", "force_tcp") as tcp,
+    ):
+        yield Both(callers(udp), callers(tcp))
+
+
+def processes(soadns: Soadns) -> list[int]:
+    """All pids of a replica; the supervisor comes first, so that it replaces nobody."""
+    pid = soadns.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
+def signalled(soadns: Soadns, number: signal.Signals) -> None:
+    for pid in processes(soadns):
+        os.kill(pid, number)
+
+
+@contextmanager
+def stopped(*replicas: Soadns) -> Iterator[None]:
+    """Replicas that neither run nor refuse."""
+    for soadns in replicas:
+        signalled(soadns, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for soadns in replicas:
+            signalled(soadns, signal.SIGCONT)
+
+
+def callers(coredns: CoreDns) -> Crowd:
+    return Crowd(coredns.port, *NAMES, rate=RATE, patience=PATIENCE)
+
+
+class Both:
+    """Two crowds that ask as long as the context lasts; then nobody may have lost a question."""
+
+    def __init__(self, *crowds: Crowd) -> None:
+        self.crowds = crowds
+
+    def __enter__(self) -> None:
+        for crowd in self.crowds:
+            crowd.__enter__()
+        time.sleep(0.5)
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep(0.5)
+        for crowd in self.crowds:
+            crowd.__exit__()
+        for crowd in self.crowds:
+            nobody_lost(crowd.outcome)
+
+
+def nobody_lost(outcome: Outcome) -> None:
+    print(outcome)
+    assert not outcome.unharmed
+    assert not outcome.repeated
+
+
+def test_a_replica_is_killed(both: Both, replicas: list[Soadns]) -> None:
+    with both:
+        signalled(replicas[0], signal.SIGKILL)
+        replicas[0].process.kill()
+        time.sleep(1.5)
+
+
+def test_a_replica_is_stopped(both: Both, replicas: list[Soadns]) -> None:
+    """Questions to it cost two seconds each, for the six seconds after which CoreDNS asks it no more."""
+    with both, stopped(replicas[0]):
+        time.sleep(8.0)
+
+
+def test_replicas_are_restarted_one_after_another(both: Both, replicas: list[Soadns]) -> None:
+    with both:
+        for soadns in replicas:
+            soadns.stop()
+            soadns.start()
+            time.sleep(0.5)
+
+
+def test_replicas_are_rolled(both: Both, replicas: list[Soadns]) -> None:
+    with both:
+        for soadns in replicas:
+            before = soadns.worker()
+            soadns.process.signal(signal.SIGUSR1)
+            assert eventually(lambda pid=before: not os.path.exists(f"/proc/{pid}"), within=15)
+
+
+@pytest.mark.parametrize("name", ["stub", "bare-names"])
+def test_the_cluster_is_unhurt_while_both_replicas_are_slow_or_down(
+    name: str, replicas: list[Soadns], tmp_path: Path
+) -> None:
+    service = "kubernetes.default.svc.cluster.local"
+    with (
+        running(tmp_path / "coredns", replicas, name) as coredns,
+        Crowd(coredns.port, service, rate=RATE) as others,
+        callers(coredns) as crowd,
+    ):
+        for _ in range(5):
+            with stopped(*replicas):
+                time.sleep(0.3)
+            time.sleep(0.1)
+        with stopped(*replicas):
+            time.sleep(3.0)
+    nobody_lost(others.outcome)
+    assert crowd.outcome.slowest > 2_000, "it was down"
