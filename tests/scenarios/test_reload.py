@@ -131,7 +131,7 @@ def test_nobody_who_asks_over_http_is_refused_while_the_configuration_is_read_ag
         # A control process that is killed is waited for as well.
         os.kill(soadns.child("_control"), signal.SIGKILL)
         assert soadns.http("/livez")[0] == 200
-        eventually(lambda: statuses[200] > 20)
+        eventually(lambda: statuses[200] > 20, within=10)
     finally:
         over.set()
         asking.join()
