@@ -77,6 +77,14 @@ DNSMASQ = (
     "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0", "libnftables1", "libnftnl11", "libxtables12", "libjansson4",
     "libreadline8", "libtinfo6", *SYSTEMD,
 )  # fmt: skip
+UNBOUND = (
+    "unbound", "libevent-2.1-7", "libexpat1", "libnghttp2-14", "libprotobuf-c1", "libpython3.11", "libssl3", "zlib1g",
+    *SYSTEMD,
+)  # fmt: skip
+RESOLVED = (
+    "systemd-resolved", "libsystemd-shared", "libacl1", "libaudit1", "libblkid1", "libcap-ng0", "libcrypt1",
+    "libip4tc2", "libkmod2", "libmount1", "libpam0g", "libpcre2-8-0", "libseccomp2", "libselinux1", "libssl3", *SYSTEMD,
+)  # fmt: skip
 
 JAVA = Part(
     "java", "17", " ".join(RUNTIME),
@@ -147,8 +155,16 @@ PARTS = (
         lambda folder: [str(folder / "usr/sbin/nsd")], debian.libraries,
     ),
     Part(
-        "dnsperf", "2.10.0", " ".join(DNSPERF), lambda folder: debian.unpack(folder, DNSPERF, pinned="2.10.0-"),
-        lambda folder: [str(folder / "usr/bin/dnsperf")], debian.libraries,
+        "dnsmasq", "2.90", " ".join(DNSMASQ), lambda folder: debian.unpack(folder, DNSMASQ, pinned="2.90-"),
+        lambda folder: [str(folder / "usr/sbin/dnsmasq")], debian.libraries,
+    ),
+    Part(
+        "unbound", "1.17.1", " ".join(UNBOUND), lambda folder: debian.unpack(folder, UNBOUND, pinned="1.17.1-"),
+        lambda folder: [str(folder / "usr/sbin/unbound")], debian.libraries,
+    ),
+    Part(
+        "systemd-resolved", "252", " ".join(RESOLVED), lambda folder: debian.unpack(folder, RESOLVED, pinned="252."),
+        lambda folder: [str(folder / "lib/systemd/systemd-resolved")], debian.libraries,
     ),
     Part(
         "coredns", golang.required(COREDNS, "github.com/coredns/coredns"), golang.recipe(COREDNS, {}), _coredns,
@@ -159,8 +175,8 @@ PARTS = (
 
 FOR_BENCHES = (
     Part(
-        "dnsmasq", "2.90", " ".join(DNSMASQ), lambda folder: debian.unpack(folder, DNSMASQ, pinned="2.90-"),
-        lambda folder: [str(folder / "usr/sbin/dnsmasq")], debian.libraries,
+        "dnsperf", "2.10.0", " ".join(DNSPERF), lambda folder: debian.unpack(folder, DNSPERF, pinned="2.10.0-"),
+        lambda folder: [str(folder / "usr/bin/dnsperf")], debian.libraries,
     ),
 )  # fmt: skip
 """What benchmarks compare with, and no test starts."""
@@ -186,7 +202,7 @@ def show(store: Path) -> None:
     for part in (*PARTS, *FOR_BENCHES):
         folder = part.folder(store)
         state = "missing" if not folder.exists() else "here" if cache.intact(folder) else "damaged"
-        print(f"{part.name:<16}{part.pinned:<10}{state:<10}{folder}")
+        print(f"{part.name:<18}{part.pinned:<10}{state:<10}{folder}")
 
 
 def main() -> int:

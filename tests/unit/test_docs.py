@@ -239,10 +239,11 @@ def test_the_deployed_rbac_is_what_check_prints() -> None:
     assert rbac(kube_settings(KubernetesConfig())) in text_of("deploy/kubernetes/rbac.yaml")
 
 
-def test_each_corefile_of_the_page_is_the_one_that_is_deployed() -> None:
+@pytest.mark.parametrize(("info", "folder"), [("corefile", "coredns"), ("conf", "resolvers")])
+def test_each_file_that_the_page_shows_is_the_one_that_is_deployed(info: str, folder: str) -> None:
     page = text_of("docs/coredns.md")
-    shown = dict(re.findall(r"^```corefile (\S+)\n((?s:.*?))^```$", page, re.M))
-    assert shown == {path.name: path.read_text() for path in (ROOT / "deploy" / "coredns").iterdir()}
+    shown = dict(re.findall(rf"^```{info} (\S+)\n((?s:.*?))^```$", page, re.M))
+    assert shown == {path.name: path.read_text() for path in (ROOT / "deploy" / folder).iterdir()}
 
 
 def test_architecture_names_modules_that_exist() -> None:

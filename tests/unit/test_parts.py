@@ -288,8 +288,10 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["kube-apiserver", "1.37.2", "missing"],
         ["knotd", "3.2.6", "missing"],
         ["nsd", "4.6.1", "missing"],
-        ["dnsperf", "2.10.0", "missing"],
-        ["coredns", "1.15.0", "missing"],
         ["dnsmasq", "2.90", "missing"],
+        ["unbound", "1.17.1", "missing"],
+        ["systemd-resolved", "252", "missing"],
+        ["coredns", "1.15.0", "missing"],
+        ["dnsperf", "2.10.0", "missing"],
     ]
     assert names(tmp_path) == []

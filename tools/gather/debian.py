@@ -46,7 +46,8 @@ def unpack(folder: Path, packages: Sequence[str], *, pinned: str) -> str:
 
 def libraries(folder: Path) -> dict[str, str]:
     """The environment in which programs of an unpacked tree find the libraries beside them."""
-    found = sorted(folder.glob("usr/lib/*-linux-gnu")) + sorted(folder.glob("lib/*-linux-gnu"))
+    patterns = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/systemd", "lib/*-linux-gnu")
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     return {"LD_LIBRARY_PATH": ":".join(map(str, found))}
 
 

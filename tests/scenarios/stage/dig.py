@@ -22,9 +22,18 @@ class Dug:
         return f"{self.status} {' '.join(self.data)}".strip()
 
 
-def dig(port: int, name: str, kind: str = "A", *, tcp: bool = False, server: str = "127.0.0.1") -> Dug:
-    """Ask one question, without a second try."""
-    asked = [f"@{server}", "-p", str(port), "+tries=1", "+time=2", "+norecurse", "+noall", "+comments"]
+def dig(
+    port: int,
+    name: str,
+    kind: str = "A",
+    *,
+    tcp: bool = False,
+    server: str = "127.0.0.1",
+    recurse: bool = False,
+) -> Dug:
+    """Ask one question, without a second try; resolvers want RD (``recurse``)."""
+    rd = "+recurse" if recurse else "+norecurse"
+    asked = [f"@{server}", "-p", str(port), "+tries=1", "+time=2", rd, "+noall", "+comments"]
     asked += ["+answer", "+authority", "+additional", *(["+tcp"] if tcp else []), name, kind]
     done = printed("dig", *asked, within=15)
     found = _STATUS.search(done.stdout)

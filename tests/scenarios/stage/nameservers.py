@@ -15,8 +15,8 @@ from tests.scenarios.stage.process import Process, command_of
 from tests.scenarios.stage.showcase import IDENTITY
 
 VERSION = f"soadns {__version__}"
-_SOA = b"\x12\x34\0\0\0\1\0\0\0\0\0\0"
-"""Header of a question."""
+_SOA = b"\x12\x34\1\0\0\1\0\0\0\0\0\0"
+"""Header of a question, as to a resolver."""
 
 
 def wire_name(name: str) -> bytes:
