@@ -18,6 +18,7 @@ import pytest
 from tests.crowd import Crowd, Outcome
 from tests.scenarios.stage import shop
 from tests.scenarios.stage.corefiles import CLUSTER, Around, corefile
+from tests.scenarios.stage.dig import dig
 from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
@@ -114,14 +115,15 @@ class Both:
         self.crowds = crowds
 
     def __enter__(self) -> None:
-        for crowd in self.crowds:
-            crowd.__enter__()
-        time.sleep(0.5)
+        with ExitStack() as entered:
+            for crowd in self.crowds:
+                entered.enter_context(crowd)
+            time.sleep(0.5)
+            self._entered = entered.pop_all()
 
     def __exit__(self, *_: object) -> None:
         time.sleep(0.5)
-        for crowd in self.crowds:
-            crowd.__exit__()
+        self._entered.close()
         for crowd in self.crowds:
             nobody_lost(crowd.outcome)
 
@@ -179,3 +181,21 @@ def test_the_cluster_is_unhurt_while_both_replicas_are_slow_or_down(
             time.sleep(3.0)
     nobody_lost(others.outcome)
     assert crowd.outcome.slowest > 2_000, "it was down"
+
+
+def test_what_was_asked_before_is_answered_from_a_cache_that_serves_stale(
+    replicas: list[Soadns], tmp_path: Path
+) -> None:
+    around = Around(*(f"127.0.0.1:{soadns.port}" for soadns in replicas))
+    stale = "cache 30 {\n        success 9984 1 1\n        serve_stale 1h\n    }"
+    coredns = CoreDns(tmp_path / "coredns", ZONE, corefile("stub", around, cache=stale))
+    try:
+        coredns.start()
+        assert dig(coredns.port, NAMES[0]).data == ("10.96.2.0",)
+        with stopped(*replicas):
+            time.sleep(1.5)
+            dug = dig(coredns.port, NAMES[0])
+    finally:
+        coredns.stop()
+    assert dug.data == ("10.96.2.0",)
+    assert f"{NAMES[0]}. 0 IN A" in " ".join(dug.text.split())
