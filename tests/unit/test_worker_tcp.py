@@ -363,14 +363,21 @@ async def test_at_the_end_nobody_who_asks_without_pause_holds_it_up() -> None:
         asking.cancel()
 
 
+def connections() -> list[TcpConnection]:
+    """All that there are in this process."""
+    return [each for each in gc.get_objects() if isinstance(each, TcpConnection)]
+
+
 async def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
     async with serving() as (server, connect):
+        gc.collect()  # what other tests left
         gc.disable()
         try:
+            others = connections()
             async with connect() as (reader, writer):
                 writer.write(framed(NAME, 1))
                 await message(reader)
             await soon(lambda: not server.connections)
-            assert not [each for each in gc.get_objects() if isinstance(each, TcpConnection)]
+            assert [each for each in connections() if each not in others] == []
         finally:
             gc.enable()
