@@ -80,7 +80,7 @@ def rows(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Re
     """One row per line to write or to leave out, in order."""
     found = []
     for name in names:
-        for subject, named in _subjects(zone, name, wish, readings):
+        for subject, named in subjects(zone, name, wish, readings):
             url = direct_url(subject, wish.family)
             if url is None and not named:
                 continue
@@ -106,10 +106,10 @@ def outside(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str,
     callers = {caller for name in names for caller in readings.get(name, NOTHING).callers}
     if wish.application:
         callers = {caller for caller in callers if caller.application == wish.application}
-    return sorted(caller for caller in callers if not _inside(zone, caller.host))
+    return sorted(caller for caller in callers if not inside(zone, caller.host))
 
 
-def _inside(zone: Zone, host: str) -> bool:
+def inside(zone: Zone, host: str) -> bool:
     """Whether an address is an endpoint, a Node, or in the pod networks of a cluster, as far as anybody told."""
     store = zone.store
     if host in store.by_address or store.services.exposures.is_node(host):
@@ -118,7 +118,7 @@ def _inside(zone: Zone, host: str) -> bool:
     return any(within(host, networks.get(cluster, ())) for cluster in zone.settings.cluster_sources)
 
 
-def _subjects(
+def subjects(
     zone: Zone, name: str, wish: Wish, readings: Mapping[str, Reading]
 ) -> list[tuple[Subject, bool]]:
     """What gets a line of its own for a Java name, and whether it was named.
@@ -126,22 +126,23 @@ def _subjects(
     For Dubbo's consumers one line holds for every group and version. A variant that is named leads all of them to it.
     """
     named = [interface for interface in wish.named if interface.name == name]
-    variants = _variants(zone, name)
+    found = variants(zone, name)
     if wish.family == DUBBO:
         variant = next((interface for interface in named if not interface.plain), None)
         if variant is not None:
             return [(_subject(zone, name, variant, [variant], wish, readings), True)]
         plain = InterfaceId(name)
-        leader = zone.owners.leader(name) or (variants[0] if variants else plain)
-        return [(_subject(zone, name, plain, variants, wish, readings, leader=leader), bool(named))]
-    chosen = dict.fromkeys([*variants, *named] if wish.application or wish.everyone or not named else named)
+        leader = zone.owners.leader(name) or (found[0] if found else plain)
+        return [(_subject(zone, name, plain, found, wish, readings, leader=leader), bool(named))]
+    chosen = dict.fromkeys([*found, *named] if wish.application or wish.everyone or not named else named)
     return [
         (_subject(zone, str(interface), interface, [interface], wish, readings), interface in named)
         for interface in chosen
     ]
 
 
-def _variants(zone: Zone, name: str) -> list[InterfaceId]:
+def variants(zone: Zone, name: str) -> list[InterfaceId]:
+    """The groups and versions of a Java name that are known, in order."""
     known = set(zone.store.registrations.names.get(name, ()))
     known.update(
         i for i in (InterfaceId(name), zone.owners.leader(name)) if i is not None and i in zone.outcomes
@@ -161,7 +162,7 @@ def _subject(
 ) -> Subject:
     answering = leader or asked
     host, no_host = _host(zone, asked, answering)
-    providers = [provider for interface in variants for provider in _usable(zone, interface)]
+    providers = [provider for interface in variants for provider in usable(zone, interface)]
     # Rules are an interface's, or those of an application that provides it.
     governing = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
     said = [readings[subject] for subject in governing if subject in readings]
@@ -201,6 +202,7 @@ def _host(zone: Zone, asked: InterfaceId, answering: InterfaceId) -> tuple[str, 
     return f"{owner}.{zone.settings.name}", ""
 
 
-def _usable(zone: Zone, interface: InterfaceId) -> list[Provider]:
+def usable(zone: Zone, interface: InterfaceId) -> list[Provider]:
+    """The providers that may be called."""
     known = zone.store.interfaces.get(interface)
     return [live.provider for live in known.live.values() if live.usable] if known is not None else []

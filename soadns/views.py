@@ -112,10 +112,15 @@ def flags(found: Found) -> list[str]:
         said.append("stale")
     if interface in zone.guard.held:
         said.append("held")
-    known = zone.store.interfaces.get(interface)
-    if outcome is not None and known is not None and known.outside and known.rosters:
+    if half_boarded(zone, interface):
         said.append("half-boarded")
     return said
+
+
+def half_boarded(zone: Zone, interface: InterfaceId) -> bool:
+    """Whether addresses of a Service provide an interface, and hosts of the old world as well."""
+    known = zone.store.interfaces.get(interface)
+    return interface in zone.outcomes and known is not None and bool(known.outside) and bool(known.rosters)
 
 
 def unreadable(source: SourceState, interface: InterfaceId) -> str:

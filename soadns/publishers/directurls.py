@@ -8,8 +8,9 @@ one call to every provider) is a reason to leave the interface out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from soadns.model import Binding, Outcome, Provider
 from soadns.publishers.callsettings import combine
@@ -19,6 +20,33 @@ FAMILIES = {DUBBO: ("dubbo", "tri"), SOFA: ("bolt",)}
 """Protocols that have a direct URL of the framework, the preferred one first."""
 
 _DEFAULT = "hessian2"
+
+REASONS: Mapping[str, str] = {
+    "not-answered": "the name is not answered",
+    "no-name": "no resolver can send the name, or another interface holds it",
+    "no-service": "no Service serves it yet",
+    "registry": "its traffic is sent to the registry",
+    "no-port": "its Service does not have the providers' port",
+    "other-protocol": "no direct URL is written for its protocols",
+    "no-protocol": "nobody says its protocol",
+    "split": "its groups and versions are served by several Services",
+    "rules": "routers or configurators govern its calls, or can not be read",
+    "tags": "its providers are tagged",
+    "tls": "its providers want TLS",
+    "token": "its providers want a token",
+    "serialization": "its providers do not prefer hessian2",
+    "paths": "its providers have different paths",
+    "several": "its callers want more than one provider",
+}
+"""Kinds of reasons why an interface is not safe to board, in words; each has a text of its own for the interface."""
+
+
+class Why(NamedTuple):
+    """Why an interface is not safe to board."""
+
+    reason: str
+    """A key of ``REASONS``."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,33 +80,48 @@ class DirectUrl:
     key: str
     url: str
     """``''`` where none can be made: the first reason says why."""
-    why: tuple[str, ...] = ()
+    reasons: tuple[Why, ...] = ()
     """Why it is not safe; nothing where it is."""
     notes: tuple[str, ...] = ()
     """What was decided for the operator, who may see it otherwise."""
 
+    @property
+    def why(self) -> tuple[str, ...]:
+        """The reasons' texts."""
+        return tuple(why.text for why in self.reasons)
+
 
 @dataclass(slots=True)
 class _Said:
-    why: list[str] = field(default_factory=list)
+    why: list[Why] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def no(self, reason: str, text: str) -> None:
+        self.why.append(Why(reason, text))
+
+
+def spoken(subject: Subject) -> set[str]:
+    """The protocols of its providers; where none is registered, those after which its ports are named."""
+    offered = {provider.protocol for provider in subject.providers}
+    answer = subject.answer
+    ports = answer.ports if isinstance(answer, Binding) else ()
+    return offered or {port.protocol for port in ports}
 
 
 def direct_url(subject: Subject, family: str) -> DirectUrl | None:
     """The line of a subject; None where nothing of it belongs to the family (the other one's interface)."""
     protocols = FAMILIES[family]
-    offered = {provider.protocol for provider in subject.providers}
     answer = subject.answer
     ports = answer.ports if isinstance(answer, Binding) else ()
-    spoken = offered | ({port.protocol for port in ports} if not offered else set())
-    if spoken and not spoken & set(protocols) and _foreign(spoken, family):
+    words = spoken(subject)
+    if words and not words & set(protocols) and _foreign(words, family):
         return None
     protocol = next((p for p in protocols if any(port.protocol == p for port in ports)), "")
     said = _Said()
-    if impossible := _impossible(subject, protocol, spoken, protocols):
+    if impossible := _impossible(subject, protocol, words, protocols):
         said.why.append(impossible)
     # Where no URL can be made, the reasons are those of the protocol that it would have.
-    judged = protocol or min(spoken & set(protocols) or spoken, default="")
+    judged = protocol or min(words & set(protocols) or words, default="")
     speaking = [provider for provider in subject.providers if provider.protocol == judged]
     _judge(subject, speaking, said)
     if impossible:
@@ -91,61 +134,63 @@ def direct_url(subject: Subject, family: str) -> DirectUrl | None:
     return DirectUrl(subject.key, url, tuple(said.why), tuple(said.notes))
 
 
-def _foreign(spoken: set[str], family: str) -> bool:
+def _foreign(words: set[str], family: str) -> bool:
     """Whether it is the other framework's, and nobody would expect a line of it here."""
-    return any(spoken & set(protocols) for name, protocols in FAMILIES.items() if name != family)
+    return any(words & set(protocols) for name, protocols in FAMILIES.items() if name != family)
 
 
-def _impossible(subject: Subject, protocol: str, spoken: set[str], protocols: Sequence[str]) -> str:
-    """Why no URL can be made; ``''`` when one can."""
+def _impossible(subject: Subject, protocol: str, words: set[str], protocols: Sequence[str]) -> Why | None:
+    """Why no URL can be made; None when one can."""
     answer = subject.answer
     if not isinstance(answer, Binding):
         detail = answer.detail or answer.reason if answer is not None else "nothing is known of it"
-        return f"its name is not answered: {detail}"
+        return Why("not-answered", f"its name is not answered: {detail}")
     if not subject.host:
-        return subject.no_host
+        return Why("no-name", subject.no_host)
     if protocol:
-        return ""
+        return None
     at = f"Service {answer.service}" if answer.service is not None else "its name"
-    if wanted := sorted(spoken & set(protocols)):
+    if wanted := sorted(words & set(protocols)):
         registered = sorted({p.port for p in subject.providers if p.protocol in wanted})
-        return f"{at} has no port {_listed(registered, 'or')}, by which its providers are registered"
+        text = f"{at} has no port {_listed(registered, 'or')}, by which its providers are registered"
+        return Why("no-port", text)
     if subject.providers:
-        return f"it is offered by {_listed(sorted(spoken))} alone, for which no direct URL is written"
-    return f"no provider is registered, and no port of {at} is named after a protocol ({_listed(protocols, 'or')})"
+        text = f"it is offered by {_listed(sorted(words))} alone, for which no direct URL is written"
+        return Why("other-protocol", text)
+    text = f"no provider is registered, and no port of {at} is named after a protocol ({_listed(protocols, 'or')})"
+    return Why("no-protocol", text)
 
 
 def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
     """What a direct URL would change for its callers."""
     answer = subject.answer
     if isinstance(answer, Binding) and answer.kind == "providers":
-        where = (
-            "no Service serves it yet" if answer.service is None else "its traffic is sent to the registry"
-        )
-        said.why.append(f"{where}: its name answers the providers' own addresses")
+        reason = "no-service" if answer.service is None else "registry"
+        said.no(reason, f"{REASONS[reason]}: its name answers the providers' own addresses")
     if isinstance(answer, Binding) and answer.kind == "headless":
         said.notes.append("its Service is headless: each connection stays at the pod it was opened to")
     if len(subject.split) > 1:
-        said.why.append(
+        text = (
             f"its groups and versions are served by {_listed(subject.split)}, and one line leads all to one"
         )
-    said.why += [f"it has {rule}" for rule in subject.rules]
+        said.no("split", text)
+    for rule in subject.rules:
+        said.no("rules", f"it has {rule}")
     if tags := sorted({value for p in subject.providers for key, value in p.settings if key == "dubbo.tag"}):
-        said.why.append(f"its providers are tagged ({', '.join(tags)}): a name leads to all of them")
+        said.no("tags", f"its providers are tagged ({', '.join(tags)}): a name leads to all of them")
     if any(p.tls for p in subject.providers):
-        said.why.append("its providers want TLS, of which a direct URL says nothing")
+        said.no("tls", "its providers want TLS, of which a direct URL says nothing")
     if any(p.token for p in subject.providers):
         if subject.tokens is None:
-            said.why.append("its providers want a token (--with-secrets writes it)")
+            said.no("token", "its providers want a token (--with-secrets writes it)")
         elif not subject.tokens:
-            said.why.append("its providers want a token, which could not be read")
+            said.no("token", "its providers want a token, which could not be read")
         elif len(subject.tokens) > 1:
-            said.why.append("its providers want different tokens, and a name leads to any of them")
+            said.no("token", "its providers want different tokens, and a name leads to any of them")
     odd = sorted({p.serialization[0] for p in speaking if p.serialization and p.serialization[0] != _DEFAULT})
     if odd:
-        said.why.append(
-            f"its providers prefer {_listed(odd)} to {_DEFAULT}, which a direct URL falls back to"
-        )
+        text = f"its providers prefer {_listed(odd)} to {_DEFAULT}, which a direct URL falls back to"
+        said.no("serialization", text)
 
 
 def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Said) -> str:
@@ -154,9 +199,9 @@ def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Sa
     path = paths[0] if paths else ""
     if len(paths) > 1:
         shown = _listed([text or "the interface's name" for text in paths])
-        said.why.append(f"its providers have different paths: {shown}")
+        said.no("paths", f"its providers have different paths: {shown}")
     combined = combine(speaking, family)
-    said.why += combined.why
+    said.why += [Why("several", text) for text in combined.why]
     said.notes += combined.notes
     if not speaking:
         said.notes.append("no provider is registered: nothing is known of timeout, retries and the like")
@@ -181,7 +226,8 @@ def _serialization(accepted: Sequence[tuple[str, ...]], said: _Said) -> str:
     if _DEFAULT in common:
         return _DEFAULT
     if not common:
-        said.why.append(f"its providers have no serialization in common; {_DEFAULT} is what nothing says")
+        text = f"its providers have no serialization in common; {_DEFAULT} is what nothing says"
+        said.no("serialization", text)
         return _DEFAULT
     return common[0]
 
