@@ -17,6 +17,7 @@ examples:
   soadns lookup com.alipay.user.UserService          what DNS answers, over the wire
   soadns explain com.alipay.user.UserService         why it answers that
   soadns list --conflicts                            names that several Services want
+  soadns survey                                      what can call by name now, and what can not
   soadns check --config soadns.yaml                  try every source and permission
   soadns release zookeeper/main/dubbo                let removals go that the guard holds
 
@@ -149,6 +150,23 @@ VERBS = (
             _flag("--stale", "stale", "whose evidence is gone or whose sources are out of sync"),
             _flag("--held", "held", "whose removal the guard holds"),
             _flag("--half-boarded", "half-boarded", "served by a Service and by the old world"),
+        ),
+    ),
+    Verb(
+        "survey",
+        "the whole estate: what can board now, what can not and why, who calls whom",
+        (
+            "soadns survey",
+            "soadns survey --all",
+            "soadns survey rpc.cluster.local -o json",
+        ),
+        (
+            Option(
+                ("zone",),
+                {"metavar": "ZONE", "nargs": "?", "default": "", "help": "the zone (the only one)"},
+            ),
+            _switch("--all", help="every name, not the first ten of each kind"),
+            *_RUNNING,
         ),
     ),
     Verb(

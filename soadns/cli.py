@@ -174,6 +174,23 @@ def _export(options: argparse.Namespace) -> int:
     return OK if any(row["exported"] for row in data["items"]) else NO
 
 
+def _survey(options: argparse.Namespace) -> int:
+    from soadns import surveypage
+    from soadns.progress import Progress
+    from soadns.survey import survey
+
+    progress = Progress(sys.stderr, "interfaces")
+    try:
+        data = _client(options).survey({"zone": options.zone}, progress)
+    finally:
+        progress.end()
+    found = survey(data["items"], data["outside"])
+    shown = surveypage.EVERY if options.all else surveypage.SHOWN
+    whole = {"zone": data["zone"], **found.plain(), **data}
+    _print(options, whole, lambda d: surveypage.lines(found, d, shown=shown))
+    return OK if data["items"] else NO
+
+
 def _check(options: argparse.Namespace) -> int:
     from soadns.checks import check
     from soadns.composition import check_secrets
@@ -227,7 +244,8 @@ def _version(options: argparse.Namespace) -> int:
 
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve, "demo": _demo, "lookup": _lookup, "explain": _explain, "list": _list, "check": _check,
-    "config": _config, "reload": _reload, "release": _release, "export": _export, "version": _version,
+    "config": _config, "reload": _reload, "release": _release, "export": _export, "survey": _survey,
+    "version": _version,
 }  # fmt: skip
 
 

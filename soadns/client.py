@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,28 @@ class Client:
             if not after:
                 rows = [outside[caller] for caller in sorted(outside, key=str)]
                 return {**page, "items": items, "outside": rows, "unread": unread}
+
+    def survey(self, query: Mapping[str, str], progress: Callable[[int, int], None]) -> dict[str, Any]:
+        """``/v1/survey``, its pages put together. Raises ClientError.
+
+        ``progress`` is told how many names were looked at, of how many.
+        """
+        whole: dict[str, Any] = {"items": [], "unread": [], "callersUnread": 0}
+        outside: dict[tuple[str, str], dict[str, Any]] = {}
+        looked, after = 0, ""
+        while True:
+            page = self.get("/v1/survey", {**query, "limit": str(PAGE), "after": after})
+            if "error" in page:  # no such zone
+                raise ClientError(f"{self.url}: {page['error']}")
+            for key in whole:
+                whole[key] += page[key]
+            outside |= {(row["application"] or "", row["address"]): row for row in page["outside"]}
+            looked += page["looked"]
+            progress(looked, page["names"])
+            after = page["next"] or ""
+            if not after:
+                rows = [outside[caller] for caller in sorted(outside)]
+                return {"zone": page["zone"], "callersRead": page["callersRead"], **whole, "outside": rows}
 
     def reload(self, *, accept_removals: bool) -> dict[str, Any]:
         """What became of a reload, once the new configuration is in force. Raises ClientError."""

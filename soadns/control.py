@@ -364,6 +364,10 @@ class Control:
         """A page of direct URLs (``soadns.exports``)."""
         return await exports.page(self, self.estate.zones[zone], query, limit=limit)
 
+    async def survey(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
+        """A page of the survey (``soadns.exports``)."""
+        return await exports.survey(self, self.estate.zones[zone], query, limit=limit)
+
     def called(self, zone: str) -> set[str]:
         """Interfaces that the zone's registries have a node of, whether anybody provides them or not."""
         return set().union(*(each.names(source) for each, source in self._registries(zone)))

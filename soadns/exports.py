@@ -1,15 +1,18 @@
-"""One page of direct URLs, from the estate and from what registries say at that moment (``GET /v1/directurls``)."""
+"""A page of direct URLs or of the survey, from the estate and from what registries say at that moment.
+
+The answers to ``GET /v1/directurls`` and ``GET /v1/survey``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-from soadns import boarding, naming
+from soadns import boarding, naming, surveying
 from soadns.binding.zone import Zone
 from soadns.boarding import Wish
-from soadns.model import Reading
+from soadns.model import Caller, Reading
 from soadns.publishers.directurls import DUBBO, FAMILIES
 from soadns.web.operations import Refused
 
@@ -73,15 +76,54 @@ async def page(
     for begin in range(0, len(names), AT_ONCE):
         items += boarding.rows(known, names[begin : begin + AT_ONCE], wish, together)
         await asyncio.sleep(0)  # what comes from sources is not to wait for all of them
-    unread = dict.fromkeys(text for name in names if name in together for text in together[name].unread)
     return {
         "zone": zone,
         "items": items,
-        "outside": [
-            {"address": host, "application": application or None}
-            for host, application in boarding.outside(known, names, wish, together)
-        ],
+        "outside": _plain(boarding.outside(known, names, wish, together)),
         "callersRead": bool(readings),
-        "unread": list(unread)[:MOST_UNREAD],
+        "unread": _unread(names, together),
         "next": more,
     }
+
+
+async def survey(
+    registries: Registries, known: Zone, query: Mapping[str, str], *, limit: int
+) -> dict[str, Any]:
+    """What there is to say of the next names before they are boarded (``soadns.surveying``), and how many there are.
+
+    Raises Refused while a registry can not be asked.
+    """
+    zone = known.settings.name
+    every = surveying.known(known, registries.called(zone))
+    names = surveying.page(every, after=query.get("after", ""), limit=min(limit, MAX_LIMIT))
+    callers = boarding.merged(await registries.about(zone, names, CALLERS))
+    governed = await registries.about(zone, names, GOVERNED)
+    together = boarding.merged([callers, *governed])
+    outside = boarding.outside(known, names, surveying.WISHES[DUBBO], callers)
+    strangers = frozenset(outside)
+    items: list[dict[str, Any]] = []
+    for begin in range(0, len(names), AT_ONCE):
+        portion = names[begin : begin + AT_ONCE]
+        items += [item.plain() for item in surveying.items(known, portion, together, strangers)]
+        await asyncio.sleep(0)  # as above
+    return {
+        "zone": zone,
+        "items": items,
+        "outside": _plain(outside),
+        "callersRead": bool(governed),
+        "callersUnread": sum(bool(callers[name].unread) for name in names if name in callers),
+        "unread": _unread(names, together),
+        "looked": len(names),
+        "names": len(every),
+        "next": names[-1] if len(names) == min(limit, MAX_LIMIT) else None,
+    }
+
+
+def _plain(callers: Iterable[Caller]) -> list[dict[str, Any]]:
+    return [{"address": host, "application": application or None} for host, application in callers]
+
+
+def _unread(names: Iterable[str], readings: Mapping[str, Reading]) -> list[str]:
+    """What could not be read of some names, and why; so much of it."""
+    found = dict.fromkeys(text for name in names if name in readings for text in readings[name].unread)
+    return list(found)[:MOST_UNREAD]

@@ -166,5 +166,9 @@ def beside_direct_urls(data: Data) -> list[str]:
             "no registry in ZooKeeper is read, so nothing is known of callers, routers and configurators"
         )
     lines += [f"not read: {text}" for text in data["unread"]]
-    # What strangers wrote into a registry is no command to a terminal.
+    return printable(lines)
+
+
+def printable(lines: Iterable[str]) -> list[str]:
+    """Lines with what strangers wrote into a registry: that is no command to a terminal."""
     return ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines]

@@ -57,6 +57,7 @@ class Site:
             app.router.add_get("/v1/sources", self._sources)
             app.router.add_get("/v1/zonefile", self._zonefile)
             app.router.add_get("/v1/directurls", self._direct_urls)
+            app.router.add_get("/v1/survey", self._survey)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
@@ -120,7 +121,7 @@ class Site:
 
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
-        paths += " /v1/zonefile /v1/directurls"
+        paths += " /v1/zonefile /v1/directurls /v1/survey"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data
@@ -185,14 +186,25 @@ class Site:
     async def _direct_urls(self, request: web.Request) -> web.Response:
         if not (name := self._one_zone(request)):
             return self._which_zone(request)
-        if awaited := self._running.estate.zones[name].awaited:
-            raise Refused(
-                f"{name} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
-            )
+        self._whole(name)
         query = request.query
         if "secrets" in query:
             log("secrets-asked-for", peer=request.remote, path=request.path)
         return _json(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
+
+    async def _survey(self, request: web.Request) -> web.Response:
+        if not (name := self._one_zone(request)):
+            return self._which_zone(request)
+        self._whole(name)
+        query = request.query
+        return _json(await self._running.survey(name, query, limit=_limit(query, MAX_LIMIT)))
+
+    def _whole(self, zone: str) -> None:
+        """Raises Refused while a zone does not know everything."""
+        if awaited := self._running.estate.zones[zone].awaited:
+            raise Refused(
+                f"{zone} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
+            )
 
     def _one_zone(self, request: web.Request) -> str:
         """The zone that is asked for, or the only one; ``''`` where that is none."""

@@ -61,3 +61,7 @@ class Running(Protocol):
     async def direct_urls(  # noqa: D102
         self, zone: str, query: Mapping[str, str], *, limit: int
     ) -> dict[str, Any]: ...
+
+    async def survey(  # noqa: D102
+        self, zone: str, query: Mapping[str, str], *, limit: int
+    ) -> dict[str, Any]: ...

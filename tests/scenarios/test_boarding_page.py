@@ -17,7 +17,9 @@ from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "boarding.md"
-ORDER, AUDIT, INNER, PAY = (f"com.example.{name}" for name in ("Order", "Audit", "Outer$Inner", "Pay"))
+ORDER, AUDIT, INNER, PAY, STOCK, REPORT = (
+    f"com.example.{name}" for name in ("Order", "Audit", "Outer$Inner", "Pay", "Stock", "Report")
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +43,18 @@ def estate(stage: Stage) -> Soadns:
         pod = stage.pod(order)
         settings = {"timeout": timeout, "retries": 0, "methods": "find,place", "place.retries": 0}
         pod.registers(ORDER, **settings)
-        pod.registers(AUDIT, INNER)
+        pod.registers(AUDIT, INNER, STOCK)
     stage.pod(pay).registers(PAY, dialect="sofa", timeout=5000, serialization="hessian2")
     stage.pod(web, application="shop").calls(ORDER, AUDIT, INNER)
     stage.process("192.168.9.9", 8080, "shop").calls(ORDER)
+    stage.pod(pay).calls(ORDER)
+    order.annotate(interfaces=REPORT)
+    stage.process("192.168.9.7", 8080, "ledger").calls(REPORT)
     rule = f"condition://0.0.0.0/{AUDIT}?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
     machine = stage.machine()
+    machine.registers(STOCK)
     machine.registers_leaf(AUDIT, f"/dubbo/{AUDIT}/routers", quote_plus(rule), dynamic=False)
-    for interface in (ORDER, AUDIT, "com.example.Outer-Inner"):
+    for interface in (ORDER, AUDIT, STOCK, REPORT, "com.example.Outer-Inner"):
         soadns.answers(interface, order.cluster_ip)
     soadns.answers(PAY, pay.cluster_ip)
     return soadns

@@ -61,6 +61,9 @@ class DemoProcess:
     async def direct_urls(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
         return await exports.page(self, self.estate.zones[zone], query, limit=limit)
 
+    async def survey(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
+        return await exports.survey(self, self.estate.zones[zone], query, limit=limit)
+
     def called(self, zone: str) -> set[str]:
         return set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -14,6 +14,7 @@ from soadns.boarding import Wish
 from soadns.model import Caller, Reading
 from soadns.web.operations import Refused
 from tests.unit.notation import ZONE, Notebook, zone_settings
+from tests.unit.registries import Book, estate
 
 ESTATE = """
 service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2
@@ -21,33 +22,6 @@ register com.x.User,com.x.Role,com.x.Outer$Inner 10.1.0.1 10.1.0.2 app=user
 service shop/pay 10.96.0.2; pods shop/pay 10.1.1.1; register com.x.Pay 10.1.1.1 app=pay
 register com.x.Old 10.9.0.1 app=old; node n1 192.0.2.8
 """
-
-
-class Book:
-    """Readings as registries would give them; remembers what was asked for."""
-
-    def __init__(self, **readings: Reading) -> None:
-        self.readings = {name.replace("_", "."): reading for name, reading in readings.items()}
-        self.asked: list[tuple[list[str], list[str]]] = []
-
-    def called(self, zone: str) -> set[str]:
-        return set(self.readings)
-
-    async def about(
-        self, zone: str, names: Collection[str], what: frozenset[str]
-    ) -> list[dict[str, Reading]]:
-        self.asked.append((list(names), sorted(what)))
-        return [self.readings]
-
-
-def estate(*statements: str) -> Notebook:
-    notebook = Notebook(zone_settings({}))
-    for statement in "\n".join(statements).replace("\n", ";").split(";"):
-        if statement.strip():
-            notebook.say(statement.strip())
-    notebook.flush()
-    notebook.wait(10.0)
-    return notebook
 
 
 async def exported(

@@ -16,6 +16,7 @@ from soadns.configfile import parse, reference_page
 from soadns.explain import explain
 from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
+from soadns.survey import survey
 from soadns.web.api import Site
 from soadns.web.metrics import Exporter
 from tests.unit.demo_process import DemoProcess
@@ -167,6 +168,8 @@ def test_every_key_of_the_api_is_documented() -> None:
     answers += [explain(process.estate, name, process.now()) for name in names]
     zone = next(iter(process.estate.zones))
     answers.append(asyncio.run(process.direct_urls(zone, {"everyone": "1"}, limit=100)))
+    page_of_survey = asyncio.run(process.survey(zone, {}, limit=100))
+    answers += [page_of_survey, survey(page_of_survey["items"], page_of_survey["outside"]).plain()]
     assert keys_in(answers) - known == set()
 
 

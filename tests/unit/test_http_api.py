@@ -328,6 +328,42 @@ async def test_direct_urls_wait_for_all_that_may_speak_against_an_interface() ->
     assert "waits for zookeeper/main/dubbo" in body["error"]
 
 
+async def test_a_survey_comes_by_the_page() -> None:
+    async with site() as port:
+        status, body = await ask(port, "GET /v1/survey?limit=2")
+        assert (status, body["looked"], body["next"]) == (200, 2, body["items"][-1]["interface"])
+        status, rest = await ask(port, f"GET /v1/survey?after={body['next']}")
+        assert (status, rest["next"], rest["callersRead"]) == (200, None, False)
+        assert len(body["items"]) + len(rest["items"]) == body["names"]
+        assert (await ask(port, "GET /v1/survey?limit=many"))[0] == 409
+        assert (await ask(port, "GET /v1/survey?zone=nope"))[0] == 404
+    async with site(DemoProcess("zookeeper: [{hosts: zk1}]")) as port:
+        status, body = await ask(port, "GET /v1/survey")
+    assert status == 409
+    assert "waits for zookeeper/main/dubbo" in body["error"]
+
+
+async def test_the_command_line_prints_a_survey(capsysbinary: CaptureBytes) -> None:
+    async with site() as port:
+        url = f"http://127.0.0.1:{port}"
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            status = await asyncio.to_thread(main, ["survey", *arguments, "--url", url])
+            printed = capsysbinary.readouterr()
+            return status, printed.out.decode(), printed.err.decode()
+
+        status, out, err = await run()
+        assert (status, err) == (0, "")
+        assert out.startswith("Survey of rpc.cluster.local: ")
+        assert "\nNo registry in ZooKeeper is read: nothing is known of callers" in out
+        status, out, _ = await run("rpc.cluster.local", "-o", "json")
+        data = json.loads(out)
+        assert (status, data["counts"]["interfaces"]) == (0, len(data["items"]))
+        status, out, err = await run("nope")
+        assert (status, out) == (1, "")
+        assert "no zone nope here" in err
+
+
 async def test_the_command_line_prints_a_file_of_direct_urls(capsysbinary: CaptureBytes) -> None:
     async with site() as port:
         url = f"http://127.0.0.1:{port}"

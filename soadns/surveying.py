@@ -1,0 +1,163 @@
+"""What ``soadns survey`` says of one interface: may it be boarded, who provides it, who calls it. Pure.
+
+It is judged as ``soadns export resolve`` judges it (``soadns.boarding``). One item stands for a Java name with all of
+its groups and versions, as consumers are known by that alone. The shape is documented in ``docs/http.md``; the whole
+of the items is looked at in ``soadns.survey``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from soadns import boarding
+from soadns.binding.evidence import DECLARED
+from soadns.binding.zone import Zone
+from soadns.boarding import NOTHING, Wish
+from soadns.model import Binding, Caller, InterfaceId, Reading
+from soadns.publishers.directurls import FAMILIES, Why, direct_url, spoken
+from soadns.views import Data, half_boarded
+
+WISHES = {family: Wish(family=family, everyone=True) for family in FAMILIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How many addresses of an application call an interface."""
+
+    application: str
+    """``''`` where the consumer did not say."""
+    addresses: int
+    outside: int
+    """Those not known to be in a cluster of the zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A Java name and how it stands to boarding."""
+
+    interface: str
+    families: tuple[str, ...]
+    """Whose direct URL it has, or would have: ``dubbo``, ``sofa``."""
+    service: str
+    """The Service that it answers, ``''`` for none."""
+    why: tuple[Why, ...]
+    """Why it is not safe to board; nothing where it is."""
+    applications: tuple[str, ...]
+    """Those that provide it."""
+    callers: tuple[Calls, ...]
+    half_boarded: bool
+    held_by: str
+    """What holds the answer of a Service that no provider is registered for any more while callers outside subscribe:
+    ``declaration``, ``guard``, ``recreateGrace``, ``linger`` or ``endpoints``; ``''`` where it is not so."""
+
+    def plain(self) -> Data:
+        """The item as JSON has it."""
+        return {
+            "interface": self.interface,
+            "families": list(self.families),
+            "service": self.service or None,
+            "safe": not self.why,
+            "why": [{"reason": why.reason, "detail": why.text} for why in self.why],
+            "applications": list(self.applications),
+            "callers": [
+                {"application": c.application or None, "addresses": c.addresses, "outside": c.outside}
+                for c in self.callers
+            ],
+            "halfBoarded": self.half_boarded,
+            "heldBy": self.held_by or None,
+        }
+
+
+def known(zone: Zone, called: Iterable[str]) -> set[str]:
+    """The Java names that there is something to say of; ``called`` are those that somebody may call."""
+    return {*called, *(interface.name for interface in zone.outcomes)}
+
+
+def page(names: Collection[str], *, after: str, limit: int) -> list[str]:
+    """The next of the names, in order; fewer than ``limit`` at the end."""
+    return heapq.nsmallest(limit, (name for name in names if name > after))
+
+
+def items(
+    zone: Zone, names: Iterable[str], readings: Mapping[str, Reading], outside: Set[Caller]
+) -> Iterator[Item]:
+    """One item for each name that somebody provides, declares or calls."""
+    for name in names:
+        variants = boarding.variants(zone, name)
+        callers = readings.get(name, NOTHING).callers
+        if variants or callers:
+            yield _item(zone, name, variants, readings, outside)
+
+
+def _item(
+    zone: Zone,
+    name: str,
+    variants: list[InterfaceId],
+    readings: Mapping[str, Reading],
+    outside: Set[Caller],
+) -> Item:
+    families, why = _judged(zone, name, readings)
+    callers = readings.get(name, NOTHING).callers
+    strangers = [caller for caller in callers if caller in outside]
+    providers = {p.application for interface in variants for p in boarding.usable(zone, interface)}
+    leader = zone.owners.leader(name)
+    answer = zone.outcomes.get(leader) if leader is not None else None
+    return Item(
+        interface=name,
+        families=tuple(families),
+        service=str(answer.service or "") if isinstance(answer, Binding) else "",
+        why=tuple(why),
+        applications=tuple(sorted(application for application in providers if application)),
+        callers=_counted(callers, strangers),
+        half_boarded=any(half_boarded(zone, interface) for interface in variants),
+        held_by=_held_by(zone, variants) if strangers else "",
+    )
+
+
+def _judged(zone: Zone, name: str, readings: Mapping[str, Reading]) -> tuple[list[str], dict[Why, None]]:
+    """Whose direct URLs a name has, and all that speaks against any of them."""
+    families: dict[str, None] = {}
+    why: dict[Why, None] = {}
+    judged: set[str] = set()
+    for family, protocols in FAMILIES.items():
+        for subject, _ in boarding.subjects(zone, name, WISHES[family], readings):
+            speaks = bool(spoken(subject) & set(protocols))
+            # What belongs to neither family is judged once.
+            if not speaks and judged - {family}:
+                continue
+            if (url := direct_url(subject, family)) is None:
+                continue
+            judged.add(family)
+            families |= {family: None} if speaks else {}
+            prefix = f"{subject.key}: " if subject.key != name else ""
+            why |= {Why(reason, f"{prefix}{text}"): None for reason, text in url.reasons}
+    return list(families), why
+
+
+def _counted(callers: Iterable[Caller], strangers: Iterable[Caller]) -> tuple[Calls, ...]:
+    counts = Counter(caller.application for caller in callers)
+    outside = Counter(caller.application for caller in strangers)
+    return tuple(
+        Calls(application, counts[application], outside[application]) for application in sorted(counts)
+    )
+
+
+def _held_by(zone: Zone, variants: list[InterfaceId]) -> str:
+    """What keeps a Service's name answered though nobody is registered for any of its variants."""
+    answers = [answer for i in variants if isinstance(answer := zone.outcomes.get(i), Binding)]
+    registered = [known for i in variants if (known := zone.store.interfaces.get(i)) and known.live]
+    boarded = [answer for answer in answers if answer.service is not None and answer.kind != "providers"]
+    if registered or not boarded:
+        return ""
+    answer = boarded[0]
+    state = zone.states.get(answer.interface)
+    if answer.evidence == DECLARED:
+        return "declaration"
+    if answer.interface in zone.guard.held:
+        return "guard"
+    if state is not None and state.deleted_at is not None:
+        return "recreateGrace"
+    return "linger" if state is not None and state.waiting else "endpoints"
