@@ -165,6 +165,7 @@ def _subject(
     providers = [provider for interface in variants for provider in usable(zone, interface)]
     # Rules are an interface's, or those of an application that provides it.
     governing = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
+    state = zone.states.get(answering)
     said = [readings[subject] for subject in governing if subject in readings]
     return Subject(
         key=key,
@@ -173,6 +174,7 @@ def _subject(
         answer=zone.outcomes.get(answering),
         providers=providers,
         split=_split(zone, variants),
+        vanishing=state is not None and state.vanishing,
         rules=sorted({rule for reading in said for rule in reading.rules}),
         tokens=readings.get(asked.name, NOTHING).tokens if wish.secrets else None,
     )

@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     "not-answered": "the name is not answered",
     "no-name": "no resolver can send the name, or another interface holds it",
     "no-service": "no Service serves it yet",
+    "vanishing": "what spoke for its Service is gone, and its name is to go with it",
     "registry": "its traffic is sent to the registry",
     "no-port": "its Service does not have the providers' port",
     "other-protocol": "no direct URL is written for its protocols",
@@ -67,6 +68,8 @@ class Subject:
     """The usable ones, of all that the line holds for."""
     split: Sequence[str] = ()
     """The Services among which what the line holds for is divided; one or none is no split."""
+    vanishing: bool = False
+    """Whether its name is to go unless what spoke for its Service returns."""
     rules: Sequence[str] = ()
     """What governs its calls, in words, e.g. ``a condition router``."""
     tokens: frozenset[str] | None = None
@@ -167,6 +170,8 @@ def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
     if isinstance(answer, Binding) and answer.kind == "providers":
         reason = "no-service" if answer.service is None else "registry"
         said.no(reason, f"{REASONS[reason]}: its name answers the providers' own addresses")
+    elif isinstance(answer, Binding) and subject.vanishing:
+        said.no("vanishing", f"{REASONS['vanishing']} unless that returns")
     if isinstance(answer, Binding) and answer.kind == "headless":
         said.notes.append("its Service is headless: each connection stays at the pod it was opened to")
     if len(subject.split) > 1:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from soadns import client
 from soadns.binding.estate import Estate
 from soadns.cli import main
 from soadns.config import HttpConfig
@@ -341,6 +342,21 @@ async def test_a_survey_comes_by_the_page() -> None:
         status, body = await ask(port, "GET /v1/survey")
     assert status == 409
     assert "waits for zookeeper/main/dubbo" in body["error"]
+
+
+async def test_the_pages_of_a_survey_are_put_together_and_progress_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "PAGE", 2)
+    async with site() as port:
+        _, body = await ask(port, "GET /v1/survey")
+        told: list[tuple[int, int]] = []
+        asked = client.Client(f"http://127.0.0.1:{port}")
+        whole = await asyncio.to_thread(asked.survey, {}, lambda *counts: told.append(counts))
+    names = body["names"]
+    assert whole["items"] == body["items"]
+    assert told[0] == (2, names)
+    assert told[-1] == (names, names)
 
 
 async def test_the_command_line_prints_a_survey(capsysbinary: CaptureBytes) -> None:

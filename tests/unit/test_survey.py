@@ -83,16 +83,16 @@ one that is declared
 
 one whose pods are gone as well
     unregister * 10.1.0.1 10.1.0.2; pods shop/user none; after 1s; calls com.x.User shop@192.168.0.1
-    => com.x.User: no-protocol from shop:1/1 held by linger
+    => com.x.User: no-protocol vanishing from shop:1/1 held by linger
 
 one whose Service is gone
     unregister * 10.1.0.1 10.1.0.2; delete shop/user; after 1s; calls com.x.User shop@192.168.0.1
-    => com.x.User: safe from shop:1/1 held by recreateGrace
+    => com.x.User: vanishing from shop:1/1 held by recreateGrace
 
 one that the guard holds
     register J{10..39} 10.1.0.1 10.1.0.2 app=user; after 1m; unregister * 10.1.0.1; unregister * 10.1.0.2
     pods shop/user none; after 15m; calls J10 shop@192.168.0.1
-    => J10: no-protocol from shop:1/1 held by guard
+    => J10: no-protocol vanishing from shop:1/1 held by guard
 
 one that is provided by nobody's Service is not boarded
     register com.x.Old 10.9.0.1 app=old; after 1s; unregister com.x.Old 10.9.0.1; after 1s
