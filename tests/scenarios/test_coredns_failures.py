@@ -16,14 +16,17 @@ from pathlib import Path
 import pytest
 
 from tests.crowd import Crowd, Outcome
+from tests.ports import free_port
 from tests.scenarios.stage import shop
+from tests.scenarios.stage.certificates import Authority
 from tests.scenarios.stage.corefiles import CLUSTER, Around, corefile
 from tests.scenarios.stage.dig import dig
 from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
-RATE = 500
+RATE = 300
+"""Of each crowd."""
 PATIENCE = 5.0
 INTERFACES = 100
 NAMES = [f"com.alipay.shop{i % 10}.facade.Service{i}.{ZONE}" for i in range(INTERFACES)]
@@ -34,13 +37,15 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Soadns]]:
     """Two replicas that outlive what the stories do to them."""
     folder = tmp_path_factory.mktemp("failures")
     shop.write(folder / "shop", INTERFACES)
+    key, certificate = Authority(folder / "authority").sign("soadns")
     with ExitStack() as last_to_first:
         replicas = []
         for number in (1, 2):
             static = [{"name": "shop", "paths": [str(folder / "shop")]}]
             soadns = Soadns(folder / f"replica-{number}", {"static": static})
-            nameserver = soadns.settings["nameserver"] | {"workers": 1, "lameduck": "1s"}
-            soadns.write_config(nameserver=nameserver)
+            tls = {"listen": [f"127.0.0.1:{free_port()}"], "cert": str(certificate), "key": str(key)}
+            more = {"workers": 1, "lameduck": "1s", "tls": tls}
+            soadns.write_config(nameserver=soadns.settings["nameserver"] | more)
             last_to_first.callback(soadns.stop)
             replicas.append(soadns.start())
         yield replicas
@@ -56,13 +61,20 @@ def replicas(lasting: list[Soadns]) -> list[Soadns]:
     return lasting
 
 
+def around(replicas: list[Soadns]) -> Around:
+    tls = [soadns.settings["nameserver"]["tls"] for soadns in replicas]
+    return Around(
+        *(f"127.0.0.1:{soadns.port}" for soadns in replicas), *(each["listen"][0] for each in tls),
+        authority=Path(tls[0]["cert"]).with_name("ca.crt"), world="127.0.0.1:9",
+    )  # fmt: skip
+
+
 @contextmanager
 def running(folder: Path, replicas: list[Soadns], name: str, *options: str) -> Iterator[CoreDns]:
     """CoreDNS with a file of ``deploy/coredns``, without its cache and with further options of ``forward``."""
-    around = Around(*(f"127.0.0.1:{soadns.port}" for soadns in replicas), world="127.0.0.1:9")
     more = "\n        ".join(["max_concurrent 2000", *options])
-    text = corefile(name, around, cache="", max_concurrent=more)
-    server = CoreDns(folder, ZONE, text + (CLUSTER if name == "stub" else ""))
+    text = corefile(name, around(replicas), cache="", max_concurrent=more)
+    server = CoreDns(folder, ZONE, text + ("" if name == "bare-names" else CLUSTER))
     try:
         server.start()
         yield server
@@ -71,13 +83,14 @@ def running(folder: Path, replicas: list[Soadns], name: str, *options: str) -> I
 
 
 @pytest.fixture
-def both(replicas: list[Soadns], tmp_path: Path) -> Iterator[Both]:
-    """Callers of a CoreDNS that asks by UDP, and of one that asks by TCP as behind NodeLocal DNSCache."""
+def crowds(replicas: list[Soadns], tmp_path: Path) -> Iterator[Crowds]:
+    """Callers of a CoreDNS that asks by UDP, one that asks by TCP as behind NodeLocal DNSCache, and one by TLS."""
     with (
         running(tmp_path / "udp", replicas, "stub") as udp,
         running(tmp_path / "tcp", replicas, "stub", "force_tcp") as tcp,
+        running(tmp_path / "tls", replicas, "tls") as tls,
     ):
-        yield Both(callers(udp), callers(tcp))
+        yield Crowds(callers(udp), callers(tcp), callers(tls))
 
 
 def processes(soadns: Soadns) -> list[int]:
@@ -108,8 +121,8 @@ def callers(coredns: CoreDns) -> Crowd:
     return Crowd(coredns.port, *NAMES, rate=RATE, patience=PATIENCE)
 
 
-class Both:
-    """Two crowds that ask as long as the context lasts; then nobody may have lost a question."""
+class Crowds:
+    """They ask as long as the context lasts; then nobody may have lost a question."""
 
     def __init__(self, *crowds: Crowd) -> None:
         self.crowds = crowds
@@ -134,29 +147,29 @@ def nobody_lost(outcome: Outcome) -> None:
     assert not outcome.repeated
 
 
-def test_a_replica_is_killed(both: Both, replicas: list[Soadns]) -> None:
-    with both:
+def test_a_replica_is_killed(crowds: Crowds, replicas: list[Soadns]) -> None:
+    with crowds:
         signalled(replicas[0], signal.SIGKILL)
         replicas[0].process.kill()
         time.sleep(1.5)
 
 
-def test_a_replica_is_stopped(both: Both, replicas: list[Soadns]) -> None:
+def test_a_replica_is_stopped(crowds: Crowds, replicas: list[Soadns]) -> None:
     """Questions to it cost two seconds each, for the six seconds after which CoreDNS asks it no more."""
-    with both, stopped(replicas[0]):
+    with crowds, stopped(replicas[0]):
         time.sleep(8.0)
 
 
-def test_replicas_are_restarted_one_after_another(both: Both, replicas: list[Soadns]) -> None:
-    with both:
+def test_replicas_are_restarted_one_after_another(crowds: Crowds, replicas: list[Soadns]) -> None:
+    with crowds:
         for soadns in replicas:
             soadns.stop()
             soadns.start()
             time.sleep(0.5)
 
 
-def test_replicas_are_rolled(both: Both, replicas: list[Soadns]) -> None:
-    with both:
+def test_replicas_are_rolled(crowds: Crowds, replicas: list[Soadns]) -> None:
+    with crowds:
         for soadns in replicas:
             before = soadns.worker()
             soadns.process.signal(signal.SIGUSR1)
@@ -186,9 +199,8 @@ def test_the_cluster_is_unhurt_while_both_replicas_are_slow_or_down(
 def test_what_was_asked_before_is_answered_from_a_cache_that_serves_stale(
     replicas: list[Soadns], tmp_path: Path
 ) -> None:
-    around = Around(*(f"127.0.0.1:{soadns.port}" for soadns in replicas))
     stale = "cache 30 {\n        success 9984 1 1\n        serve_stale 1h\n    }"
-    coredns = CoreDns(tmp_path / "coredns", ZONE, corefile("stub", around, cache=stale))
+    coredns = CoreDns(tmp_path / "coredns", ZONE, corefile("stub", around(replicas), cache=stale))
     try:
         coredns.start()
         assert dig(coredns.port, NAMES[0]).data == ("10.96.2.0",)
