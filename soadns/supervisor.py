@@ -304,6 +304,9 @@ def supervise(settings: SupervisorSettings, *, log: Callable[[str], None]) -> in
         return supervisor.run()
     finally:
         supervisor.close()
+        # Python takes its own handlers back before the very end: one more signal would then decide the exit status.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 __all__ = ["AGAIN_STATUS", "Supervisor", "SupervisorSettings", "supervise"]

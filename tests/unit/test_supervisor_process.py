@@ -288,6 +288,16 @@ def test_with_two_workers_livez_counts_both_and_sigterm_ends_everybody() -> None
         assert not server.said("event=killed")
 
 
+def test_however_often_it_is_told_to_stop_the_status_is_that_of_an_orderly_end() -> None:
+    """An impatient operator's second signal may come when everything is over but the interpreter."""
+    with running(workers=1) as server:
+        before_long(lambda: "1 of 1 workers answer" in server.livez())
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.0005)
+        assert server.process.returncode == 0
+
+
 def test_at_the_end_a_question_is_answered_or_refused_and_never_left_waiting() -> None:
     """Not even while TCP clients have their last second: CoreDNS would wait two seconds before it asks another."""
     with running() as server, socket.create_connection(("127.0.0.1", server.port)) as silent:
