@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from tests.crowd import Callers, question, ranked
+from tests.crowd import Callers, Outcome, question, ranked
 
 QUESTIONS = 50
 """On a kept connection, after which its caller closes it: connections begin at any moment."""
@@ -26,16 +26,9 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class TcpOutcome:
-    """What became of all questions. Times in milliseconds, from the first time a question was asked."""
+class TcpOutcome(Outcome):
+    """What became of all questions and connections; ``repeated`` are those asked again because of what follows."""
 
-    asked: int = 0
-    per_second: float = 0.0
-    lost: int = 0
-    repeated: int = 0
-    """Questions that were asked twice, because of what follows."""
-    bad: int = 0
-    """Replies that were no answer with data."""
     unanswered: int = 0
     """Connections that ended by FIN instead of an answer."""
     reset: int = 0
@@ -46,10 +39,6 @@ class TcpOutcome:
     """Questions without an answer in time."""
     closed: int = 0
     """Kept connections that the server ended by FIN between two questions."""
-    median: float = 0.0
-    p99: float = 0.0
-    p999: float = 0.0
-    slowest: float = 0.0
 
     @property
     def unharmed(self) -> str:

@@ -1,7 +1,7 @@
 """UDP socket of a worker: datagrams in, the responder's replies out.
 
-Standard library only. It is drained by the batch from the event loop's readable callback, which is several times as
-fast as asyncio's datagram protocol.
+Standard library only. It is drained by the batch whenever it is readable (``selector``), which is several times as fast
+as asyncio's datagram protocol.
 """
 
 from __future__ import annotations
