@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import traceback
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from soadns import exports
-from soadns.addresses import ANY, on_this_host, parse_address
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import ANNOTATION, fresh_problems
@@ -30,6 +28,7 @@ from soadns.model import Binding, Event, Identified, Reading, Rejected, Service,
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
+from soadns.ownaddresses import own_addresses
 from soadns.publishers import zonefile
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource
@@ -407,22 +406,3 @@ class Control:
         self._log("released", level="warning", source=source, names=names)
         self._schedule()
         return names
-
-
-def own_addresses(config: Config) -> tuple[str, ...]:
-    """The addresses that the name server's own name answers: those it listens on; for all of them, this host's."""
-    listening = [where for where in map(parse_address, config.nameserver.listen) if where is not None]
-    return tuple(dict.fromkeys(host if host not in ANY else _outward(host) for host, _ in listening))
-
-
-def _outward(listening: str) -> str:
-    """The address from which this host speaks to the world: a pod's own. Loopback where there is no world."""
-    family, somewhere = (
-        (socket.AF_INET6, "2001:db8::1") if ":" in listening else (socket.AF_INET, "192.0.2.1")
-    )
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((somewhere, 53))  # nothing is sent: a route is looked up
-        except OSError:
-            return on_this_host(listening)
-        return str(sock.getsockname()[0])

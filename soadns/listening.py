@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 
+from soadns.addresses import print_address
+
 ROOM = 4 << 20
 """Octets asked for the queue of a UDP socket: 10,000 questions as the kernel counts. Where it grants 208 KiB, 500."""
 
@@ -36,9 +38,8 @@ def check_free(host: str, port: int, *, setting: str = "nameserver.listen", tcp_
 def _listen_error(host: str, port: int, kind: int, error: OSError, setting: str) -> ListenError:
     name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
     letter = "u" if kind == socket.SOCK_DGRAM else "t"
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return ListenError(
-        f"can not listen on {name} {where}: {error.strerror}. Set {setting} to another address, "
+        f"can not listen on {name} {print_address(host, port)}: {error.strerror}. Set {setting} to another address, "
         f"or find who holds it: ss -l{letter}np 'sport = :{port}'"
     )
 
