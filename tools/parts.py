@@ -123,49 +123,48 @@ def _coredns(folder: Path) -> str:
     return golang.required(COREDNS, "github.com/coredns/coredns")
 
 
+def _packaged(
+    name: str,
+    version: str,
+    packages: tuple[str, ...],
+    program: str,
+    *,
+    pinned: str,
+    also: tuple[tuple[str, str], ...] = (),
+) -> Part:
+    """A program of Debian's with its libraries; ``pinned`` is how the package's version begins."""
+    return Part(
+        name, version, " ".join(packages), lambda folder: debian.unpack(folder, packages, pinned=pinned),
+        lambda folder: [str(folder / program)], debian.libraries, also=also,
+    )  # fmt: skip
+
+
 PARTS = (
     Part(
         "zookeeper", "3.8.0", " ".join(JARS), lambda folder: debian.unpack(folder, JARS, pinned="3.8.0-"), _zookeeper,
     ),
-    Part(
-        "dig", "9.18", " ".join(DIG), lambda folder: debian.unpack(folder, DIG, pinned="1:9.18."),
-        lambda folder: [str(folder / "usr/bin/dig")], debian.libraries,
+    _packaged(
+        "dig", "9.18", DIG, "usr/bin/dig", pinned="1:9.18.",
         also=(("named-checkzone", "usr/bin/named-checkzone"),),
     ),
     Part(
         "etcd", "3.4.23", " ".join(ETCD), lambda folder: debian.unpack(folder, ETCD, pinned="3.4.23"),
         lambda folder: [str(folder / "usr/bin/etcd")],
     ),
-    Part(
-        "openssl", "3.0", " ".join(OPENSSL), lambda folder: debian.unpack(folder, OPENSSL, pinned="3.0."),
-        lambda folder: [str(folder / "usr/bin/openssl")], debian.libraries,
-    ),
+    _packaged("openssl", "3.0", OPENSSL, "usr/bin/openssl", pinned="3.0."),
     Part(
         "kube-apiserver", KUBERNETES, golang.recipe(APISERVER, APISERVER_SAYS), _apiserver,
         lambda folder: [str(folder / "kube-apiserver")],
         how="building from source", expected="5 to 10 minutes on two cores", room=6,
     ),
-    Part(
-        "knotd", "3.2.6", " ".join(KNOT), lambda folder: debian.unpack(folder, KNOT, pinned="3.2.6-"),
-        lambda folder: [str(folder / "usr/sbin/knotd")], debian.libraries,
+    _packaged(
+        "knotd", "3.2.6", KNOT, "usr/sbin/knotd", pinned="3.2.6-",
         also=(("kzonecheck", "usr/bin/kzonecheck"), ("kdig", "usr/bin/kdig")),
     ),
-    Part(
-        "nsd", "4.6.1", " ".join(NSD), lambda folder: debian.unpack(folder, NSD, pinned="4.6.1-"),
-        lambda folder: [str(folder / "usr/sbin/nsd")], debian.libraries,
-    ),
-    Part(
-        "dnsmasq", "2.90", " ".join(DNSMASQ), lambda folder: debian.unpack(folder, DNSMASQ, pinned="2.90-"),
-        lambda folder: [str(folder / "usr/sbin/dnsmasq")], debian.libraries,
-    ),
-    Part(
-        "unbound", "1.17.1", " ".join(UNBOUND), lambda folder: debian.unpack(folder, UNBOUND, pinned="1.17.1-"),
-        lambda folder: [str(folder / "usr/sbin/unbound")], debian.libraries,
-    ),
-    Part(
-        "systemd-resolved", "252", " ".join(RESOLVED), lambda folder: debian.unpack(folder, RESOLVED, pinned="252."),
-        lambda folder: [str(folder / "lib/systemd/systemd-resolved")], debian.libraries,
-    ),
+    _packaged("nsd", "4.6.1", NSD, "usr/sbin/nsd", pinned="4.6.1-"),
+    _packaged("dnsmasq", "2.90", DNSMASQ, "usr/sbin/dnsmasq", pinned="2.90-"),
+    _packaged("unbound", "1.17.1", UNBOUND, "usr/sbin/unbound", pinned="1.17.1-"),
+    _packaged("systemd-resolved", "252", RESOLVED, "lib/systemd/systemd-resolved", pinned="252."),
     Part(
         "coredns", golang.required(COREDNS, "github.com/coredns/coredns"), golang.recipe(COREDNS, {}), _coredns,
         lambda folder: [str(folder / "coredns")],
@@ -174,10 +173,7 @@ PARTS = (
 )  # fmt: skip
 
 FOR_BENCHES = (
-    Part(
-        "dnsperf", "2.10.0", " ".join(DNSPERF), lambda folder: debian.unpack(folder, DNSPERF, pinned="2.10.0-"),
-        lambda folder: [str(folder / "usr/bin/dnsperf")], debian.libraries,
-    ),
+    _packaged("dnsperf", "2.10.0", DNSPERF, "usr/bin/dnsperf", pinned="2.10.0-"),
 )  # fmt: skip
 """What benchmarks compare with, and no test starts."""
 
