@@ -170,12 +170,27 @@ VERBS = (
         ),
     ),
     Verb(
+        "boarded",
+        "how a file of direct URLs does that an application has: what is behind its names, who still asks the registry",
+        (
+            "soadns boarded shop.properties --application shop",
+            "soadns boarded shop.properties -o json",
+        ),
+        (
+            _option("file", help="what soadns export resolve wrote, in any format"),
+            _option("--application", metavar="NAME", help="the application that has it"),
+            _ONE_ZONE,
+            *_RUNNING,
+        ),
+    ),
+    Verb(
         "export",
         "a zone in a form that other name servers, or Dubbo and SOFARPC applications, read",
         (
             "soadns export zonefile",
             "soadns export zonefile rpc.cluster.local",
             "soadns export resolve --application shop",
+            "soadns export resolve --application shop --previous shop.properties",
             "soadns export resolve --everyone --format config-center",
             "soadns export resolve --interface com.alipay.user.UserService -o json",
         ),
@@ -207,6 +222,11 @@ VERBS = (
                     "help": "dubbo-resolve.properties, the text of Dubbo's configuration centre, or SOFARPC's direct "
                     "URLs (%(default)s)",
                 },
+            ),
+            _option(
+                "--previous",
+                metavar="FILE",
+                help="also the interfaces of this file: who calls by name is no longer registered as a caller",
             ),
             _switch("--with-secrets", help="write tokens, too"),
             *_RUNNING,

@@ -14,7 +14,7 @@ from soadns import naming
 from soadns.binding.networks import within
 from soadns.binding.zone import Zone
 from soadns.model import Binding, Caller, InterfaceId, Outcome, Provider, Reading
-from soadns.publishers.directurls import DUBBO, Subject, direct_url
+from soadns.publishers.directurls import DUBBO, FAMILIES, Subject, direct_url
 from soadns.views import Data
 
 NOTHING = Reading()
@@ -22,18 +22,20 @@ NOTHING = Reading()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Which interfaces are wanted: an application's, everyone's, or those that are named alone."""
+    """Which interfaces are wanted: an application's, everyone's, those that are named, or ``alone`` and no others."""
 
     family: str
     application: str = ""
     everyone: bool = False
     named: tuple[InterfaceId, ...] = ()
+    alone: tuple[InterfaceId, ...] = ()
+    """Looked at whoever is registered as their caller: one that has boarded no longer is."""
     secrets: bool = False
 
     @property
     def names(self) -> frozenset[str]:
-        """The Java names among ``named``."""
-        return frozenset(interface.name for interface in self.named)
+        """The Java names among ``named`` and ``alone``."""
+        return frozenset(interface.name for interface in (*self.named, *self.alone))
 
 
 def page(zone: Zone, wish: Wish, called: Iterable[str], *, after: str, limit: int) -> list[str]:
@@ -42,6 +44,8 @@ def page(zone: Zone, wish: Wish, called: Iterable[str], *, after: str, limit: in
     ``called`` are names that somebody may call though nobody provides them.
     """
     known = set(wish.names)
+    if wish.alone:
+        return heapq.nsmallest(limit, (name for name in known if name > after))
     if wish.application or wish.everyone:
         known.update(interface.name for interface in zone.outcomes)
     if wish.application:
@@ -66,7 +70,7 @@ def merged(readings: Iterable[Mapping[str, Reading]]) -> dict[str, Reading]:
 
 def wanted(names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[str]:
     """Those of the names that the wish includes, now that it is known who calls them."""
-    if not wish.application:
+    if wish.alone or not wish.application:
         return list(names)
     return [
         name
@@ -78,11 +82,11 @@ def wanted(names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) ->
 
 def rows(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[Data]:
     """One row per line to write or to leave out, in order."""
-    found = []
+    found: list[Data] = []
     for name in names:
         for subject, named in subjects(zone, name, wish, readings):
             url = direct_url(subject, wish.family)
-            if url is None and not named:
+            if url is None and not (named or wish.alone):
                 continue
             why = (
                 list(url.why) if url is not None else ["it is an interface of the other framework (--format)"]
@@ -98,14 +102,41 @@ def rows(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Re
                     "notes": list(url.notes) if url is not None else [],
                 }
             )
+            if wish.alone:
+                found[-1]["standing"] = _standing(zone, name, subject, wish, readings)
     return found
+
+
+def _standing(zone: Zone, name: str, subject: Subject, wish: Wish, readings: Mapping[str, Reading]) -> Data:
+    """How a line does that applications have already: what is behind the name, and who goes by the registry."""
+    answer = subject.answer if isinstance(subject.answer, Binding) else None
+    roster = zone.store.rosters.get(answer.service) if answer and answer.service is not None else None
+    registered = {(p.host, p.port) for p in subject.providers if p.protocol in FAMILIES[wish.family]}
+    return {
+        "service": str(answer.service) if answer and answer.service is not None else None,
+        "addresses": list(answer.addresses) if answer else [],
+        "endpoints": len(roster.addresses) if roster is not None else 0,
+        "ready": roster.ready if roster is not None else 0,
+        "registered": len(registered),
+        "subscribers": [
+            {"address": caller.host, "application": caller.application or None}
+            for caller in sorted(callers_of(name, wish, readings))
+        ],
+    }
+
+
+def callers_of(name: str, wish: Wish, readings: Mapping[str, Reading]) -> set[Caller]:
+    """Who is registered as a consumer of a name: of the wish's application, if it has one, alone."""
+    return {
+        caller
+        for caller in readings.get(name, NOTHING).callers
+        if not wish.application or caller.application == wish.application
+    }
 
 
 def outside(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[Caller]:
     """The callers of these names that are not known to be in a cluster of the zone, in order."""
-    callers = {caller for name in names for caller in readings.get(name, NOTHING).callers}
-    if wish.application:
-        callers = {caller for caller in callers if caller.application == wish.application}
+    callers = {caller for name in names for caller in callers_of(name, wish, readings)}
     return sorted(caller for caller in callers if not inside(zone, caller.host))
 
 
@@ -134,6 +165,11 @@ def subjects(
         plain = InterfaceId(name)
         leader = zone.owners.leader(name) or (found[0] if found else plain)
         return [(_subject(zone, name, plain, found, wish, readings, leader=leader), bool(named))]
+    if wish.alone:
+        return [
+            (_subject(zone, str(interface), interface, [interface], wish, readings), interface in named)
+            for interface in dict.fromkeys(each for each in wish.alone if each.name == name)
+        ]
     chosen = dict.fromkeys([*found, *named] if wish.application or wish.everyone or not named else named)
     return [
         (_subject(zone, str(interface), interface, [interface], wish, readings), interface in named)

@@ -24,6 +24,7 @@ from soadns.addresses import on_this_host, parse_address, print_address
 from soadns.client import Client, ClientError
 from soadns.config import Config
 from soadns.configfile import DEFAULT_PATH, ConfigError, effective, load, reference_page
+from soadns.publishers.properties import Line
 
 OK, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -147,7 +148,7 @@ def _list(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from soadns.publishers import properties
 
-    asked = (options.application, options.everyone, options.interface)
+    asked = (options.application, options.everyone, options.interface, options.previous)
     if options.what == "zonefile":
         if any((*asked, options.with_secrets)) or options.output != "text":
             raise _UsageError("export zonefile takes a zone, and none of the options of export resolve")
@@ -155,7 +156,10 @@ def _export(options: argparse.Namespace) -> int:
             print(piece.decode("ascii"), end="")
         return OK
     if not any(asked):
-        raise _UsageError("whose interfaces? --application NAME, --interface NAME, or --everyone")
+        raise _UsageError(
+            "whose interfaces? --application NAME, --interface NAME, --everyone, or those of --previous FILE"
+        )
+    before = _direct_urls_of(options.previous) if options.previous else []
     query = {
         "zone": options.zone,
         "family": properties.FORMATS[options.format],
@@ -164,14 +168,55 @@ def _export(options: argparse.Namespace) -> int:
         "everyone": "1" if options.everyone else "",
         "secrets": "1" if options.with_secrets else "",
     }
-    data = _client(options).direct_urls(query)
+    data = _client(options).direct_urls(query, [line.key for line in before])
     application = options.application
     _print(
         options, data, lambda d: list(properties.lines(d["items"], options.format, application=application))
     )
-    for line in render.beside_direct_urls(data) if options.output == "text" else ():
+    told = properties.changes(before, data["items"], options.previous)
+    for line in [*told, *render.beside_direct_urls(data)] if options.output == "text" else ():
         print(f"soadns: {line}", file=sys.stderr)
     return OK if any(row["exported"] for row in data["items"]) else NO
+
+
+def _boarded(options: argparse.Namespace) -> int:
+    from soadns.boarded import boarded, by_family, page
+
+    lines = _direct_urls_of(options.file)
+    client = _client(options)
+    query = {"zone": options.zone, "application": options.application}
+    pages = [
+        each
+        for family, names in by_family(lines).items()
+        for each in client.standing({**query, "family": family}, names)
+    ]
+    found = boarded(lines, pages, options.application)
+    unread = list(dict.fromkeys(text for each in pages for text in each["unread"]))
+    read = all(each["callersRead"] for each in pages)
+    well = not unread and not any(each.problems for each in found)
+    data = {
+        "application": options.application or None,
+        "well": well,
+        "items": [each.plain() for each in found],
+        "callersRead": read,
+        "unread": unread,
+    }
+    _print(options, data, lambda _: page(found, unread, callers_read=read))
+    return OK if well else NO
+
+
+def _direct_urls_of(path: str) -> list[Line]:
+    """What a file of direct URLs holds."""
+    from soadns.publishers import properties
+
+    try:
+        lines = properties.read(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise _UsageError(f"{path} can not be read: {reason}") from None
+    if not any(line.url for line in lines):
+        raise _UsageError(f"{path}: no direct URL is in it; soadns export resolve writes such files")
+    return lines
 
 
 def _survey(options: argparse.Namespace) -> int:
@@ -245,7 +290,7 @@ def _version(options: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve, "demo": _demo, "lookup": _lookup, "explain": _explain, "list": _list, "check": _check,
     "config": _config, "reload": _reload, "release": _release, "export": _export, "survey": _survey,
-    "version": _version,
+    "boarded": _boarded, "version": _version,
 }  # fmt: skip
 
 

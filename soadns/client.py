@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 TIMEOUT_S = 10.0
 PAGE = 1_000
 PIECE = 1 << 16
+NAMES = 4_000
+"""Octets of names in one request line; the server takes 8190 of it."""
 IN_FORCE_S = 120.0
 """How long a control process may take to follow another one (it reads the snapshot before)."""
 AGAIN_S = 0.1
@@ -80,23 +82,33 @@ class Client:
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
 
-    def direct_urls(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """``/v1/directurls``, its pages put together. Raises ClientError."""
-        items: list[dict[str, Any]] = []
-        outside: dict[tuple[str, str | None], dict[str, Any]] = {}
-        unread: list[str] = []
+    def direct_urls(self, query: Mapping[str, str], also: Collection[str] = ()) -> dict[str, Any]:
+        """``/v1/directurls``, its pages put together. Raises ClientError.
+
+        ``also`` are interfaces that are looked at whoever calls them, beside those that the query asks for.
+        """
+        pages: list[dict[str, Any]] = []
+        if any(query.get(key) for key in ("application", "everyone", "interface")) or not also:
+            pages += self._pages("/v1/directurls", query)
+        found = {row["key"] for page in pages for row in page["items"]}
+        pages += self.standing(query, [name for name in also if name not in found])
+        return _together(pages)
+
+    def standing(self, query: Mapping[str, str], names: Sequence[str]) -> list[dict[str, Any]]:
+        """Pages of ``/v1/directurls`` with ``names``: these alone, in as many requests as they take."""
+        lists = _lists(names)
+        return [page for each in lists for page in self._pages("/v1/directurls", {**query, "names": each})]
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         after = ""
         while True:
-            page = self.get("/v1/directurls", {**query, "limit": str(PAGE), "after": after})
+            page = self.get(path, {**query, "limit": str(PAGE), "after": after})
             if "error" in page:  # no such zone
                 raise ClientError(f"{self.url}: {page['error']}")
-            items += page["items"]
-            outside |= {(row["address"], row["application"]): row for row in page["outside"]}
-            unread += page["unread"]
+            yield page
             after = page["next"] or ""
             if not after:
-                rows = [outside[caller] for caller in sorted(outside, key=str)]
-                return {**page, "items": items, "outside": rows, "unread": unread}
+                return
 
     def survey(self, query: Mapping[str, str], progress: Callable[[int, int], None]) -> dict[str, Any]:
         """``/v1/survey``, its pages put together. Raises ClientError.
@@ -105,20 +117,15 @@ class Client:
         """
         whole: dict[str, Any] = {"items": [], "unread": [], "callersUnread": 0}
         outside: dict[tuple[str, str], dict[str, Any]] = {}
-        looked, after = 0, ""
-        while True:
-            page = self.get("/v1/survey", {**query, "limit": str(PAGE), "after": after})
-            if "error" in page:  # no such zone
-                raise ClientError(f"{self.url}: {page['error']}")
+        looked = 0
+        for page in self._pages("/v1/survey", query):
             for key in whole:
                 whole[key] += page[key]
             outside |= {(row["application"] or "", row["address"]): row for row in page["outside"]}
             looked += page["looked"]
             progress(looked, page["names"])
-            after = page["next"] or ""
-            if not after:
-                rows = [outside[caller] for caller in sorted(outside)]
-                return {"zone": page["zone"], "callersRead": page["callersRead"], **whole, "outside": rows}
+        rows = [outside[caller] for caller in sorted(outside)]
+        return {"zone": page["zone"], "callersRead": page["callersRead"], **whole, "outside": rows}
 
     def reload(self, *, accept_removals: bool) -> dict[str, Any]:
         """What became of a reload, once the new configuration is in force. Raises ClientError."""
@@ -189,6 +196,33 @@ class Client:
         if status == 401:
             return f"{self.url} refused: {said}\nGive it with --token-file FILE, or SOADNS_TOKEN_FILE"
         return f"{self.url}: {said}" if status == 404 else said
+
+
+def _together(pages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pages of direct URLs as one: by interface, then by group; each caller once."""
+    items = {row["key"]: row for page in pages for row in page["items"]}
+    outside = {(row["address"], row["application"]): row for page in pages for row in page["outside"]}
+    return {
+        "zone": pages[-1]["zone"],
+        "callersRead": all(page["callersRead"] for page in pages),
+        "items": [items[key] for key in sorted(items, key=lambda key: key.rpartition("/")[::-2])],
+        "outside": [outside[caller] for caller in sorted(outside, key=str)],
+        "unread": list(dict.fromkeys(text for page in pages for text in page["unread"])),
+    }
+
+
+def _lists(names: Sequence[str]) -> list[str]:
+    """Comma lists of the names, none of them longer than ``NAMES`` in a URL unless it is a single name."""
+    found: list[list[str]] = []
+    room = 0
+    for name in names:
+        size = len(urllib.parse.quote_plus(f"{name},"))
+        if not found or size > room:
+            found.append([])
+            room = NAMES
+        found[-1].append(name)
+        room -= size
+    return [",".join(each) for each in found]
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from soadns import boarding, naming, surveying
 from soadns.binding.zone import Zone
 from soadns.boarding import Wish
-from soadns.model import Caller, Reading
+from soadns.model import Caller, InterfaceId, Reading
 from soadns.publishers.directurls import DUBBO, FAMILIES
 from soadns.web.operations import Refused
 
@@ -39,17 +39,21 @@ def wish_of(query: Mapping[str, str]) -> Wish:
     family = query.get("family", DUBBO)
     if family not in FAMILIES:
         raise Refused(f"family={family}: known are {', '.join(FAMILIES)}")
-    named = tuple(naming.parse_interface(text) for text in query.get("interface", "").split(",") if text)
     wish = Wish(
         family=family,
         application=query.get("application", ""),
         everyone="everyone" in query,
-        named=named,
+        named=_interfaces(query.get("interface", "")),
+        alone=_interfaces(query.get("names", "")),
         secrets="secrets" in query,
     )
-    if not (wish.application or wish.everyone or wish.named):
-        raise Refused("whose interfaces: application=, interface= or everyone=1")
+    if not (wish.application or wish.everyone or wish.names):
+        raise Refused("whose interfaces: application=, interface=, names= or everyone=1")
     return wish
+
+
+def _interfaces(listed: str) -> tuple[InterfaceId, ...]:
+    return tuple(naming.parse_interface(text) for text in listed.split(",") if text)
 
 
 async def page(
@@ -65,7 +69,7 @@ async def page(
         query.get("after", ""),
         min(limit, MAX_LIMIT),
     )
-    called = registries.called(zone) if wish.application else ()
+    called = registries.called(zone) if wish.application and not wish.alone else ()
     names = boarding.page(known, wish, called, after=after, limit=limit)
     more = names[-1] if len(names) == limit else None
     readings = await registries.about(zone, names, CALLERS)

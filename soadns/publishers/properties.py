@@ -1,11 +1,13 @@
-"""Direct URLs in the forms that Java applications read, as ``java.util.Properties`` loads them. Pure.
+"""Direct URLs in the forms that Java applications read, as ``java.util.Properties`` loads them; and read again. Pure.
 
 The text is ASCII, so that it is the same in ISO-8859-1, which ``Properties.load`` expects of a file, and in UTF-8.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 RESOLVE, CONFIG_CENTER, SOFA = "resolve", "config-center", "sofa"
@@ -14,6 +16,84 @@ FORMATS: Mapping[str, str] = {RESOLVE: "dubbo", CONFIG_CENTER: "dubbo", SOFA: "s
 
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\f": "\\f"}
 _IN_KEYS = frozenset(" :=#!\\")
+
+
+_LEFT_OUT = re.compile(r"# (\S+): not safe to board: ")
+_NAMED_THOUGH = re.compile(r"# (\S+): named, though not safe to board: ")
+_REFERENCE = re.compile(r"dubbo\.reference\.(.+)\.url")
+_KEY = re.compile(r"(?:[^\\=: \t\f]|\\.)*", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a file of direct URLs says of one interface."""
+
+    key: str
+    """``[group/]name``."""
+    url: str
+    """``''`` where it was left out, as a comment of ours says."""
+    named: bool = False
+    """Whether it stands there though it was not safe to board."""
+
+
+def read(text: str) -> list[Line]:
+    """What ``lines`` wrote, in any of its forms, and somebody may have edited; other properties are passed over."""
+    found: dict[str, Line] = {}
+    named: set[str] = set()
+    for line in _logical(text):
+        if line.startswith("#"):
+            if match := _LEFT_OUT.match(line):
+                name = _unescaped(match[1])
+                found.setdefault(name, Line(name, ""))
+            elif match := _NAMED_THOUGH.match(line):
+                named.add(_unescaped(match[1]))
+            continue
+        name, url = _parted(line)
+        reference = _REFERENCE.fullmatch(name)
+        if "://" in url and (reference or not name.startswith("dubbo.")):
+            name = reference[1] if reference else name
+            found[name] = Line(name, url, named=name in named)
+    return list(found.values())
+
+
+def _logical(text: str) -> Iterator[str]:
+    """Lines as ``Properties.load`` has them: a backslash at the end leads on, unless in a comment."""
+    begun = ""
+    for natural in re.split(r"\r\n|\r|\n", text):
+        bare = natural.lstrip(" \t\f")
+        if not begun and bare.startswith(("#", "!")):
+            yield bare
+            continue
+        begun += bare
+        if (len(begun) - len(begun.rstrip("\\"))) % 2:
+            begun = begun[:-1]
+            continue
+        if begun:
+            yield begun
+        begun = ""
+    if begun:
+        yield begun
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Name and value."""
+    match = _KEY.match(line)
+    end = match.end() if match is not None else 0
+    rest = line[end:].lstrip(" \t\f")
+    if rest.startswith(("=", ":")):
+        rest = rest[1:].lstrip(" \t\f")
+    return _unescaped(line[:end]), _unescaped(rest)
+
+
+def _unescaped(text: str) -> str:
+    """Escapes as Java has them; half a surrogate pair is replaced."""
+    named = {short[1]: char for char, short in _NAMED.items()}
+
+    def char(match: re.Match[str]) -> str:
+        return chr(int(match[1], 16)) if match[1] else named.get(match[2], match[2])
+
+    return _ESCAPE.sub(char, text).encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace")
 
 
 def key(text: str) -> str:
@@ -59,6 +139,20 @@ def lines(rows: Sequence[Mapping[str, Any]], form: str, *, application: str = ""
         if row["exported"]:
             name = f"dubbo.reference.{row['key']}.url" if form == CONFIG_CENTER else row["key"]
             yield f"{key(name)}={value(row['url'])}"
+
+
+def changes(before: Sequence[Line], rows: Sequence[Mapping[str, Any]], path: str) -> list[str]:
+    """What is otherwise than in the file ``path`` that is to be followed, one line each; what is new is not told."""
+    found = {row["key"]: row for row in rows}
+    told = []
+    for line in (line for line in before if line.url):
+        row = found.get(line.key)
+        if row is None or not row["exported"]:
+            why = "; ".join(row["why"]) if row is not None else "nothing is known of it"
+            told.append(f"{line.key}: it was in {path}, and is left out now: {why}")
+        elif row["url"] != line.url:
+            told.append(f"{line.key}: in {path} it was {line.url}")
+    return told
 
 
 def _where(form: str, application: str) -> str:

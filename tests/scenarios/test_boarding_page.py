@@ -1,20 +1,13 @@
-"""``docs/boarding.md`` says how applications are boarded: each command of the page is run, and prints what is shown."""
+"""``docs/boarding.md`` leads through boarding: each of its commands is typed, in order, and prints what is shown."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote_plus
 
-import pytest
-
-from tests.scenarios.conftest import story
-from tests.scenarios.stage.kubernetes import ApiServer
-from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
-from tests.scenarios.stage.zookeeper import ZooKeeper
+from tests.scenarios.stage.terminal import Event, Terminal, steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "boarding.md"
 ORDER, AUDIT, INNER, PAY, STOCK, REPORT = (
@@ -22,60 +15,64 @@ ORDER, AUDIT, INNER, PAY, STOCK, REPORT = (
 )
 
 
-@pytest.fixture(scope="module")
-def shop(
-    zookeeper_server: ZooKeeper, api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Soadns]:
-    """The estate that the page speaks of."""
-    folder = tmp_path_factory.mktemp("boarding")
-    with story(folder, zookeeper=zookeeper_server, api=api_server) as stage:
-        yield estate(stage)
+class Shop:
+    """The estate that the page speaks of, and what happens to it there."""
+
+    def __init__(self, stage: Stage) -> None:
+        soadns = stage.soadns()
+        self.order, pay, web = (
+            stage.service("order"),
+            stage.service("pay", port=12200),
+            stage.service("shop", port=8080),
+        )
+        self.pods = []
+        for timeout in (10000, 3000):
+            pod = stage.pod(self.order)
+            settings = {"timeout": timeout, "retries": 0, "methods": "find,place", "place.retries": 0}
+            pod.registers(ORDER, **settings)
+            pod.registers(AUDIT, INNER, STOCK)
+            self.pods.append(pod)
+        self.pay = stage.pod(pay)
+        self.pay.registers(PAY, dialect="sofa", timeout=5000, serialization="hessian2")
+        self.pay.calls(ORDER, INNER)
+        stage.pod(web, application="shop").calls(ORDER, AUDIT, INNER)
+        stage.process("192.168.9.9", 8080, "shop").calls(ORDER)
+        self.order.annotate(interfaces=REPORT)
+        stage.process("192.168.9.7", 8080, "ledger").calls(REPORT)
+        self.machine = stage.machine()
+        self.machine.registers(STOCK)
+        self.rule(AUDIT)
+        for interface in (ORDER, AUDIT, STOCK, REPORT, "com.example.Outer-Inner"):
+            soadns.answers(interface, self.order.cluster_ip)
+        soadns.answers(PAY, pay.cluster_ip)
+        self.terminal = Terminal(stage, soadns, {"order": self.order})
+        self.events: dict[str, Callable[[], None]] = {
+            "pay restarts with pay.properties": lambda: self.pay.unregisters(ORDER, INNER),
+            "pay restarts with pay-without.properties": lambda: self.pay.calls(ORDER),
+            "pay restarts without a file": lambda: self.pay.calls(INNER),
+            "no pod of order is ready": lambda: self.ready(False),
+            "the pods of order are ready again": lambda: self.ready(True),
+            f"a routing rule governs {INNER}": lambda: self.rule(INNER),
+            "the routing rule is gone": lambda: self.machine.unregisters(INNER),
+        }
+
+    def ready(self, ready: bool) -> None:
+        for pod in self.pods:
+            self.order.endpoint(pod.host, ready=ready)
+
+    def rule(self, interface: str) -> None:
+        rule = f"condition://0.0.0.0/{interface}?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
+        folder = f"/dubbo/{quote_plus(interface)}/routers"
+        self.machine.registers_leaf(interface, folder, quote_plus(rule), dynamic=False)
 
 
-def estate(stage: Stage) -> Soadns:
-    soadns = stage.soadns()
-    order, pay, web = (
-        stage.service("order"),
-        stage.service("pay", port=12200),
-        stage.service("shop", port=8080),
-    )
-    for timeout in (10000, 3000):
-        pod = stage.pod(order)
-        settings = {"timeout": timeout, "retries": 0, "methods": "find,place", "place.retries": 0}
-        pod.registers(ORDER, **settings)
-        pod.registers(AUDIT, INNER, STOCK)
-    stage.pod(pay).registers(PAY, dialect="sofa", timeout=5000, serialization="hessian2")
-    stage.pod(web, application="shop").calls(ORDER, AUDIT, INNER)
-    stage.process("192.168.9.9", 8080, "shop").calls(ORDER)
-    stage.pod(pay).calls(ORDER)
-    order.annotate(interfaces=REPORT)
-    stage.process("192.168.9.7", 8080, "ledger").calls(REPORT)
-    rule = f"condition://0.0.0.0/{AUDIT}?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
-    machine = stage.machine()
-    machine.registers(STOCK)
-    machine.registers_leaf(AUDIT, f"/dubbo/{AUDIT}/routers", quote_plus(rule), dynamic=False)
-    for interface in (ORDER, AUDIT, STOCK, REPORT, "com.example.Outer-Inner"):
-        soadns.answers(interface, order.cluster_ip)
-    soadns.answers(PAY, pay.cluster_ip)
-    return soadns
-
-
-def shown() -> list[tuple[str, list[str]]]:
-    """Every command of the page with the lines that follow it."""
-    found = []
-    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
-        for piece in block.strip().split("\n\n"):
-            command, *lines = piece.splitlines()
-            found.append((command.removeprefix("$ soadns "), lines))
-    return found
-
-
-@pytest.mark.parametrize(("command", "lines"), shown(), ids=[command for command, _ in shown()])
-def test_a_command_of_the_page_prints_what_is_shown(command: str, lines: list[str], shop: Soadns) -> None:
-    assert lines
-    status, text = shop.cli(*shlex.split(command))
-    assert status == 0, text
-    rest = iter(text.splitlines())
-    for line in lines:
-        pattern = ".*".join(map(re.escape, line.split("…")))
-        assert any(re.fullmatch(pattern, row) for row in rest), f"{line!r} is not, or not there, in:\n{text}"
+def test_the_page_holds_from_top_to_bottom(stage: Stage) -> None:
+    shop = Shop(stage)
+    seen = set()
+    for step in steps(PAGE):
+        if isinstance(step, Event):
+            shop.events[step.text]()
+            seen.add(step.text)
+        else:
+            shop.terminal.holds(step)
+    assert seen == set(shop.events)

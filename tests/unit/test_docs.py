@@ -168,6 +168,8 @@ def test_every_key_of_the_api_is_documented() -> None:
     answers += [explain(process.estate, name, process.now()) for name in names]
     zone = next(iter(process.estate.zones))
     answers.append(asyncio.run(process.direct_urls(zone, {"everyone": "1"}, limit=100)))
+    named = {"names": "com.alipay.user.UserService"}
+    answers.append(asyncio.run(process.direct_urls(zone, named, limit=100)))
     page_of_survey = asyncio.run(process.survey(zone, {}, limit=100))
     answers += [page_of_survey, survey(page_of_survey["items"], page_of_survey["outside"]).plain()]
     assert keys_in(answers) - known == set()
@@ -223,6 +225,9 @@ def test_every_metric_is_documented_and_exists() -> None:
         assert kind in ("counter", "gauge", "histogram")
     documented = set(re.findall(r"`(soadns_\w+)`", text_of("docs/metrics.md")))
     assert documented == exported
+    elsewhere = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
+    samples = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"`(soadns_\w+)", elsewhere)}
+    assert samples - exported == set()
     for flag in ("bound", *views.FLAGS):
         assert f"`{flag}`" in text_of("docs/metrics.md")
 

@@ -401,6 +401,41 @@ async def test_the_command_line_prints_a_file_of_direct_urls(capsysbinary: Captu
         assert "--everyone" in err
 
 
+async def test_the_command_line_follows_a_file_and_says_how_it_does(
+    tmp_path: Path, capsysbinary: CaptureBytes
+) -> None:
+    async with site() as port:
+        file = tmp_path / "shop.properties"
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            status = await asyncio.to_thread(main, [*arguments, "--url", f"http://127.0.0.1:{port}"])
+            printed = capsysbinary.readouterr()
+            return status, printed.out.decode(), printed.err.decode()
+
+        status, out, err = await run("export", "resolve", "--previous", str(file))
+        assert (status, out, err) == (2, "", f"soadns: {file} can not be read: No such file or directory\n")
+        file.write_text("dubbo.application.name=shop\n")
+        status, out, err = await run("boarded", str(file))
+        assert (status, out) == (2, "")
+        assert "no direct URL is in it" in err
+
+        file.write_text(f"{RESOLVE}com.x.Gone=dubbo://com.x.Gone.rpc.cluster.local:20880\n")
+        status, out, err = await run("export", "resolve", "--previous", str(file))
+        assert status == 0
+        assert RESOLVE.splitlines()[-1] in out
+        assert err.startswith(f"soadns: com.x.Gone: it was in {file}, and is left out now: ")
+        assert (await run("export", "zonefile", "--previous", str(file)))[0] == 2
+        status, out, _ = await run("boarded", str(file), "--application", "shop")
+        assert status == 1
+        assert out.startswith("2 interfaces called by name: 1 to look at\n")
+        file.write_text(RESOLVE)
+        status, out, _ = await run("boarded", str(file), "-o", "json")
+        data = json.loads(out)
+        assert (status, data["well"], data["callersRead"]) == (0, True, False)
+        assert data["items"][0]["standing"]["ready"] > 0
+        assert (await run("boarded", str(file), "--zone", "nope"))[0] == 1
+
+
 async def test_options_of_direct_urls_are_none_of_a_zone_file(capsysbinary: CaptureBytes) -> None:
     async with site() as port:
         url = f"http://127.0.0.1:{port}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from soadns import render
 from soadns.publishers import properties
+from soadns.publishers.properties import Line
 
 
 def loaded(text: str) -> dict[str, str]:
@@ -141,3 +142,70 @@ def test_what_strangers_wrote_is_no_command_to_a_terminal() -> None:
 
 def test_the_text_for_the_configuration_centre_names_references() -> None:
     assert "\n".join(properties.lines(ROWS[:1], properties.CONFIG_CENTER)) == CENTRE
+
+
+# --------------------------------------------------------------------------- reading what was written
+
+
+def test_what_was_written_is_read_in_every_form() -> None:
+    expected = [
+        Line("com.x.A", "dubbo://com.x.A.rpc.test:20880?retries=0"),
+        Line("com.x.B", ""),
+        Line("com.x.C", ""),
+        Line("com.x.D", "dubbo://com.x.D.rpc.test:20880", named=True),
+    ]
+    for form in properties.FORMATS:
+        assert properties.read("\n".join(properties.lines(ROWS, form, application="shop"))) == expected
+
+
+EDITED = r"""
+# ours
+! theirs
+dubbo.application.name = shop
+dubbo.registry.address=zookeeper://zk1:2181
+dubbo.reference.check=false
+   com.x.A : dubbo://a.rpc.test:20880
+com.x.B=dubbo://\
+    b.rpc.test:20880
+# com.x.A: not safe to board: it was before \
+com.x.C
+com.x.\u7528\u6237 = dubbo://c.rpc.test:20880?mock=c:\\d
+dubbo.reference.com.x.E.url=dubbo://e.rpc.test:20880
+com.x.B=dubbo://b.rpc.test:20881"""
+
+
+def test_a_file_that_somebody_edited_is_read_as_java_reads_it() -> None:
+    assert properties.read(EDITED) == [
+        Line("com.x.A", "dubbo://a.rpc.test:20880"),
+        Line("com.x.B", "dubbo://b.rpc.test:20881"),
+        Line("com.x.用户", r"dubbo://c.rpc.test:20880?mock=c:\d"),
+        Line("com.x.E", "dubbo://e.rpc.test:20880"),
+    ]
+
+
+@given(st.dictionaries(texts.filter(lambda text: text and not text.startswith("dubbo.")), texts, max_size=3))
+def test_whatever_is_written_is_read(pairs: dict[str, str]) -> None:
+    text = "\n".join(
+        f"{properties.key(name)}={properties.value('x://' + url)}" for name, url in pairs.items()
+    )
+    assert {line.key: line.url for line in properties.read(text)} == {k: f"x://{v}" for k, v in pairs.items()}
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_an_error(text: str) -> None:
+    properties.read(text)
+
+
+def test_what_differs_from_the_file_before_is_told() -> None:
+    before = [
+        Line("com.x.A", "dubbo://com.x.A.rpc.test:20880"),
+        Line("com.x.B", "dubbo://com.x.B.rpc.test:20880"),
+        Line("com.x.D", "dubbo://com.x.D.rpc.test:20880"),
+        Line("com.x.E", ""),
+        Line("com.x.Gone", "dubbo://com.x.Gone.rpc.test:20880"),
+    ]
+    assert properties.changes(before, ROWS, "shop.properties") == [
+        "com.x.A: in shop.properties it was dubbo://com.x.A.rpc.test:20880",
+        "com.x.B: it was in shop.properties, and is left out now: it has a condition router (condition://)",
+        "com.x.Gone: it was in shop.properties, and is left out now: nothing is known of it",
+    ]
