@@ -9,7 +9,8 @@ from urllib.parse import quote_plus
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.terminal import Event, Terminal, steps
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "boarding.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, CHINESE = DOCS / "boarding.md", DOCS / "boarding.zh-CN.md"
 ORDER, AUDIT, INNER, PAY, STOCK, REPORT = (
     f"com.example.{name}" for name in ("Order", "Audit", "Outer$Inner", "Pay", "Stock", "Report")
 )
@@ -64,6 +65,10 @@ class Shop:
         rule = f"condition://0.0.0.0/{interface}?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
         folder = f"/dubbo/{quote_plus(interface)}/routers"
         self.machine.registers_leaf(interface, folder, quote_plus(rule), dynamic=False)
+
+
+def test_the_chinese_page_types_the_same() -> None:
+    assert steps(CHINESE) == steps(PAGE)
 
 
 def test_the_page_holds_from_top_to_bottom(stage: Stage) -> None:
