@@ -18,6 +18,7 @@ examples:
   soadns explain com.alipay.user.UserService         why it answers that
   soadns list --conflicts                            names that several Services want
   soadns survey                                      what can call by name now, and what can not
+  soadns boarded shop.properties --application shop  how an application does that calls by name
   soadns check --config soadns.yaml                  try every source and permission
   soadns release zookeeper/main/dubbo                let removals go that the guard holds
 
@@ -112,7 +113,7 @@ VERBS = (
         ),
         (
             _option("name", help="an interface ([group/]name[:version]) or a whole owner name"),
-            _option("--type", help="A, AAAA, SRV, TXT, SOA, NS (A and AAAA)"),
+            _option("--type", help="A, AAAA, SRV, TXT, SOA, NS, ANY (A and AAAA)"),
             _switch("--tcp", help="ask by TCP"),
             _option("--server", metavar="ADDRESS:PORT", help="the name server (nameserver.listen)"),
             _option("--zone", help="zone to complete the name with (the first one)"),

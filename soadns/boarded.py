@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soadns.publishers.directurls import FAMILIES
-from soadns.publishers.properties import Line
+from soadns.publishers.properties import Line, masked, token
 from soadns.render import printable, table
 
 Data = Mapping[str, Any]
@@ -27,7 +27,7 @@ class Boarded:
     url: str
     """As the file has it."""
     now: str
-    """As it would be exported; ``''`` where it could not be."""
+    """As it would be exported, with its token where the file has one; ``''`` where it could not be."""
     standing: Data
     """As ``GET /v1/directurls`` has it (``docs/http.md``); nothing where soadns was not asked."""
     problems: tuple[str, ...]
@@ -39,8 +39,8 @@ class Boarded:
         """As JSON has it."""
         return {
             "key": self.key,
-            "url": self.url,
-            "now": self.now or None,
+            "url": masked(self.url),
+            "now": masked(self.now) or None,
             "problems": list(self.problems),
             "notes": list(self.notes),
             "standing": dict(self.standing),
@@ -82,8 +82,10 @@ def _one(line: Line, item: Data | None, outside: set[str], application: str) -> 
         problems.append(
             f"the file leads to {_place(line.url)}, but it is at {_place(now)} now: export it again"
         )
+    elif now and token(now) != token(line.url):
+        problems.append("its token is not the one that its providers want now: export it again")
     elif now and now != line.url:
-        notes.append(f"export it again, to have what its providers say now: {now}")
+        notes.append(f"export it again, to have what its providers say now: {masked(now)}")
     if standing["service"] and not standing["ready"]:
         problems.append(f"no endpoint address of {standing['service']} is ready")
     if not standing["registered"]:

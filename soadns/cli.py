@@ -181,10 +181,16 @@ def _export(options: argparse.Namespace) -> int:
 
 def _boarded(options: argparse.Namespace) -> int:
     from soadns.boarded import boarded, by_family, page
+    from soadns.publishers.properties import token
 
     lines = _direct_urls_of(options.file)
     client = _client(options)
-    query = {"zone": options.zone, "application": options.application}
+    secrets = any(token(line.url) for line in lines)  # compared, and not shown
+    query = {
+        "zone": options.zone,
+        "application": options.application,
+        "secrets": "1" if secrets else "",
+    }
     pages = [
         each
         for family, names in by_family(lines).items()

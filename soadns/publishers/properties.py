@@ -21,6 +21,7 @@ _IN_KEYS = frozenset(" :=#!\\")
 _LEFT_OUT = re.compile(r"# (\S+): not safe to board: ")
 _NAMED_THOUGH = re.compile(r"# (\S+): named, though not safe to board: ")
 _REFERENCE = re.compile(r"dubbo\.reference\.(.+)\.url")
+_TOKEN = re.compile(r"(?<=[?&]token=)[^&;]*")
 _KEY = re.compile(r"(?:[^\\=: \t\f]|\\.)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
@@ -141,6 +142,17 @@ def lines(rows: Sequence[Mapping[str, Any]], form: str, *, application: str = ""
             yield f"{key(name)}={value(row['url'])}"
 
 
+def token(url: str) -> str:
+    """The token that a URL carries, a secret; ``''`` for none."""
+    found = _TOKEN.search(url)
+    return found[0] if found is not None else ""
+
+
+def masked(url: str) -> str:
+    """A URL as people may see it."""
+    return _TOKEN.sub("***", url)
+
+
 def changes(before: Sequence[Line], rows: Sequence[Mapping[str, Any]], path: str) -> list[str]:
     """What is otherwise than in the file ``path`` that is to be followed, one line each; what is new is not told."""
     found = {row["key"]: row for row in rows}
@@ -151,7 +163,7 @@ def changes(before: Sequence[Line], rows: Sequence[Mapping[str, Any]], path: str
             why = "; ".join(row["why"]) if row is not None else "nothing is known of it"
             told.append(f"{line.key}: it was in {path}, and is left out now: {why}")
         elif row["url"] != line.url:
-            told.append(f"{line.key}: in {path} it was {line.url}")
+            told.append(f"{line.key}: in {path} it was {masked(line.url)}")
     return told
 
 

@@ -106,6 +106,47 @@ def test_callers_of_both_frameworks_are_known_by_their_applications(stage: Stage
     ]
 
 
+def test_who_has_boarded_by_either_framework_is_exported_again_and_watched(stage: Stage) -> None:
+    assert stage.zookeeper is not None
+    soadns = stage.soadns()
+    user, pay = stage.service("user"), stage.service("pay", port=12200)
+    stage.pod(user).registers(USER, ROLE, token="s3cr3t")
+    stage.pod(pay).registers(PAY, dialect="sofa")
+    shop = stage.pod(stage.service("shop", port=8080), application="shop")
+    shop.calls(USER)
+    shop.calls(PAY, dialect="sofa")
+    soadns.answers(ROLE, user.cluster_ip)
+    soadns.answers(PAY, pay.cluster_ip)
+    files = {"resolve": stage.folder / "shop.properties", "sofa": stage.folder / "shop-sofa.properties"}
+    for form, file in files.items():
+        words = ("export", "resolve", "--application", "shop", "--format", form, "--with-secrets")
+        file.write_text(soadns.cli(*words)[1])
+    both = stage.folder / "both.properties"
+    both.write_text("".join(file.read_text() for file in files.values()))
+
+    found = soadns.cli_json("boarded", str(both), "--application", "shop")
+    assert [each["problems"] for each in found["items"]] == [
+        [f"shop asks the registry for it at {shop.host}"]
+    ] * 2
+    shop.unregisters()
+    status, text = soadns.cli("boarded", str(both), "--application", "shop")
+    assert (status, text.splitlines()[0]) == (0, "2 interfaces called by name: all well")
+    assert "s3cr3t" not in text
+    for form, file in files.items():
+        words = ("export", "resolve", "--application", "shop", "--format", form, "--with-secrets")
+        assert soadns.cli(*words)[0] == 1
+        assert soadns.cli(*words, "--previous", str(file)) == (0, file.read_text())
+
+    client = stage.zookeeper.client(stage.chroot)
+    try:
+        client.set_acls(f"/dubbo/{USER}/consumers", [make_digest_acl("reg", "s3cr3t", all=True)])
+    finally:
+        close(client)
+    status, text = soadns.cli("boarded", str(both), "--application", "shop")
+    assert status == 1
+    assert "Could not be read, so who goes by the registry is not known" in text
+
+
 def test_nothing_is_exported_while_the_registry_can_not_be_asked(stage: Stage) -> None:
     assert stage.zookeeper is not None
     soadns = stage.soadns()

@@ -131,6 +131,24 @@ async def test_what_is_said_of_a_line(
     assert said(await found(line, statements=statements, book=Book(**readings))) == expected
 
 
+async def test_a_token_is_compared_and_not_shown() -> None:
+    book = Book(com_x_User=Reading(tokens=frozenset({"s3cr3t"})))
+    notebook = estate(ESTATE)
+    for name, expected in (
+        ("s3cr3t", []),
+        ("0ld", ["its token is not the one that its providers want now: "]),
+    ):
+        query = {"names": "com.x.User", "secrets": "1"}
+        page = await exports.page(book, notebook.zone, query, limit=9)
+        [row] = boarded.boarded([Line("com.x.User", f"{USER}?retries=0&token={name}")], [page], "")
+        assert [text[:52] for text in row.problems] == [text[:52] for text in expected]
+        shown = f"{row.plain()} {boarded.page([row], [], callers_read=True)}"
+        assert "***" in shown
+        assert not {"s3cr3t", "0ld"} & set(
+            shown.replace("=", " ").replace("'", " ").replace("&", " ").split()
+        )
+
+
 async def test_without_an_application_nobody_is_expected_to_have_boarded() -> None:
     book = Book(com_x_User=Reading(callers("shop@10.1.0.9")))
     [row] = await found(Line("com.x.User", USER), book=book, application="")

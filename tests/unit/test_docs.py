@@ -15,6 +15,7 @@ from soadns.composition import kube_settings, zone_settings
 from soadns.config import HttpConfig, KubernetesConfig
 from soadns.configfile import parse, reference_page
 from soadns.explain import explain
+from soadns.sources import annotations
 from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.survey import survey
@@ -225,6 +226,14 @@ def test_every_cause_of_the_page_has_words() -> None:
     assert causes - without_winner == {cause for cause in narrate.CAUSES if cause}
 
 
+def test_every_annotation_is_documented() -> None:
+    page = text_of("docs/configuration.md").partition("## Annotations")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(soadns.io/\w+)`", page, re.M)) == set(annotations.KNOWN)
+    assert all(f"`{name}`" in page for name in annotations.WITHOUT_EFFECT)
+    [modes] = [line for line in page.splitlines() if line.startswith(f"| `{annotations.TRAFFIC}`")]
+    assert all(f"`{mode}`" in modes for mode in annotations.MODES)
+
+
 def test_every_path_of_the_api_is_documented() -> None:
     process = DemoProcess()
     page = text_of("docs/http.md")
@@ -243,6 +252,11 @@ def test_every_metric_is_documented_and_exists() -> None:
         assert kind in ("counter", "gauge", "histogram")
     documented = set(re.findall(r"`(soadns_\w+)`", text_of("docs/metrics.md")))
     assert documented == exported
+    labels = {family.name: family._labelnames for family in Exporter(DemoProcess()).collect()}
+    for names, shown in re.findall(r"^\| (`soadns_.*?) \| (.*?) \|", text_of("docs/metrics.md"), re.M):
+        for name in re.findall(r"`(\w+)`", names):
+            family = name if name in labels else name.removesuffix("_total")
+            assert list(labels[family]) == re.findall(r"`(\w+)`", shown), name
     elsewhere = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
     samples = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"`(soadns_\w+)", elsewhere)}
     assert samples - exported == set()

@@ -196,6 +196,15 @@ def test_no_text_is_an_error(text: str) -> None:
     properties.read(text)
 
 
+def test_a_token_is_never_shown() -> None:
+    before = [Line("com.x.A", "dubbo://com.x.A.rpc.test:20880?retries=1&token=s3cr3t&x=1")]
+    assert properties.changes(before, ROWS, "f") == [
+        "com.x.A: in f it was dubbo://com.x.A.rpc.test:20880?retries=1&token=***&x=1"
+    ]
+    assert properties.token(before[0].url) == "s3cr3t"
+    assert properties.token("dubbo://token=x:1") == ""
+
+
 def test_what_differs_from_the_file_before_is_told() -> None:
     before = [
         Line("com.x.A", "dubbo://com.x.A.rpc.test:20880"),
