@@ -30,13 +30,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gather import cache, debian, golang
+from gather import cache, debian, golang, maven
 from gather.cache import Part
 from gather.running import PartError, say
 
 HERE = Path(__file__).resolve().parent
 APISERVER = HERE / "kube-apiserver"
 COREDNS = HERE / "coredns"
+CLIENTS = HERE.parent / "tests" / "clients"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
 APISERVER_SAYS = {
     "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
@@ -139,6 +140,29 @@ def _packaged(
     )  # fmt: skip
 
 
+def _java_program(name: str, version: str, tree: str, main: str, **properties: str) -> Part:
+    """A client program of the tests, compiled against one version of a framework."""
+    source = CLIENTS / tree
+
+    def make(folder: Path) -> str:
+        maven.build(source, folder, properties)
+        return version
+
+    return Part(
+        name, version, maven.recipe(source, properties), make,
+        lambda folder: maven.command(folder, f"com.example.program.{main}"), how="compiling",
+    )  # fmt: skip
+
+
+def _dubbo(version: str, curator: str, zookeeper: str) -> Part:
+    versions = {"dubbo.version": version, "curator.version": curator, "zookeeper.version": zookeeper}
+    return _java_program(f"dubbo-{version}", version, "dubbo", "Dubbo", **versions)
+
+
+def _sofarpc(version: str) -> Part:
+    return _java_program(f"sofarpc-{version}", version, "sofa", "Sofa", **{"sofarpc.version": version})
+
+
 PARTS = (
     Part(
         "zookeeper", "3.8.0", " ".join(JARS), lambda folder: debian.unpack(folder, JARS, pinned="3.8.0-"), _zookeeper,
@@ -170,6 +194,12 @@ PARTS = (
         lambda folder: [str(folder / "coredns")],
         how="building from source", expected="1 to 3 minutes on two cores", room=3,
     ),
+    _java_program("dubbo-2.6.12", "2.6.12", "dubbo26", "Dubbo26", **{"dubbo.version": "2.6.12"}),
+    _dubbo("2.7.23", curator="4.2.0", zookeeper="3.4.12"),
+    _dubbo("3.2.16", curator="5.1.0", zookeeper="3.7.0"),
+    _dubbo("3.3.5", curator="5.1.0", zookeeper="3.8.4"),
+    _sofarpc("5.6.0"),
+    _sofarpc("5.12.0"),
 )  # fmt: skip
 
 FOR_BENCHES = (
@@ -198,7 +228,7 @@ def show(store: Path) -> None:
     for part in (*PARTS, *FOR_BENCHES):
         folder = part.folder(store)
         state = "missing" if not folder.exists() else "here" if cache.intact(folder) else "damaged"
-        print(f"{part.name:<18}{part.pinned:<10}{state:<10}{folder}")
+        print(f"{part.name:<22}{part.pinned:<10}{state:<10}{folder}")
 
 
 def main() -> int:

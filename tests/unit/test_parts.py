@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.gather import cache, debian, golang, running
+from tools.gather import cache, debian, golang, maven, running
 from tools.gather.cache import Part
 from tools.gather.running import PartError
 
@@ -212,6 +212,27 @@ def test_a_program_of_our_own_is_part_of_what_is_built(tmp_path: Path) -> None:
     assert golang.recipe(tmp_path, {}) != one
 
 
+def test_a_java_program_is_made_of_its_tree_of_what_trees_share_and_of_versions(tmp_path: Path) -> None:
+    tree, shared = tmp_path / "dubbo", tmp_path / maven.SOURCES
+    tree.mkdir()
+    shared.mkdir()
+    (tree / "pom.xml").write_text("<project/>")
+    (shared / "Desk.java").write_text("interface Desk {}")
+    (shared / "notes.txt").write_text("one")
+    one = maven.recipe(tree, {"dubbo.version": "3.3.5"})
+    assert maven.recipe(tree, {"dubbo.version": "3.2.16"}) != one
+    (shared / "notes.txt").write_text("two")
+    assert maven.recipe(tree, {"dubbo.version": "3.3.5"}) == one
+    (shared / "Desk.java").write_text("interface Desk { int size(); }")
+    assert maven.recipe(tree, {"dubbo.version": "3.3.5"}) != one
+
+
+def test_a_version_that_the_name_says_is_said_once(tmp_path: Path) -> None:
+    assert replace(recipe([]), name="dubbo-1.2").folder(tmp_path).name.startswith("dubbo-1.2-")
+    assert replace(recipe([]), name="dubbo-1.2").title == "dubbo-1.2"
+    assert recipe([]).title == "server 1.2"
+
+
 def test_too_little_room_is_said_before_anything_is_made(tmp_path: Path) -> None:
     made: list[str] = []
     large = Part("server", "1.2", "server", recipe(made).make, lambda folder: [str(folder)], room=10**9)
@@ -292,6 +313,12 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["unbound", "1.17.1", "missing"],
         ["systemd-resolved", "252", "missing"],
         ["coredns", "1.15.0", "missing"],
+        ["dubbo-2.6.12", "2.6.12", "missing"],
+        ["dubbo-2.7.23", "2.7.23", "missing"],
+        ["dubbo-3.2.16", "3.2.16", "missing"],
+        ["dubbo-3.3.5", "3.3.5", "missing"],
+        ["sofarpc-5.6.0", "5.6.0", "missing"],
+        ["sofarpc-5.12.0", "5.12.0", "missing"],
         ["dnsperf", "2.10.0", "missing"],
     ]
     assert names(tmp_path) == []

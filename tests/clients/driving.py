@@ -1,0 +1,178 @@
+"""Providers and consumers as tests start them: processes that are asked by a line and answer by a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios.stage.process import command_of
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = {"rest": HERE / "rest.py", "private-tcp": HERE / "private_tcp.py"}
+USER = "com.example.shop.UserService"
+INTERFACES = (
+    USER, "com.example.shop.OrderService", "com.example.shop.Outer$InnerService", "com.example.shop.UPPERCASEService",
+    "com.example.a.b.c.d.e.f.g.DeepService",
+)  # fmt: skip
+
+
+def started_by(program: str) -> tuple[list[str], dict[str, str]]:
+    """The command's beginning and the environment of a program: a part's name, ``rest`` or ``private-tcp``."""
+    if program in SCRIPTS:
+        return [sys.executable, "-B", str(SCRIPTS[program])], dict(os.environ)
+    return command_of(program)
+
+
+class Program:
+    """One client program. It has a home folder of its own, since frameworks keep caches and settings there."""
+
+    def __init__(
+        self,
+        program: str,
+        *arguments: str,
+        folder: Path,
+        java: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        by: Sequence[str] = (),
+    ) -> None:
+        """``java`` are options of the JVM, ``by`` what the command is started by (``ip netns exec ...``)."""
+        command, environment = started_by(program)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{program} {' '.join(arguments[:3])}"
+        self.log = folder / "log"
+        options = [f"-Duser.home={folder}", f"-Dlogging.path={folder}/logs", *java]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*by, *command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                env=environment | {"HOME": str(folder), "JDK_JAVA_OPTIONS": " ".join(options)} | dict(env or {}),
+            )  # fmt: skip
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def line(self, *, within: float) -> str:
+        """The next line that it prints."""
+        try:
+            line = self._lines.get(timeout=within)
+        except queue.Empty:
+            raise AssertionError(f"{self.name} said nothing for {within} s:\n{self.tail()}") from None
+        assert line, f"{self.name} ended by itself:\n{self.tail()}"
+        return line.decode().rstrip("\n")
+
+    def write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def stop(self, *, within: float = 30.0) -> int:
+        """SIGTERM, as Kubernetes ends a container; returns the exit status."""
+        return self._end(signal.SIGTERM, within)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL, 10.0)
+
+    def _end(self, number: signal.Signals, within: float) -> int:
+        try:
+            if self.running:
+                self._process.send_signal(number)
+            return self._process.wait(timeout=within)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise AssertionError(f"{self.name} did not end within {within} s:\n{self.tail()}") from None
+        finally:
+            self._process.wait()
+            self._reader.join(timeout=5.0)
+            for pipe in (self._process.stdin, self._process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Provider(Program):
+    """A provider; ``ready()`` waits until it has exported and registered."""
+
+    def __init__(
+        self,
+        program: str,
+        name: str,
+        *,
+        registry: str,
+        bind: str,
+        port: int,
+        folder: Path,
+        application: str = "shop",
+        interfaces: Sequence[str] = INTERFACES,
+        more: Sequence[str] = (),
+        java: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        by: Sequence[str] = (),
+    ) -> None:
+        """``registry`` is host:port or ``none``; ``more`` are further arguments (``--protocol tri`` ...)."""
+        super().__init__(
+            program, "provider", "--id", name, "--app", application, "--registry", registry, "--bind", bind,
+            "--port", str(port), "--interfaces", ",".join(interfaces), *more,
+            folder=folder, java=java, env=env, by=by,
+        )  # fmt: skip
+
+    def ready(self, *, within: float = 60.0) -> None:
+        assert self.line(within=within) == "ready"
+
+
+class Consumer(Program):
+    """A consumer, asked by one JSON object a line."""
+
+    def __init__(
+        self,
+        program: str,
+        *,
+        registry: str,
+        folder: Path,
+        application: str = "caller",
+        more: Sequence[str] = (),
+        java: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        by: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            program, "consumer", "--app", application, "--registry", registry, *more,
+            folder=folder, java=java, env=env, by=by,
+        )  # fmt: skip
+
+    def ask(self, what: str, *, within: float = 60.0, **said: Any) -> dict[str, Any]:
+        """Its answer, whether ``ok`` or not."""
+        self.write(json.dumps({"do": what, **said}))
+        return dict(json.loads(self.line(within=within)))
+
+    def refer(self, interface: str, **options: Any) -> dict[str, Any]:
+        return self.ask("refer", interface=interface, options=options)
+
+    def call(self, interface: str, method: str = "whoami", argument: Any = "hello") -> dict[str, Any]:
+        return self.ask("call", interface=interface, method=method, argument=argument)

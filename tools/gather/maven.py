@@ -1,0 +1,133 @@
+"""Java programs of ours, compiled by Maven against one version of a framework, with that version's jars beside them.
+
+Java and Maven are Debian's, always: a program of an old framework is as good as the Java that runs it, and these
+are run by Java 17. Maven's settings are the user's own (``~/.m2/settings.xml``, ``MAVEN_OPTS``), since that is where
+mirrors and proxies are configured; what it downloads is kept beside the parts, in ``maven-repository``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import ssl
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache as once
+from pathlib import Path
+
+from . import cache, debian
+from .running import PartError, run
+
+JDK_PACKAGES = ("openjdk-17-jdk-headless", "openjdk-17-jre-headless", "zlib1g", "libgcc-s1", "libstdc++6")
+MAVEN_PACKAGES = (
+    "maven", "libmaven3-core-java", "libmaven-resolver-java", "libmaven-shared-utils-java", "libwagon-file-java",
+    "libwagon-http-shaded-java", "libwagon-provider-api-java", "libplexus-cipher-java", "libplexus-classworlds-java",
+    "libplexus-component-annotations-java", "libplexus-interpolation-java", "libplexus-sec-dispatcher-java",
+    "libplexus-utils2-java", "libsisu-inject-java", "libsisu-plexus-java", "libguice-java", "libaopalliance-java",
+    "libatinject-jsr330-api-java", "libcdi-api-java", "libgeronimo-annotation-1.3-spec-java", "libguava-java",
+    "libcommons-cli-java", "libcommons-io-java", "libcommons-lang3-java", "libjansi-java", "libslf4j-java",
+)  # fmt: skip
+
+JDK = cache.Part(
+    "jdk", "17", " ".join(JDK_PACKAGES),
+    lambda folder: debian.unpack(folder, JDK_PACKAGES, pinned="17."),
+    lambda folder: [str(next(folder.glob("usr/lib/jvm/java-17-openjdk-*/bin/java")))],
+)  # fmt: skip
+MAVEN = cache.Part(
+    "maven", "3.8.7", " ".join(MAVEN_PACKAGES),
+    lambda folder: debian.unpack(folder, MAVEN_PACKAGES, pinned="3.8.7"),
+    lambda folder: [str(folder / "usr/share/maven/bin/mvn")],
+)  # fmt: skip
+
+SOURCES = "java"
+"""The folder beside a tree whose sources are compiled with each of them."""
+CLASSES = "classes"
+JARS = "lib"
+
+FLAGS = (
+    "-Xmx160m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.math=ALL-UNNAMED",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)  # fmt: skip
+"""Small and soon up, and open to frameworks that are older than Java's modules. Names are looked up as Java does."""
+
+
+def recipe(tree: Path, properties: Mapping[str, str]) -> str:
+    """What decides what comes out of a tree: its sources, those it shares, and the versions it is compiled with."""
+    lines = [f"{name}={value}" for name, value in properties.items()]
+    for folder in (tree, tree.parent / SOURCES):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in {".java", ".xml"}):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            lines.append(f"{digest}  {path.relative_to(tree.parent).as_posix()}")
+    return "\n".join(lines)
+
+
+def build(tree: Path, target: Path, properties: Mapping[str, str]) -> None:
+    """Compile a tree into ``classes`` of a folder, and put the jars it wants into ``lib``. Raises PartError."""
+    store = target.parent
+    home = Path(java(store)).parents[1]
+    _, maven = cache.get(MAVEN, store)
+    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
+        copy = Path(scratch) / tree.name  # Maven writes beside the sources: never in the checkout
+        shutil.copytree(tree, copy)
+        shutil.copytree(tree.parent / SOURCES, Path(scratch) / SOURCES)
+        trusted = Path(scratch) / "trusted.jks"
+        trusted.write_bytes(_keystore())
+        options = [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=JKS"]
+        env = os.environ | {
+            "JAVA_HOME": str(home),
+            "MAVEN_OPTS": " ".join([*options, "-XX:TieredStopAtLevel=1", os.environ.get("MAVEN_OPTS", "")]),
+        }
+        env.pop("JDK_JAVA_OPTIONS", None)
+        settings = {
+            "maven.repo.local": store / "maven-repository",
+            **properties,
+            "outputDirectory": target / JARS,
+        }
+        run(
+            [
+                "nice", "-n", "10", *MAVEN.command(maven), "-q", "-B", "--strict-checksums", *_given(settings),
+                "compile", "dependency:copy-dependencies",
+            ],
+            f"compiling {tree.name}", cwd=copy, env=env,
+            advice="it needs Maven Central, or the mirror that ~/.m2/settings.xml names",
+        )  # fmt: skip
+        shutil.copytree(copy / "target/classes", target / CLASSES)
+
+
+def command(folder: Path, main: str) -> list[str]:
+    """What starts a program of a finished folder by its main class."""
+    return [java(folder.parent), *FLAGS, "-cp", f"{folder / CLASSES}:{folder / JARS}/*", main]
+
+
+@once
+def java(store: Path) -> str:
+    """The ``java`` of the pinned JDK, which is verified once a run."""
+    _, folder = cache.get(JDK, store)
+    return JDK.command(folder)[0]
+
+
+def _given(settings: Mapping[str, object]) -> Sequence[str]:
+    return [f"-D{name}={value}" for name, value in settings.items()]
+
+
+def _keystore() -> bytes:
+    """The system's trusted certificates as a Java keystore, which an unpacked package does not bring.
+
+    The format is Java's own (JKS, version 2): big-endian counts, text with a length of two bytes, and at the end a
+    digest that is keyed by the password, which is not checked where no password is given.
+    """
+    certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if not certificates:
+        raise PartError(
+            "there are no trusted certificates here; on Debian, as root: apt-get install ca-certificates"
+        )
+    body = (0xFEEDFEED).to_bytes(4) + (2).to_bytes(4) + len(certificates).to_bytes(4)
+    for number, der in enumerate(certificates):
+        alias, kind = str(number).encode(), b"X.509"
+        body += (2).to_bytes(4) + len(alias).to_bytes(2) + alias + (0).to_bytes(8)
+        body += len(kind).to_bytes(2) + kind + len(der).to_bytes(4) + der
+    return body + hashlib.sha1(b"Mighty Aphrodite" + body, usedforsecurity=False).digest()
