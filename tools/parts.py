@@ -30,7 +30,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gather import cache, debian, golang, maven
+from gather import cache, debian, golang, maven, npm
 from gather.cache import Part
 from gather.running import PartError, say
 
@@ -163,6 +163,16 @@ def _sofarpc(version: str) -> Part:
     return _java_program(f"sofarpc-{version}", version, "sofa", "Sofa", **{"sofarpc.version": version})
 
 
+def _sofa_rpc_node() -> str:
+    locked = json.loads((CLIENTS / "node/package.json").read_text(encoding="utf-8"))
+    return str(locked["dependencies"]["sofa-rpc-node"])
+
+
+def _node_program(folder: Path) -> str:
+    npm.build(CLIENTS / "node", folder)
+    return _sofa_rpc_node()
+
+
 PARTS = (
     Part(
         "zookeeper", "3.8.0", " ".join(JARS), lambda folder: debian.unpack(folder, JARS, pinned="3.8.0-"), _zookeeper,
@@ -200,6 +210,10 @@ PARTS = (
     _dubbo("3.3.5", curator="5.1.0", zookeeper="3.8.4"),
     _sofarpc("5.6.0"),
     _sofarpc("5.12.0"),
+    Part(
+        f"sofa-rpc-node-{_sofa_rpc_node()}", _sofa_rpc_node(), npm.recipe(CLIENTS / "node"), _node_program, npm.command,
+        how="fetching its packages",
+    ),
 )  # fmt: skip
 
 FOR_BENCHES = (

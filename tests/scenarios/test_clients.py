@@ -20,6 +20,7 @@ DUBBO = [
     ("dubbo-3.3.5", "dubbo"), ("dubbo-3.3.5", "tri"),
 ]  # fmt: skip
 SOFARPC = ["sofarpc-5.6.0", "sofarpc-5.12.0"]
+NODE = "sofa-rpc-node-2.10.0"
 INNER = "com.example.shop.Outer$InnerService"
 
 
@@ -57,7 +58,10 @@ class Shop:
     def _registry_of(self, program: str) -> str:
         if program in SCRIPTS:
             return "none"
-        return f"{self._registry}/{self._root}" if program.startswith("sofa") else self._registry
+        if program in SOFARPC:
+            return f"{self._registry}/{self._root}"
+        # Java puts `sofa-rpc` behind a path, and Node does not.
+        return f"{self._registry}/{self._root}/sofa-rpc" if program == NODE else self._registry
 
     def _java(self) -> list[str]:
         return [f"-Ddubbo.registry.group={self._root}"]
@@ -99,6 +103,24 @@ def test_sofarpc_calls_by_the_registry_and_by_a_direct_url(program: str, shop: S
     for interface in (USER, INNER):
         assert_serves(consumer, interface)
     assert consumer.ask("generic", interface=USER, method="slow", argument=10)["answer"] == "p1"
+
+
+@pytest.mark.parametrize(
+    ("providing", "calling"), [("sofarpc-5.12.0", NODE), (NODE, NODE), (NODE, "sofarpc-5.6.0")]
+)
+def test_node_and_java_call_each_other_by_the_registry_and_by_a_direct_url(
+    providing: str, calling: str, shop: Shop
+) -> None:
+    shop.provider(providing)
+    consumer = shop.consumer(calling)
+    direct = {"serverHost": f"127.0.0.1:{shop.port}"}
+    if calling != NODE:
+        direct = {"directUrl": f"bolt://127.0.0.1:{shop.port}"}
+    assert consumer.refer(USER)["ok"], consumer.tail()
+    assert consumer.refer(INNER, **direct)["ok"], consumer.tail()
+    for interface in (USER, INNER):
+        assert_serves(consumer, interface)
+    assert consumer.call(USER, "slow", 10)["answer"] == "p1"
 
 
 @pytest.mark.parametrize(("program", "scheme"), [("rest", "http"), ("private-tcp", "tcp")])

@@ -319,6 +319,7 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["dubbo-3.3.5", "3.3.5", "missing"],
         ["sofarpc-5.6.0", "5.6.0", "missing"],
         ["sofarpc-5.12.0", "5.12.0", "missing"],
+        ["sofa-rpc-node-2.10.0", "2.10.0", "missing"],
         ["dnsperf", "2.10.0", "missing"],
     ]
     assert names(tmp_path) == []
