@@ -7,11 +7,14 @@ step; after a gap nothing is taken before the next full table.
 
 from __future__ import annotations
 
-from soadns.nameserver import frames, wire
-from soadns.nameserver.table import Answers, Delta, Names, Table
+from collections.abc import Hashable
+
+from soadns.nameserver import frames
+from soadns.nameserver.rrsets import RRsets
+from soadns.nameserver.table import Delta, Names, Owners, Table
 
 ALIKE = 16_384
-"""Answers that are remembered for being held once, at most."""
+"""RRsets that are remembered for being held once, at most."""
 
 
 class Follower:
@@ -29,8 +32,8 @@ class Follower:
         """The number that the next frame of a table or change must have."""
         self._lost = False
         """Whether changes were missed; only a full table helps."""
-        self._alike: dict[bytes, bytes] = {}
-        """Answers that came lately: the interfaces of a Service answer alike."""
+        self._alike: dict[Hashable, RRsets] = {}
+        """What came lately: the interfaces of a Service answer alike."""
 
     def take(self, frame: frames.Frame) -> None:
         """Take one frame. Raises FrameError when one before it is missing; ``give_up`` is then to be called."""
@@ -52,20 +55,16 @@ class Follower:
         """Whether a full table has come to its end, which ``settle`` takes."""
         return self._fresh is not None and self._whole
 
-    def settle(self) -> Answers | None:
+    def settle(self) -> Owners | None:
         """There is nothing more to take: answer from a full table that has come.
 
-        Returns the answers it replaced, for whoever has the time to take them to pieces.
+        Returns the owners it replaced, for whoever has the time to take them to pieces.
         """
         fresh = self._fresh
         if fresh is None or not self._whole:
             return None
-        table, old = self.table, self.table.answers
-        table.answers, table.names, table.zones = fresh.answers, fresh.names, fresh.zones
-        table.seen = fresh.seen
-        table.generation = fresh.generation
         self._fresh, self._lost, self.loaded = None, False, True
-        return old
+        return self.table.replace(fresh)
 
     def has(self, generation: int) -> bool:
         """Whether changes from this generation on are all that is missing."""
@@ -108,12 +107,7 @@ class Follower:
             self._next = 0
 
     def _content(self, frame: frames.Frame) -> Delta:
-        """What a frame says; of answers that are equal to earlier ones those are taken."""
-        delta, alike = frames.content(frame.body), self._alike
-        if len(alike) > ALIKE:
-            alike.clear()
-        for question, answer in delta.answers.items():
-            # An SRV record has its own name in it.
-            if isinstance(answer, bytes) and question[-3] != wire.SRV:
-                delta.answers[question] = alike.setdefault(answer, answer)
-        return delta
+        """What a frame says; of what is equal to what came earlier that is taken."""
+        if len(self._alike) > ALIKE:
+            self._alike.clear()
+        return frames.content(frame.body, self._alike)

@@ -12,12 +12,13 @@ A frame is small, and what is said of one owner name stands in one: a worker tak
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from struct import Struct
 from zlib import crc32
 
-from soadns.nameserver.table import Answer, Delta, Table, Wheel, ZoneEntry
+from soadns.nameserver.rrsets import RRsets, Wheel, restored
+from soadns.nameserver.table import Delta, Table, ZoneEntry
 
 BEGIN, CHUNK, END, DELTA, PART, CHANGED, NEED, APPLIED, STATS = range(1, 10)
 _HEADER = Struct("!IIBQI")
@@ -25,7 +26,7 @@ _HEADER = Struct("!IIBQI")
 MAX_BODY = 16 * 1024
 """Octets of content from which on a frame takes no more."""
 MAX_ENTRIES = 256
-"""The same in answers and names: a frame costs a worker about a tenth of a millisecond."""
+"""The same in owners and names: a frame costs a worker about a tenth of a millisecond."""
 NAMES_TOGETHER = 32
 """Names that begin or end to exist, put into a frame in one step: one by one that takes half as long again."""
 
@@ -97,17 +98,32 @@ def delta(change: Delta, generation: int) -> Iterator[bytes]:
     yield encode(DELTA, generation, bodies[-1], len(bodies) - 1)
 
 
-def content(body: bytes) -> Delta:
-    """The delta in the body of a CHUNK, DELTA or PART. Raises FrameError."""
+def content(body: bytes, alike: MutableMapping[Hashable, RRsets] | None = None) -> Delta:
+    """The delta in the body of a CHUNK, DELTA or PART. Raises FrameError.
+
+    ``alike`` holds what came earlier: of what is equal to that, that is taken.
+    """
+    if alike is None:
+        alike = {}
     try:
-        answers, names, zones = marshal.loads(body)  # noqa: S302 - our own processes, see above
-        for key, answer in answers.items():
-            if isinstance(answer, tuple):
-                answers[key] = Wheel(*answer)
+        told, names, zones = marshal.loads(body)  # noqa: S302 - our own processes, see above
+        owners: dict[bytes, RRsets | None] = {}
+        made: dict[int, RRsets] = {}  # the same object in a frame is looked for once
+        for name, one in told.items():
+            if one is None:
+                owners[name] = None
+                continue
+            rrsets = made.get(id(one))
+            if rrsets is None:
+                rrsets = alike.get(one)
+                if rrsets is None:
+                    rrsets = alike[one] = restored(one)
+                made[id(one)] = rrsets
+            owners[name] = rrsets
         entries = {origin: None if zone is None else ZoneEntry(*zone) for origin, zone in zones.items()}
     except (ValueError, EOFError, TypeError, AttributeError) as error:
         raise FrameError(f"unreadable frame: {error}") from None
-    return Delta(answers, names, entries)
+    return Delta(owners, names, entries)
 
 
 def _by_owner(change: Delta) -> Iterator[Delta]:
@@ -119,10 +135,7 @@ def _by_owner(change: Delta) -> Iterator[Delta]:
     gone = {origin: None for origin, zone in change.zones.items() if zone is None}
     yield Delta(zones=dict(gone))
     yield from _names([name for name, exists in change.names.items() if exists], exist=True)
-    owners: dict[bytes, dict[bytes, Answer | None]] = {}
-    for key, answer in change.answers.items():
-        owners.setdefault(key[:-4], {})[key] = answer
-    yield from (Delta(answers) for answers in owners.values())
+    yield from (Delta({name: rrsets}) for name, rrsets in change.owners.items())
     yield from _names([name for name, exists in change.names.items() if not exists], exist=False)
     yield Delta(zones={origin: zone for origin, zone in change.zones.items() if zone is not None})
 
@@ -136,24 +149,30 @@ def _names(names: list[bytes], *, exist: bool) -> Iterator[Delta]:
 
 def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:
     """Marshalled contents of frames: pieces together as long as there is room, none cut."""
-    held, size, entries = Delta(), 0, 0
+    held, size, entries, told = Delta(), 0, 0, set[int]()
     for piece in pieces:
-        more = _size(piece)
-        count = len(piece.answers) + len(piece.names)
+        more = _size(piece, told)
+        count = len(piece.owners) + len(piece.names)
         if (held and size + more > MAX_BODY) or entries + count > MAX_ENTRIES:
             yield _marshalled(held)
-            held, size, entries = Delta(), 0, 0
+            held, size, entries, told = Delta(), 0, 0, set()
+            more = _size(piece, told)
         held.merge(piece)
         size, entries = size + more, entries + count
     yield _marshalled(held)
 
 
-def _size(piece: Delta) -> int:
-    answers = sum(
-        len(key) + 16 + len((answer.octets if isinstance(answer, Wheel) else answer) or b"")
-        for key, answer in piece.answers.items()
-    )
-    return answers + sum(len(name) + 8 for name in piece.names)
+def _size(piece: Delta, told: set[int]) -> int:
+    """About how many octets a piece takes in a frame that has told these RRsets (by ``id``), to which its are added."""
+    size = sum(len(name) + 16 for name in (*piece.owners, *piece.names))
+    for rrsets in piece.owners.values():
+        if rrsets is not None and id(rrsets) not in told:
+            told.add(id(rrsets))
+            size += sum(
+                len(key) + len(answer.octets if isinstance(answer, Wheel) else answer) + 16
+                for key, answer in rrsets.data.items()
+            )
+    return size
 
 
 def _marshalled(piece: Delta) -> bytes:
@@ -161,12 +180,7 @@ def _marshalled(piece: Delta) -> bytes:
         origin: None if zone is None else (zone.state, zone.soa, zone.serial, zone.label, zone.number)
         for origin, zone in piece.zones.items()
     }
-    # Interfaces of one Service answer alike: one object stands for all of them, here and in the worker.
-    same: dict[bytes, bytes] = {}
-    answers = {
-        key: (answer.octets, answer.step)
-        if isinstance(answer, Wheel)
-        else answer and same.setdefault(answer, answer)
-        for key, answer in piece.answers.items()
-    }
-    return marshal.dumps((answers, piece.names, zones))
+    # What is the same object here is written once, and is the same object in the worker.
+    plain = {id(rrsets): rrsets.plain() for rrsets in piece.owners.values() if rrsets is not None}
+    owners = {name: None if rrsets is None else plain[id(rrsets)] for name, rrsets in piece.owners.items()}
+    return marshal.dumps((owners, piece.names, zones))

@@ -11,7 +11,7 @@ from struct import unpack_from
 
 from soadns.model import RRset
 from soadns.nameserver import wire
-from soadns.nameserver.table import HEAD
+from soadns.nameserver.rrsets import COUNTS
 
 TYPES = {
     wire.SOA: "SOA", wire.NS: "NS", wire.A: "A", wire.AAAA: "AAAA", wire.SRV: "SRV", wire.TXT: "TXT",
@@ -35,8 +35,8 @@ def name_text(name: bytes) -> str:
 
 def rrset(owner: bytes, kind: int, answer: bytes) -> RRset:
     """The answer section of a compiled answer; data are sorted, so that equal sets have equal texts."""
-    count = int.from_bytes(answer[1:3])
-    index, ttl, data = HEAD, 0, list[bytes]()
+    count = int.from_bytes(answer[:2])
+    index, ttl, data = COUNTS, 0, list[bytes]()
     for _ in range(count):
         index = wire.skip_name(answer, index)
         ttl, length = unpack_from("!IH", answer, index + 4)

@@ -1,34 +1,22 @@
 """Packet in, reply out: the whole behaviour of the server towards a client, without a socket.
 
 Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a plain one)
-for a name in the table costs one dictionary look-up and a concatenation; ``_deny`` answers those that ask for what
-is not there at little more. Everything else takes ``_unusual``, which follows RFC 1035 4.1.1 and 4.3.2, 2308,
-2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
+for the addresses of a name in the table costs one dictionary look-up and a concatenation; ``_other`` answers those
+that ask for something else, or for what is not there, at little more. Everything else takes ``_unusual``, which
+follows RFC 1035 4.1.1 and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
 Bytes of strangers never raise: ``respond`` returns a reply, or None for what must be dropped.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct, pack
 
-from soadns.nameserver import wire
+from soadns.nameserver import denials, wire
 from soadns.nameserver.edns import DO, OPT, OPT_HEAD, OPT_SIZE, Edns, read_edns
-from soadns.nameserver.table import (
-    HEAD,
-    LOADING,
-    MAX_ZONES,
-    PARTLY,
-    READY,
-    SEEN,
-    SHARDS,
-    UNSAID,
-    Table,
-    Wheel,
-    ZoneEntry,
-)  # fmt: skip
+from soadns.nameserver.rrsets import COUNTS, TYPED, A, Answer, RRsets, Wheel, one_more
+from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, SEEN, SHARDS, Table, ZoneEntry
 
 _H = Struct("!H")
 _HHH = Struct("!HHH")
@@ -57,15 +45,12 @@ def _heads(additional: int) -> dict[bytes, bytes]:
 
 _PLAIN, _WITH_OPT = _heads(0), _heads(1)
 _NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PLAIN.values()}
-_ONE_MORE = tuple(bytes((number + 1,)) for number in range(255))
-"""The last octet of a count, and what it is with the OPT record."""
-_MASK, _SEEN_MASK = SHARDS - 1, SEEN - 1
-_A, _UNSAID = pack("!HH", wire.A, wire.IN), pack("!HH", UNSAID, wire.IN)
+_MASK, _SEEN_MASK, _LATELY_MASK = SHARDS - 1, SEEN - 1, denials.SHARDS - 1
 
 
-def _rows() -> defaultdict[int, list[int]]:
+def _rows() -> tuple[list[int], ...]:
     """Counters: number of a zone -> one slot for each QTYPE below 256."""
-    return defaultdict(lambda: [0] * 256)
+    return tuple([0] * 256 for _ in range(MAX_ZONES + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +74,8 @@ class Responder:
         self.dropped = 0
         self.malformed = 0
         self._counts: dict[tuple[str, int, int], int] = {}
+        self._addresses = [0] * (MAX_ZONES + 1)
+        """Answers with addresses, by the number of the zone."""
         self._answered = _rows()
         self._nodata = _rows()
         self._nxdomain = _rows()
@@ -111,28 +98,16 @@ class Responder:
             question, (opt, limit) = packet[12:-OPT_SIZE], known
         # Folding type and class does no harm: none of those in the table, and none else, becomes one of them.
         key = question.lower()
-        answer = self.table.answers.shards[hash(key) & _MASK].get(key)
-        if answer is None:
-            reply = self._deny(packet, head, question, key, opt)
-            if reply is not None:
-                return reply
-        elif answer:
-            turns = None
-            if isinstance(answer, Wheel):
-                turns, answer = answer, answer.current()
-            if not opt:
-                reply = b"".join((packet[:2], head, answer[1:7], question, answer[7:]))
-            elif answer[6] < 255:
-                more = _ONE_MORE[answer[6]]
-                reply = b"".join((packet[:2], head, answer[1:6], more, question, answer[7:], opt))
-            else:
-                return self._unusual(packet)
-            if len(reply) <= limit:
-                self._answered[answer[0]][key[-3]] += 1
-                if turns is not None:
-                    turns.turn()
-                return reply
-        return self._unusual(packet)
+        found = self.table.owners.shards[hash(key) & _MASK].get(key)
+        if found is None or not found.records:
+            reply = self._other(packet, head, question, key, found, opt, limit)
+            return reply if reply is not None else self._unusual(packet)
+        counts = found.more if opt else found.counts
+        reply = b"".join((packet[:2], head, counts, question, found.records, opt))
+        if len(reply) > limit:
+            return self._unusual(packet)
+        self._addresses[found.number] += 1
+        return reply
 
     def _learn(self, octets: bytes) -> tuple[bytes, int] | None:
         """What an OPT record without options asks for: the one of the reply, and octets of the reply at most."""
@@ -148,52 +123,97 @@ class Responder:
         self._opts[octets] = found
         return found
 
-    def _deny(self, packet: bytes, head: bytes, question: bytes, key: bytes, opt: bytes) -> bytes | None:
-        """The reply to a usual packet that has no answer: every other packet that a stub resolver sends.
+    def _other(
+        self,
+        packet: bytes,
+        head: bytes,
+        question: bytes,
+        key: bytes,
+        found: RRsets | None,
+        opt: bytes,
+        limit: int,
+    ) -> bytes | None:
+        """The reply to a usual packet for something else than addresses, or for what is not there.
 
-        None for one that must go the careful way. Whatever the length of its name, the reply fits 512 octets.
+        ``found`` is what is there under the folded question. None for a packet that must go the careful way.
         """
-        kind = _USUAL.get(question[-4:])
+        typed, table = question[-TYPED:], self.table
+        kind = _USUAL.get(typed)
         if kind is None:
             return None
-        name, table = key[:-4], self.table
+        if typed != A:
+            key = key[:-TYPED] + A
+            found = table.owners.shards[hash(key) & _MASK].get(key)
+        if found is not None:
+            answer = found.data.get(typed)
+            if answer is not None:
+                return self._stored(
+                    packet, head, question, answer, opt, limit, self._answered[found.number], kind
+                )
+            denial = table.denials.zones.get(found.origin)
+            if denial is None or found.unsaid:
+                return None
+            below, rows = len(key) - TYPED - len(found.origin), self._nodata
+        else:
+            denied = table.denials.lately[hash(key) & _LATELY_MASK].get(key) or self._deniable(key)
+            if denied is None:
+                return None
+            denial, below = denied
+            if table.seen[hash(key) & _SEEN_MASK] and key[:-TYPED] in table.names:
+                rows = self._nodata
+            elif denial.ready:
+                head, rows = _NXDOMAIN[head], self._nxdomain
+            else:
+                return None
+        rows[denial.number][kind] += 1
+        # Whatever the length of its name, the reply fits 512 octets.
+        counts = b"\0\0\0\1\0\1" if opt else b"\0\0\0\1\0\0"
+        tail = denial.tails[below] or denial.tail(below)
+        return b"".join((packet[:2], head, counts, question, tail, opt))
+
+    @staticmethod
+    def _stored(
+        packet: bytes,
+        head: bytes,
+        question: bytes,
+        answer: Answer,
+        opt: bytes,
+        limit: int,
+        row: list[int],
+        kind: int,
+    ) -> bytes | None:
+        turns = answer if isinstance(answer, Wheel) else None
+        octets = answer.current() if isinstance(answer, Wheel) else answer
+        counts = one_more(octets[:COUNTS]) if opt else octets[:COUNTS]
+        reply = b"".join((packet[:2], head, counts, question, octets[COUNTS:], opt))
+        if len(reply) > limit:
+            return None
+        row[kind] += 1
+        if turns is not None:
+            turns.turn()
+        return reply
+
+    def _deniable(self, question: bytes) -> denials.Denied | None:
+        """Whose name is in a folded question for A, if it is well-formed, in a zone, and can not be a service."""
+        name, table = question[:-TYPED], self.table
         for origin in table.zones:  # zones inside others come before them
             if name.endswith(origin):
-                break
-        else:
-            return None
-        zone, below = table.zones[origin], len(name) - len(origin)
-        exists = table.seen[hash(name) & _SEEN_MASK] == 1
-        if exists:
-            # Both families are asked for one after the other: most names have one of them.
-            other = name + _A
-            held = table.answers.shards[hash(other) & _MASK].get(other)
-            if not isinstance(held, bytes) or not held or not held[0] == zone.number < MAX_ZONES:
-                if not _are_labels(name, below):
+                below = len(name) - len(origin)
+                if name[1:2] == b"_" or not _are_labels(name, below):
                     return None
-                exists = name in table.names
-        elif not _are_labels(name, below):
-            return None
-        if exists:
-            marker = name + _UNSAID
-            if marker in table.answers.shards[hash(marker) & _MASK]:
-                return None
-            rows = self._nodata
-        elif zone.state == READY:
-            head, rows = _NXDOMAIN[head], self._nxdomain
-        else:
-            return None
-        rows[zone.number][kind] += 1
-        counts = b"\0\0\0\1\0\1" if opt else b"\0\0\0\1\0\0"
-        return b"".join((packet[:2], head, counts, question, wire.soa_at(zone.soa, 12 + below), opt))
+                return table.denials.remember(question, origin, below)
+        return None
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
         """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
         labels = {zone.number: zone.label for zone in self.table.zones.values()}
+        for number, count in enumerate(self._addresses):
+            self._answered[number][wire.A] += count
+            self._addresses[number] = 0
         for rows, rcode in (
             (self._answered, wire.NOERROR), (self._nodata, wire.NOERROR), (self._nxdomain, wire.NXDOMAIN),
         ):  # fmt: skip
-            for number, row in rows.items():
+            for number, row in enumerate(rows):
                 for kind in _USUAL.values():
                     if count := row[kind]:
                         self._count(labels.get(number, ""), kind, rcode, count)
@@ -257,24 +277,24 @@ class Responder:
                 packet, question, edns, rcode=wire.REFUSED, aa=False, ede=wire.EDE_NOT_AUTHORITATIVE
             )
         zone = table.zones[origin]
-        answer = self._find(name, kind)
+        answer = self._find(question[:-4], kind)
         if answer:
             return self._reply(packet, question, edns, answer=answer, zone=zone)
-        exists = name in table.names
+        exists = table.exists(name)
         if self._may_not_deny(name, origin, zone.state, exists=exists):
             return self._reply(
                 packet, question, edns, rcode=wire.SERVFAIL, aa=False,
                 ede=wire.EDE_NOT_READY, zone=zone,
             )  # fmt: skip
         rcode = wire.NOERROR if exists else wire.NXDOMAIN
-        negative = b"\0\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
+        negative = b"\0\0\0\x01\0\0" + wire.soa_at(zone.soa, 12 + len(name) - len(origin))
         return self._reply(packet, question, edns, rcode=rcode, answer=negative, zone=zone)
 
     def _may_not_deny(self, name: bytes, origin: bytes, state: int, *, exists: bool) -> bool:
         """Whether there may be data that this server does not know."""
         if state == PARTLY and not exists:
             return self._belongs_to_unsaid(name, origin)
-        return name + _UNSAID in self.table.answers if exists else state == LOADING
+        return self.table.unsaid(name) if exists else state == LOADING
 
     def _belongs_to_unsaid(self, name: bytes, origin: bytes) -> bool:
         """Whether a name is a variant (``Service--v-1-0-0``) of one of which nothing may be said, or below it."""
@@ -284,14 +304,13 @@ class Responder:
             index += 1 + name[index]
         plain = labels[-1][1:].partition(b"--")[0]
         labels[-1] = bytes([len(plain)]) + plain
-        answers = self.table.answers
-        return any(b"".join(labels[at:]) + origin + _UNSAID in answers for at in range(len(labels)))
+        return any(self.table.unsaid(b"".join(labels[at:]) + origin) for at in range(len(labels)))
 
     def _find(self, name: bytes, kind: int) -> bytes | None:
-        """The answer to a question; ANY gets the first RRset there is (RFC 8482 4.1)."""
+        """The answer to a question in its asker's spelling; ANY gets the first RRset there is (RFC 8482 4.1)."""
         kinds = (kind,) if kind != wire.ANY else (wire.A, wire.AAAA, wire.SRV, wire.SOA, wire.NS, wire.TXT)
         for one in kinds:
-            answer = self.table.answers.get(name + pack("!HH", one, wire.IN))
+            answer = self.table.find(name, one)
             if isinstance(answer, Wheel):
                 octets = answer.current()
                 answer.turn()
@@ -311,7 +330,7 @@ class Responder:
             return self._reply(packet, question, edns, rcode=wire.REFUSED, aa=False)
         rdata = wire.txt_rdata((text,))
         record = wire.pointer(12) + pack("!HHIH", wire.TXT, wire.CH, 0, len(rdata)) + rdata
-        return self._reply(packet, question, edns, answer=b"\0\0\x01\0\0\0\0" + record)
+        return self._reply(packet, question, edns, answer=b"\0\x01\0\0\0\0" + record)
 
     # ------------------------------------------------------------------ building
 
@@ -333,7 +352,7 @@ class Responder:
         *,
         rcode: int = wire.NOERROR,
         aa: bool = True,
-        answer: bytes = bytes(HEAD),
+        answer: bytes = bytes(COUNTS),
         ede: int | None = None,
         zone: ZoneEntry | None = None,
     ) -> bytes:
@@ -371,8 +390,8 @@ def _are_labels(name: bytes, below: int) -> bool:
 
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:
     """As many whole records as fit, and whether required ones were left out (RFC 2181 9)."""
-    an, ns, ar = _HHH.unpack_from(answer, 1)
-    body = answer[HEAD:]
+    an, ns, ar = _HHH.unpack_from(answer)
+    body = answer[COUNTS:]
     if len(body) <= room:
         return (an, ns, ar), body, False
     index, kept = 0, 0

@@ -1,8 +1,6 @@
-"""The table from which a worker answers: precompiled answers, names that exist, zones.
+"""The table from which a worker answers: what owner names have, names that exist, zones.
 
-Pure; standard library only; held alike by the control process and each worker and kept equal by frames. An answer is
-the number of its zone (an octet), the answer, authority and additional counts (six), and what follows the question in
-a reply; a ``Wheel`` is one whose records are sent in another order each time.
+Pure; standard library only; held alike by the control process and each worker and kept equal by frames.
 """
 
 from __future__ import annotations
@@ -12,52 +10,26 @@ from bisect import bisect_left
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from itertools import chain
+from struct import pack
+
+from soadns.nameserver import wire
+from soadns.nameserver.denials import Denial, Denials
+from soadns.nameserver.rrsets import TCP, TYPED, A, Answer, RRsets, service_of, targeted
 
 LOADING, READY, PARTLY = 0, 1, 2
-"""States of a zone. Names that are not in the table may exist; they do not; they do not, but for what is ``UNSAID``,
+"""States of a zone. Names that are not in the table may exist; they do not; they do not, but for what is ``unsaid``,
 its variants and what is below it.
 """
 SHARDS = 256
-"""Parts of the answers, by hash of the question; a power of two."""
+"""Parts of the owner names, by hash of the question; a power of two."""
 _NAME_SHARDS = 1024
 SEEN = 1 << 20
 """Marks of names that came, by hash; a power of two."""
 
-HEAD = 7
-"""Octets before the records of an answer: the number of the zone, and counts."""
 MAX_ZONES = 64
 """The number that all further zones have together. It tells whose an answer is where answers are counted."""
 OTHERS = "others"
 """What those zones are called together."""
-
-
-@dataclass(slots=True)
-class Wheel:
-    """An answer of equally long records that begins with the next one at every turn.
-
-    It holds them twice in a row: every order is a slice, and thousands of names with many addresses stay small.
-    """
-
-    octets: bytes
-    """The head, then the records, then the records again."""
-    step: int
-    """Octets of one record."""
-    at: int = field(default=HEAD, compare=False)
-
-    def current(self) -> bytes:
-        """The answer as it stands now."""
-        octets, at = self.octets, self.at
-        return octets[:HEAD] + octets[at : at + (len(octets) - HEAD >> 1)]
-
-    def turn(self) -> None:
-        """Go on to the next order."""
-        at = self.at + self.step
-        self.at = at if at < (len(self.octets) + HEAD >> 1) else HEAD
-
-
-Answer = bytes | Wheel
-UNSAID = 0
-"""In place of a QTYPE, with an empty answer: the name is neither answered nor denied (SERVFAIL)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +44,40 @@ class ZoneEntry:
     label: str
     """The zone's name for metrics."""
     number: int = 0
-    """What its answers begin with."""
+    """Where its answers are counted; that of all further ones is ``MAX_ZONES``."""
 
 
-class Answers(MutableMapping[bytes, Answer]):
-    """Folded question in wire form (name, QTYPE, QCLASS) -> answer.
+class Owners(MutableMapping[bytes, RRsets]):
+    """Folded owner name in wire form -> what it has.
 
     In parts, each a dictionary: one that grows is laid out anew as a whole, and with a million entries packets would
-    wait for that for some ten milliseconds.
+    wait for that for some ten milliseconds. An owner is kept as the question for its addresses (with TYPE and CLASS):
+    so a usual packet is looked up without taking it to pieces.
     """
 
     __slots__ = ("shards",)
 
     def __init__(self) -> None:
-        self.shards: tuple[dict[bytes, Answer], ...] = tuple({} for _ in range(SHARDS))
-        """``shards[hash(question) % SHARDS]`` is where a question's answer is."""
+        self.shards: tuple[dict[bytes, RRsets], ...] = tuple({} for _ in range(SHARDS))
+        """``shards[hash(question) % SHARDS]`` is where a question for A has what its name has."""
 
-    def __getitem__(self, question: bytes) -> Answer:
+    def __getitem__(self, name: bytes) -> RRsets:
+        question = name + A
         return self.shards[hash(question) % SHARDS][question]
 
-    def __setitem__(self, question: bytes, answer: Answer) -> None:
-        self.shards[hash(question) % SHARDS][question] = answer
+    def __setitem__(self, name: bytes, rrsets: RRsets) -> None:
+        question = name + A
+        self.shards[hash(question) % SHARDS][question] = rrsets
 
-    def __delitem__(self, question: bytes) -> None:
+    def __delitem__(self, name: bytes) -> None:
+        question = name + A
         del self.shards[hash(question) % SHARDS][question]
 
-    def __contains__(self, question: object) -> bool:
-        return question in self.shards[hash(question) % SHARDS]
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[bytes]:
-        return chain.from_iterable(self.shards)
+        return (question[:-TYPED] for question in chain.from_iterable(self.shards))
 
     def __len__(self) -> int:
         return sum(map(len, self.shards))
@@ -150,21 +126,21 @@ class Names:
 class Delta:
     """Changes of a table, applied as one. None removes."""
 
-    answers: dict[bytes, Answer | None] = field(default_factory=dict)
-    """Folded question in wire form → answer."""
+    owners: dict[bytes, RRsets | None] = field(default_factory=dict)
+    """Folded owner name in wire form → what it has."""
     names: dict[bytes, bool] = field(default_factory=dict)
-    """Folded owner name → whether it exists (with data or below it)."""
+    """Folded name → whether it exists (with data or below it); services are not told."""
     zones: dict[bytes, ZoneEntry | None] = field(default_factory=dict)
     """Folded origin → zone."""
 
     def merge(self, later: Delta) -> None:
         """Add a later delta to this one."""
-        self.answers.update(later.answers)
+        self.owners.update(later.owners)
         self.names.update(later.names)
         self.zones.update(later.zones)
 
     def __bool__(self) -> bool:
-        return bool(self.answers or self.names or self.zones)
+        return bool(self.owners or self.names or self.zones)
 
 
 def _most_specific(zone: tuple[bytes, ZoneEntry]) -> int:
@@ -172,41 +148,52 @@ def _most_specific(zone: tuple[bytes, ZoneEntry]) -> int:
 
 
 class Table:
-    """Answers, names and zones; replaced piece by piece between two packets."""
+    """Owners, names and zones; replaced piece by piece between two packets."""
 
-    __slots__ = ("answers", "generation", "names", "seen", "zones")
+    __slots__ = ("denials", "generation", "names", "owners", "seen", "zones")
 
     def __init__(self, names: set[bytes] | Names | None = None) -> None:
-        self.answers = Answers()
+        self.owners = Owners()
         self.names = set() if names is None else names
         """A set where it has to be told to others."""
         self.seen = bytearray(SEEN)
-        """``seen[hash(name) % SEEN]`` is 1 where a name exists: most that do not are told apart by a look."""
+        """``seen[hash(question for A) % SEEN]`` is 1 where a name exists: most that do not are told apart by a look."""
         self.zones: dict[bytes, ZoneEntry] = {}
         """The longest origins first: the first one that a name is in is the closest."""
+        self.denials = Denials()
         self.generation = 0
 
     def apply(self, delta: Delta, generation: int) -> None:
         """Take in a delta; afterwards the table has that generation."""
-        for key, answer in delta.answers.items():
-            if answer is None:
-                self.answers.pop(key, None)
+        for name, rrsets in delta.owners.items():
+            if rrsets is None:
+                self.owners.pop(name, None)
             else:
-                self.answers[key] = answer
+                self.owners[name] = rrsets
         for name, exists in delta.names.items():
             if exists:
                 self.names.add(name)
-                self.seen[hash(name) % SEEN] = 1
+                self.seen[hash(name + A) % SEEN] = 1
             else:
                 self.names.discard(name)
         for origin, zone in delta.zones.items():
             if zone is None:
                 self.zones.pop(origin, None)
-            elif origin in self.zones:
+                self.denials.forget(origin)
+                continue
+            if origin in self.zones:
                 self.zones[origin] = zone
             else:
                 self.zones = dict(sorted([*self.zones.items(), (origin, zone)], key=_most_specific))
+            self.denials.renew(origin, Denial(zone.soa, zone.number, ready=zone.state == READY))
         self.generation = generation
+
+    def replace(self, other: Table) -> Owners:
+        """Have what another table has, which is not to be used any more; returns the owners there were."""
+        old = self.owners
+        self.owners, self.names, self.zones = other.owners, other.names, other.zones
+        self.seen, self.denials, self.generation = other.seen, other.denials, other.generation
+        return old
 
     def zone_of(self, name: bytes) -> bytes | None:
         """The origin of the closest enclosing zone of a folded name, or None."""
@@ -218,16 +205,44 @@ class Table:
                 return None
             name = name[name[0] + 1 :]
 
+    def find(self, name: bytes, kind: int) -> Answer | None:
+        """The answer to a question, whose name is in the asker's spelling; None where there is none."""
+        folded = name.lower()
+        held = self.owners.get(folded)
+        answer = held.data.get(pack("!HH", kind, wire.IN)) if held is not None else None
+        if answer is None and kind == wire.SRV and (at := service_of(folded)):
+            below = self.owners.get(folded[at:])
+            records = below.data.get(folded[:at]) if below is not None else None
+            return targeted(records, name[at:]) if isinstance(records, bytes) else None
+        return answer
+
+    def exists(self, name: bytes) -> bool:
+        """Whether there is something at a folded name, or below it (RFC 4592 2.2.2)."""
+        if name in self.names:
+            return True
+        if name.startswith(TCP):
+            held = self.owners.get(name[len(TCP) :])
+            return held is not None and held.services
+        at = service_of(name)
+        held = self.owners.get(name[at:]) if at else None
+        return held is not None and name[:at] in held.data
+
+    def unsaid(self, name: bytes) -> bool:
+        """Whether a folded name is neither to be answered nor denied."""
+        held = self.owners.get(name)
+        return held is not None and held.unsaid
+
     def pieces(self, entries: int) -> Iterator[Delta]:
         """Everything, as deltas of so many entries for an empty table.
 
         The table may change meanwhile: what is new since the beginning is in none of them.
         """
-        answers, names = self.answers, self.names
+        owners, names = self.owners, self.names
         assert isinstance(names, set), "whoever has to tell a table to others keeps its names"
-        keys = list(answers)
+        keys = list(owners)
         for at in range(0, len(keys), entries):
-            yield Delta({key: answers[key] for key in keys[at : at + entries] if key in answers})
+            some = ((key, owners.get(key)) for key in keys[at : at + entries])
+            yield Delta({key: rrsets for key, rrsets in some if rrsets is not None})
         held = list(names)
         for at in range(0, len(held), entries):
             yield Delta(names={name: True for name in held[at : at + entries] if name in names})

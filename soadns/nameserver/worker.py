@@ -31,8 +31,9 @@ from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Reader
 from soadns.nameserver.report import Report
 from soadns.nameserver.responder import Identity, Responder
+from soadns.nameserver.rrsets import RRsets
 from soadns.nameserver.selector import DatagramSelector
-from soadns.nameserver.table import Answer, Names, Table
+from soadns.nameserver.table import Names, Table
 from soadns.nameserver.tcp import TcpLimits, TcpServer
 from soadns.nameserver.udp import UdpServer
 
@@ -264,8 +265,8 @@ class Worker:
         if self.journal.distrusted and self.journal.distrusted == self.journal.epoch:
             self._send(frames.encode(frames.NEED, self.journal.epoch))
 
-    def _discard(self, old: list[dict[bytes, Answer]]) -> None:
-        """Take answers to pieces that are no longer used: all at once would take as long as loading them did."""
+    def _discard(self, old: list[dict[bytes, RRsets]]) -> None:
+        """Take owners to pieces that are no longer used: all at once would take as long as loading them did."""
         old.pop().clear()
         if old:
             asyncio.get_running_loop().call_soon(self._discard, old)

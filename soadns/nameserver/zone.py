@@ -2,8 +2,8 @@
 
 Control side, pure. Takes ``Records`` per owner name and gives ``Delta``s of the table; work is
 proportional to the owner names given. Existence includes empty non-terminals (RFC 4592 2.2.2), counted
-so that the last name below an ancestor takes it along. SRV owners ``_<protocol>._tcp.<owner>`` are made
-here. The SOA is kept apart from the answers: a new serial changes one entry.
+so that the last name below an ancestor takes it along. SRV records at ``_<protocol>._tcp.<owner>`` are among what
+the owner has. The SOA is kept apart from the names: a new serial changes the apex and one entry.
 """
 
 from __future__ import annotations
@@ -13,25 +13,16 @@ from struct import pack
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
-from soadns.nameserver.table import (
-    LOADING,
-    MAX_ZONES,
-    OTHERS,
-    PARTLY,
-    READY,
-    UNSAID,
-    Answer,
-    Delta,
-    Wheel,
-    ZoneEntry,
-)  # fmt: skip
+from soadns.nameserver.rrsets import TCP, TYPED, UNSAID, Answer, RRsets, Wheel, targeted
+from soadns.nameserver.table import LOADING, MAX_ZONES, OTHERS, PARTLY, READY, Delta, ZoneEntry
 
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
 """Short refresh: secondaries behind a Service hear no NOTIFY (dns practice for hidden primaries)."""
-Compiled = dict[bytes, dict[int, Answer]]
-"""What one owner name brings: folded names (itself, its SRV owners) → type → answer."""
+ALIKE = 16_384
+"""What so many records were compiled to is remembered, at most."""
 
+_KINDS = {kind: place for place, kind in enumerate(presentation.TYPES)}
 _HERE = wire.pointer(12)
 """Every answer's owner is the question's name, in the asker's own spelling."""
 
@@ -64,8 +55,10 @@ class ZoneData:
         """Owner names of which nothing may be said."""
         self._below: dict[bytes, int] = {}
         """Folded name → how many reasons it has to exist: data of its own, and each name right below it."""
-        self._owners: dict[bytes, tuple[bytes, Compiled]] = {}
-        """Folded owner → the owner as it is spelled, and what it brings. Replaced as a whole, never changed."""
+        self._owners: dict[bytes, tuple[bytes, RRsets]] = {}
+        """Folded owner → the owner as it is spelled, and what it has. Replaced as a whole, never changed."""
+        self._alike: dict[Records, RRsets] = {}
+        """What was compiled lately: the interfaces of a Service have the same records."""
 
     # ------------------------------------------------------------------ changes
 
@@ -75,9 +68,7 @@ class ZoneData:
         self._count(self._wire, 1, delta)
         for cut in self._nested:
             self._count(wire.parent(cut), 1, delta)
-        ns_data = self._address_answers(addresses, APEX_TTL, rotate=False)
-        self._put(self._ns, {wire.fold(self._ns): ns_data}, delta)
-        delta.answers[wire.question(self._wire, wire.NS)] = self._apex(wire.NS, wire.apex_names(_HERE)[0])
+        self._put(self._ns, self._rrsets(self._addresses(addresses, APEX_TTL, rotate=False)), delta)
         self._soa(delta)
         return delta
 
@@ -92,7 +83,7 @@ class ZoneData:
             folded = wire.fold(name)
             if folded == wire.fold(self._ns) or self._is_cut_off(folded):
                 continue
-            self._put(name, self._compile(name, records) if records is not None else {}, delta)
+            self._put(name, self._compile(records) if records is not None else None, delta)
         self.serial = serial
         self._soa(delta)
         return delta
@@ -111,92 +102,87 @@ class ZoneData:
 
         Later changes do not show, so it may be read slowly, and by another thread.
         """
-        apex: dict[int, Answer] = {wire.SOA: self._apex(wire.SOA, self._soa_rdata(self._ns, self._mail))}
-        apex[wire.NS] = self._apex(wire.NS, self._ns)
-        return _in_order([(self._wire, {self._wire: apex}), *self._owners.values()])
+        apex = self._rrsets(
+            {wire.SOA: self._apex(wire.SOA, self._soa_rdata(self._ns, self._mail)),
+             wire.NS: self._apex(wire.NS, self._ns)}
+        )  # fmt: skip
+        return _in_order([(self._wire, apex), *self._owners.values()])
 
     # ------------------------------------------------------------------ compiling
 
-    def _head(self, answers: int, additional: int = 0) -> bytes:
-        return pack("!BHHH", self.number, answers, 0, additional)
+    def _rrsets(
+        self, answers: Mapping[int, Answer], services: Mapping[bytes, Answer] | None = None
+    ) -> RRsets:
+        typed = {pack("!HH", kind, wire.IN): answer for kind, answer in answers.items()}
+        return RRsets(self._wire, self.number, typed | dict(services or {}))
 
     def _soa_rdata(self, name_server: bytes, mail: bytes) -> bytes:
         times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
         return wire.soa_rdata(name_server, mail, self.serial, times)
 
     def _apex(self, kind: int, rdata: bytes) -> bytes:
-        return self._head(1) + wire.rr(_HERE, kind, APEX_TTL, rdata)
+        return _counts(1) + wire.rr(_HERE, kind, APEX_TTL, rdata)
 
     def _soa(self, delta: Delta) -> None:
         rdata = self._soa_rdata(*wire.apex_names(_HERE))
-        delta.answers[wire.question(self._wire, wire.SOA)] = self._apex(wire.SOA, rdata)
+        name_server = wire.apex_names(_HERE)[0]
+        delta.owners[self._wire] = self._rrsets(
+            {wire.SOA: self._apex(wire.SOA, rdata), wire.NS: self._apex(wire.NS, name_server)}
+        )
         negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
         state = PARTLY if self.state == READY and self._unsaid else self.state
         label = self.origin if self.number < MAX_ZONES else OTHERS
         delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, label, self.number)
 
-    def _compile(self, name: bytes, records: Records) -> Compiled:
-        """Everything one owner name brings, itself and its SRV owners."""
-        folded = wire.fold(name)
+    def _compile(self, records: Records) -> RRsets:
+        """What an owner name with these records has."""
+        found = self._alike.get(records)
+        if found is None:
+            if len(self._alike) >= ALIKE:
+                self._alike.clear()
+            found = self._alike[records] = self._compiled(records)
+        return found
+
+    def _compiled(self, records: Records) -> RRsets:
         if records.unsaid:
-            return {folded: {UNSAID: b""}}
-        data = self._address_answers(records.addresses, records.ttl, rotate=records.rotate)
+            return RRsets(self._wire, self.number, {UNSAID: b""})
+        data = self._addresses(records.addresses, records.ttl, rotate=records.rotate)
         if records.texts:
-            body = wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
-            data[wire.TXT] = self._head(1) + body
-        found = {folded: data}
+            data[wire.TXT] = _counts(1) + wire.rr(_HERE, wire.TXT, records.ttl, wire.txt_rdata(records.texts))
         by_protocol: dict[str, dict[int, None]] = {}
         for protocol, port in records.ports:
             by_protocol.setdefault(protocol.lower(), {})[port] = None  # a set of records holds none twice
+        services: dict[bytes, Answer] = {}
         for protocol, ports in by_protocol.items() if records.addresses else ():
-            service = f"_{protocol}".encode("ascii", "ignore")[:63]
-            owner = bytes([len(service)]) + service + b"\x04_tcp" + name
-            if len(owner) <= wire.MAX_WIRE_NAME:
-                found[wire.fold(owner)] = {wire.SRV: self._srv(name, len(service) + 6, ports, records)}
-        return found
+            label = f"_{protocol}".encode("ascii", "ignore")[:63]
+            labels = bytes([len(label)]) + label + TCP
+            services[labels] = _srv(len(labels), ports, records)
+        return self._rrsets(data, services)
 
-    def _srv(self, target: bytes, prefix: int, ports: Iterable[int], records: Records) -> bytes:
-        # The target in additional records is the tail of the question's own name.
-        tail = wire.pointer(12 + prefix)
-        answers = [
-            wire.rr(_HERE, wire.SRV, records.ttl, wire.srv_rdata(0, 100, port, target)) for port in ports
-        ]
-        extra = [wire.rr(tail, *_typed(a, records.ttl)) for a in records.addresses]
-        return self._head(len(answers), len(extra)) + b"".join(answers) + b"".join(extra)
-
-    def _address_answers(self, addresses: tuple[str, ...], ttl: int, *, rotate: bool) -> dict[int, Answer]:
+    @staticmethod
+    def _addresses(addresses: tuple[str, ...], ttl: int, *, rotate: bool) -> dict[int, Answer]:
         by_type: dict[int, list[bytes]] = {}
         for address in addresses:
             kind, rdata = wire.address_rdata(address)
             by_type.setdefault(kind, []).append(wire.rr(_HERE, kind, ttl, rdata))
         found: dict[int, Answer] = {}
         for kind, records in by_type.items():
-            head = self._head(len(records))
-            body = b"".join(records)
+            counts, body = _counts(len(records)), b"".join(records)
             rotates = rotate and len(records) > 1
-            found[kind] = Wheel(head + body + body, len(records[0])) if rotates else head + body
+            found[kind] = Wheel(counts + body + body, len(records[0])) if rotates else counts + body
         return found
 
     # ------------------------------------------------------------------ existence
 
-    def _put(self, owner: bytes, fresh: Compiled, delta: Delta) -> None:
+    def _put(self, owner: bytes, fresh: RRsets | None, delta: Delta) -> None:
         folded = wire.fold(owner)
-        _, held = self._owners.pop(folded, (owner, {}))
-        for name in fresh.keys() - held.keys():
-            self._count(name, 1, delta)
-        for name, data in fresh.items():
-            before = held.get(name, {})
-            for kind, answer in data.items():
-                if before.get(kind) != answer:
-                    delta.answers[wire.question(name, kind)] = answer
-            for kind in before.keys() - data.keys():
-                delta.answers[wire.question(name, kind)] = None
-        for name in held.keys() - fresh.keys():
-            for kind in held[name]:
-                delta.answers[wire.question(name, kind)] = None
-            self._count(name, -1, delta)
-        if fresh:
+        _, held = self._owners.pop(folded, (owner, None))
+        if fresh is not None:
             self._owners[folded] = (owner, fresh)
+        if fresh is not held and fresh != held:
+            delta.owners[folded] = fresh
+        if (fresh is None) != (held is None):
+            self._count(folded, 1 if held is None else -1, delta)
 
     def _is_cut_off(self, name: bytes) -> bool:
         while self._nested and name != self._wire:
@@ -221,17 +207,34 @@ class ZoneData:
             name = wire.parent(name)
 
 
-def _in_order(held: list[tuple[bytes, Compiled]]) -> Iterator[RRset]:
-    names = [
-        (folded[: len(folded) - len(owner)] + owner, data)
-        for owner, found in held
-        for folded, data in found.items()
-    ]
-    for name, data in sorted(names, key=lambda one: _canonical(one[0])):
-        for kind in presentation.TYPES:
-            if (answer := data.get(kind)) is not None:
-                octets = answer if isinstance(answer, bytes) else answer.octets
-                yield presentation.rrset(name, kind, octets)
+def _counts(answers: int, additional: int = 0) -> bytes:
+    return pack("!HHH", answers, 0, additional)
+
+
+def _srv(prefix: int, ports: Iterable[int], records: Records) -> bytes:
+    """SRV records without target at a name of so many octets before that (``rrsets``)."""
+    # The target in additional records is the tail of the question's own name.
+    tail = wire.pointer(12 + prefix)
+    answers = [wire.rr(_HERE, wire.SRV, records.ttl, wire.srv_rdata(0, 100, port, b"")) for port in ports]
+    extra = [wire.rr(tail, *_typed(a, records.ttl)) for a in records.addresses]
+    return _counts(len(answers), len(extra)) + b"".join(answers) + b"".join(extra)
+
+
+def _in_order(held: list[tuple[bytes, RRsets]]) -> Iterator[RRset]:
+    names = [(owner, kind, octets) for owner, rrsets in held for owner, kind, octets in _all(owner, rrsets)]
+    for name, kind, octets in sorted(names, key=lambda one: (_canonical(one[0]), _KINDS[one[1]])):
+        yield presentation.rrset(name, kind, octets)
+
+
+def _all(owner: bytes, rrsets: RRsets) -> Iterator[tuple[bytes, int, bytes]]:
+    """Name, type and answer of everything that an owner has, services included."""
+    for key, answer in rrsets.data.items():
+        octets = answer if isinstance(answer, bytes) else answer.octets
+        if len(key) > TYPED:
+            if len(key) + len(owner) <= wire.MAX_WIRE_NAME:
+                yield key + owner, wire.SRV, targeted(octets, owner)
+        elif key != UNSAID:
+            yield owner, int.from_bytes(key[:2]), octets
 
 
 def _canonical(name: bytes) -> bytes:

@@ -112,14 +112,14 @@ async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_unti
     saver.save_now()
 
     other, _ = start()
-    name = wire.question(wire.encode_name("com.x.user.rpc.test"), wire.A)
+    name = wire.encode_name("com.x.user.rpc.test")
     assert other.zones["rpc.test"].state == READY
-    assert name in other.publisher.table.answers
+    assert name in other.publisher.table.owners
     other.emit([Identified(source, "uid-b")])
     other._turn()
     assert "snapshot-refused source kube/home: saved from uid-a, now uid-b; dropped" in said
     assert other.zones["rpc.test"].state == LOADING
-    assert name not in other.publisher.table.answers
+    assert name not in other.publisher.table.owners
     other.emit([Synced(source)])
     other._turn()
     assert other.zones["rpc.test"].state == READY

@@ -14,6 +14,7 @@ from soadns.nameserver import frames, journal
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.report import Report
 from soadns.nameserver.table import Delta
+from tests.unit.holdings import some
 from tests.unit.journals import publisher
 from tests.unit.waiting import soon
 
@@ -85,7 +86,7 @@ async def test_a_worker_is_behind_until_it_has_applied_what_was_written(ends: En
     feed.start()
     applied: list[int] = []
     found.on_applied = applied.append
-    generation = found.publish(Delta({b"a\0\1": b"\0" * 6}))
+    generation = found.publish(Delta({b"a\0\1": some()}))
     assert frames.decode(left.recv(100)).kind == frames.CHANGED
     assert feed.state.behind
     left.send(frames.encode(frames.APPLIED, generation))
@@ -125,7 +126,7 @@ async def test_amid_a_first_sync_the_whole_table_is_not_written_again_and_again(
 
     async def epoch_after(numbers: range, *, more: bool) -> int:
         for number in numbers:
-            control.publish(Delta({b"\x04%04d\0\0\x01" % number: b"x" * 100}), more=more)
+            control.publish(Delta({b"\x04%04d\0\0\x01" % number: some(b"x" * 100)}), more=more)
         await soon(lambda: not control._journal.writing)
         return control._journal.epoch
 

@@ -10,21 +10,29 @@ from hypothesis import strategies as st
 
 from soadns.nameserver import frames, wire
 from soadns.nameserver.follower import Follower
-from soadns.nameserver.table import HEAD, Answer, Delta, Names, Table, Wheel, ZoneEntry
+from soadns.nameserver.rrsets import COUNTS, A, RRsets, Wheel
+from soadns.nameserver.table import Delta, Names, Table, ZoneEntry
+from tests.unit.holdings import some
 
 KINDS = st.integers(frames.BEGIN, frames.STATS)
 NUMBERS = st.integers(0, 2**32 - 1)
 NAMES = st.binary(min_size=1, max_size=40)
-KEYS = st.builds(lambda name, kind: name + bytes((0, kind, 0, 1)), NAMES, st.sampled_from((1, 16, 28, 33)))
-ANSWERS = (
-    st.none() | st.binary(max_size=200) | st.builds(Wheel, st.binary(min_size=HEAD, max_size=60), st.just(16))
+KEYS = st.sampled_from((A, b"\0\x10\0\1", b"\0\x1c\0\1", b"\x06_dubbo\x04_tcp"))
+ANSWERS = st.binary(min_size=COUNTS, max_size=200) | st.builds(
+    Wheel, st.binary(min_size=COUNTS, max_size=60), st.just(16)
+)
+RRSETS = st.builds(
+    RRsets,
+    st.sampled_from((b"\0", b"\4test\0")),
+    st.integers(0, 64),
+    st.dictionaries(KEYS, ANSWERS, max_size=3),
 )
 ZONES = st.none() | st.builds(
     ZoneEntry, st.sampled_from((0, 1)), st.binary(max_size=60), st.integers(0, 2**40), st.text(max_size=20)
 )
 DELTAS = st.builds(
     Delta,
-    st.dictionaries(KEYS, ANSWERS, max_size=20),
+    st.dictionaries(NAMES, st.none() | RRSETS, max_size=20),
     st.dictionaries(NAMES, st.booleans(), max_size=20),
     st.dictionaries(NAMES, ZONES, max_size=3),
 )
@@ -81,44 +89,42 @@ def test_a_change_comes_out_as_it_went_in(delta: Delta) -> None:
 
 
 @given(DELTAS)
-def test_what_is_said_of_one_owner_is_in_one_frame_and_names_exist_as_long_as_they_have_data(
+def test_names_exist_as_long_as_they_have_data(
     delta: Delta,
 ) -> None:
     """Between two frames of a change packets are answered."""
-    seen: dict[bytes, int] = {}
     added: set[bytes] = set()
     removed: set[bytes] = set()
-    for number, message in enumerate(frames.delta(delta, 5)):
+    for message in frames.delta(delta, 5):
         part = frames.content(frames.decode(message).body)
         added |= {name for name, exists in part.names.items() if exists}
-        for key, answer in part.answers.items():
-            assert seen.setdefault(key[:-2], number) == number
-            if answer is not None:
-                assert delta.names.get(key[:-2]) is not True or key[:-2] in added
-            assert key[:-2] not in removed
+        for name, rrsets in part.owners.items():
+            if rrsets is not None:
+                assert delta.names.get(name) is not True or name in added
+            assert name not in removed
         removed |= {name for name, exists in part.names.items() if not exists}
 
 
 def test_a_large_change_is_cut_into_frames_that_are_soon_taken() -> None:
-    wheel = Wheel(bytes(6 + 2 * 16 * 30), 16)
-    answers: dict[bytes, Answer | None] = {
-        b"%06d\0\1" % i: wheel if i % 2 else bytes(200) for i in range(3_000)
+    wheel = RRsets(b"\0", 0, {A: Wheel(bytes(COUNTS + 2 * 16 * 30), 16)})
+    owners: dict[bytes, RRsets | None] = {
+        b"%06d" % i: wheel if i % 2 else some(b"%200d" % i) for i in range(3_000)
     }
-    delta = Delta(answers, dict.fromkeys(answers, True), {b"\0": ZoneEntry(1, b"soa", 1, "")})
+    delta = Delta(owners, dict.fromkeys(owners, True), {b"\0": ZoneEntry(1, b"soa", 1, "")})
     messages = list(frames.delta(delta, 1))
     assert len(messages) > 10
     assert max(map(len, messages)) < 2 * frames.MAX_BODY
     table = Table()
     for message in messages:
         part = frames.content(frames.decode(message).body)
-        assert len(part.answers) + len(part.names) <= frames.MAX_ENTRIES
+        assert len(part.owners) + len(part.names) <= frames.MAX_ENTRIES
         table.apply(part, 1)
-    assert (table.answers, table.names) == (answers, set(answers))
+    assert (table.owners, table.names) == (owners, set(owners))
 
 
 def test_a_full_table_tells_how_many_frames_it_has() -> None:
     table = Table()
-    table.apply(Delta({b"%06d" % i: bytes(500) for i in range(500)}, {}, {}), 9)
+    table.apply(Delta({b"%06d" % i: some(bytes(500)) for i in range(500)}, {}, {}), 9)
     decoded = [frames.decode(message) for message in frames.full(table)]
     assert [frame.kind for frame in decoded][:2] == [frames.BEGIN, frames.CHUNK]
     assert decoded[-1].kind == frames.END
@@ -126,17 +132,17 @@ def test_a_full_table_tells_how_many_frames_it_has() -> None:
     assert {frame.generation for frame in decoded} == {9}
 
 
-def test_answers_that_are_equal_are_held_once_whenever_they_came() -> None:
+def test_what_is_equal_is_held_once_whenever_it_came() -> None:
     """Thousands of interfaces of a Service, each with changes of its own."""
     follower = Follower(Table(Names()))
     control = Table()
     for frame in frames.full(control):
         follower.take(frames.decode(frame))
     follower.settle()
-    questions = [wire.question(wire.encode_name(name), wire.A) for name in ("a.test", "b.test")]
-    for generation, question in enumerate(questions, 1):
-        for frame in frames.delta(Delta({question: bytes(HEAD) + b"the same"}), generation):
+    names = [wire.encode_name(name) for name in ("a.test", "b.test")]
+    for generation, name in enumerate(names, 1):
+        for frame in frames.delta(Delta({name: some(b"the same")}), generation):
             follower.take(frames.decode(frame))
-    first, second = (follower.table.answers[question] for question in questions)
-    assert first == bytes(HEAD) + b"the same"
+    first, second = (follower.table.owners[name] for name in names)
+    assert first == some(b"the same")
     assert first is second

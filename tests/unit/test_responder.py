@@ -22,6 +22,7 @@ from soadns.nameserver.table import MAX_ZONES, OTHERS, READY, Table
 from soadns.nameserver.zone import ZoneData
 from tests.packets import octets
 from tests.unit.dig import IDENTITY, Case, cases, lines, query, table
+from tests.unit.holdings import questions
 
 CASES = (Path(__file__).parent / "test_responder_replies.txt").read_text()
 
@@ -200,7 +201,7 @@ def test_the_longest_identity_leaves_room_for_the_longest_question(switches: str
 )
 def test_the_short_way_says_what_the_long_way_says(switches: str, tcp: bool) -> None:
     short, long = Responder(table(), stream=tcp), Responder(table(), stream=tcp)
-    for key in sorted(short.table.answers):
+    for key in sorted(questions(short.table)):
         name, kind = dns.name.from_wire(key, 0)[0].to_text(), int.from_bytes(key[-4:-2])
         packet, _ = query(f"{switches} {name.upper()} TYPE{kind}")
         assert short.respond(packet) == long._unusual(packet)
@@ -212,7 +213,7 @@ def test_the_short_way_says_what_the_long_way_says(switches: str, tcp: bool) -> 
 def test_the_short_way_denies_what_the_long_way_denies(switches: str) -> None:
     """Names that exist, names below and beside them, of every zone and of none; and it counts them alike."""
     short, long = Responder(table()), Responder(table())
-    held = {dns.name.from_wire(key, 0)[0].to_text() for key in short.table.answers}
+    held = {dns.name.from_wire(key, 0)[0].to_text() for key in questions(short.table)}
     below = {f"no.{name}" for name in held}
     odd = {
         "rpc.test.",

@@ -26,6 +26,7 @@ from soadns.nameserver.journal import Journal, newest
 from soadns.nameserver.table import READY, Delta, Table
 from soadns.nameserver.worker import BULK, COLLECT, Worker
 from soadns.nameserver.zone import ZoneData
+from tests.unit.holdings import some
 from tests.unit.journals import Files
 from tests.unit.waiting import soon
 
@@ -336,7 +337,7 @@ async def test_a_table_that_its_control_process_did_not_write_to_the_end_is_not_
     await workshop.until("10.96.0.10")
     workshop.no_control()
     table = Table()
-    table.apply(Delta({b"%06d" % i: b"%200d" % i for i in range(5_000)}), 1)
+    table.apply(Delta({b"%06d" % i: some(b"%200d" % i) for i in range(5_000)}), 1)
     dying = Journal(workshop.journal, 2)
     dying.begin(table)
     assert dying.step(), "there is more"
@@ -488,12 +489,14 @@ async def test_a_running_worker_has_imported_nothing_but_the_data_plane(
         "soadns.logs",
         "soadns.nameserver",
         "soadns.nameserver.datagrams",
+        "soadns.nameserver.denials",
         "soadns.nameserver.edns",
         "soadns.nameserver.follower",
         "soadns.nameserver.frames",
         "soadns.nameserver.journal",
         "soadns.nameserver.report",
         "soadns.nameserver.responder",
+        "soadns.nameserver.rrsets",
         "soadns.nameserver.selector",
         "soadns.nameserver.table",
         "soadns.nameserver.tcp",

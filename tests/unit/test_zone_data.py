@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
 
 import dns.message
 import dns.name
@@ -14,8 +14,10 @@ from soadns import naming
 from soadns.model import InterfaceId, Records, ServedPort
 from soadns.nameserver import wire
 from soadns.nameserver.responder import Responder
-from soadns.nameserver.table import HEAD, LOADING, READY, Delta, Table
+from soadns.nameserver.rrsets import COUNTS
+from soadns.nameserver.table import LOADING, READY, Delta, Table
 from soadns.nameserver.zone import ZoneData
+from tests.unit.holdings import questions
 
 ORIGIN = "rpc.test"
 OWNERS = [
@@ -64,7 +66,7 @@ def started(zone: ZoneData) -> Table:
 
 
 def content(table: Table) -> tuple[object, ...]:
-    return table.answers, table.names, table.zones
+    return table.owners, table.names, table.zones
 
 
 def last_words(steps: list[dict[str, Records | None]]) -> dict[str, Records]:
@@ -113,26 +115,36 @@ def test_a_name_exists_if_it_or_something_below_it_has_records(
         table.apply(zone.apply(step, serial=1), generation)
     origin = dns.name.from_text(ORIGIN)
     owners = [origin, dns.name.from_text("ns", origin), dns.name.from_text("nested", origin)]
+    services = []
     for owner, record in last_words(steps).items():
         name = dns.name.from_text(owner.lower(), origin)
         if owner == "ns" or name.is_subdomain(dns.name.from_text(NESTED[0])):
             continue
         owners.append(name)
         if record.addresses:
-            owners += [dns.name.from_text(f"_{port.protocol.lower()}._tcp", name) for port in record.ports]
+            services += [dns.name.from_text(f"_{port.protocol.lower()}._tcp", name) for port in record.ports]
     expected = set()
     for name in owners:
         while name.is_subdomain(origin):
             expected.add(name.to_wire())
             name = name.parent()
     assert table.names == expected
+    for name in services:
+        assert table.exists(name.to_wire())
+        assert table.exists(name.parent().to_wire())
+        assert table.find(name.to_wire(), wire.SRV) is not None
+    for owner in OWNERS:
+        for below in ("_dubbo._tcp", "_tcp", "_tri._tcp", "_tri._udp", "x._tcp"):
+            name = dns.name.from_text(f"{below}.{owner.lower()}", origin)
+            known = any(service.is_subdomain(name) for service in services)
+            assert table.exists(name.to_wire()) == (known or name.to_wire() in expected)
 
 
 @given(st.dictionaries(st.sampled_from(OWNERS), records, max_size=6))
 def test_everything_can_be_taken_back(step: dict[str, Records]) -> None:
     zone = new()
     table = started(zone)
-    before = (dict(table.answers), set(table.names), dict(table.zones))
+    before = (dict(table.owners), set(table.names), dict(table.zones))
     table.apply(zone.apply(dict(step), serial=0), 3)
     table.apply(zone.apply(dict.fromkeys(step), serial=0), 4)
     assert content(table) == before
@@ -146,23 +158,22 @@ def test_a_delta_is_as_small_as_the_change() -> None:
     started(zone)
     zone.apply({f"com.acme.Service{i}": RECORDS for i in range(100)}, serial=1)
     again = zone.apply({"com.acme.Service7": RECORDS}, serial=2)
-    assert list(again.answers) == [wire.question(wire.encode_name(ORIGIN), wire.SOA)], (
-        "the SOA with its serial, nothing else"
-    )
+    assert list(again.owners) == [wire.encode_name(ORIGIN)], "the apex with its serial, nothing else"
     assert not again.names
     moved = zone.apply({"com.acme.Service7": Records(("10.0.0.2", "fd00::1"), texts=("a=b",))}, serial=3)
-    # The A record, the SRV record that is gone, the SOA.
-    assert sorted(key[-4:-2] for key in moved.answers) == [b"\0\1", b"\0\6", b"\0\x21"]
-    assert moved.names == {
-        wire.fold(wire.encode_name(f"{owner}com.acme.Service7.{ORIGIN}")): False
-        for owner in ("_dubbo._tcp.", "_tcp.")
-    }
-    assert (
-        moved.answers[
-            wire.question(wire.fold(wire.encode_name(f"_dubbo._tcp.com.acme.Service7.{ORIGIN}")), wire.SRV)
-        ]
-        is None
-    )
+    name = wire.fold(wire.encode_name(f"com.acme.Service7.{ORIGIN}"))
+    assert sorted(moved.owners) == sorted([wire.encode_name(ORIGIN), name])
+    assert not moved.names, "services below are not names of their own"
+    fresh = moved.owners[name]
+    assert fresh is not None
+    assert not fresh.services
+
+
+def test_interfaces_of_one_service_share_what_they_have() -> None:
+    owners = [f"com.acme.Service{i}" for i in range(3)]
+    delta = new().apply({owner: replace(RECORDS) for owner in owners}, serial=1)
+    held = {id(delta.owners[wire.fold(wire.encode_name(f"{owner}.{ORIGIN}"))]) for owner in owners}
+    assert len(held) == 1
 
 
 def test_a_removal_of_one_spelling_and_a_record_at_another_count_in_order() -> None:
@@ -208,9 +219,9 @@ def test_one_protocol_at_several_ports_is_one_rrset_whatever_its_case() -> None:
 def test_states_change_the_entry_of_the_zone_only() -> None:
     zone = new()
     table = started(zone)
-    before = dict(table.answers)
+    before = dict(table.owners)
     table.apply(zone.set_state(LOADING), 3)
-    assert table.answers == before
+    assert table.owners == before
     assert table.zones[wire.encode_name(ORIGIN)].state == LOADING
 
 
@@ -230,7 +241,7 @@ def test_every_interface_that_may_have_a_name_can_be_published(
     owners = [naming.owner_name(interface), naming.alias(interface)]
     if naming.problem(interface, zone) is None:
         changes = {owner: RECORDS for owner in owners if owner is not None}
-        assert len(ZoneData(zone).apply(changes, serial=1).answers) > 3
+        assert len(ZoneData(zone).apply(changes, serial=1).owners) > len(changes), "they and the apex"
 
 
 def test_every_answer_parses_at_its_own_question() -> None:
@@ -238,8 +249,10 @@ def test_every_answer_parses_at_its_own_question() -> None:
     table = started(zone)
     owners = [f"{'x' * size}.{'Y' * 63}.z" for size in (1, 40, 63)]
     table.apply(zone.apply(dict.fromkeys(owners, RECORDS), serial=1), 3)
-    for key, answer in table.answers.items():
-        for body in (answer if isinstance(answer, bytes) else answer.current(),):
-            message = dns.message.from_wire(b"\0\1\x84\0\0\1" + body[1:HEAD] + key + body[HEAD:])
-            for rrset in itertools.chain(message.answer):
-                assert rrset.name.to_wire() == key[:-4]
+    for question in questions(table):
+        answer = table.find(question[:-4], int.from_bytes(question[-4:-2]))
+        assert isinstance(answer, bytes)
+        message = dns.message.from_wire(b"\0\1\x84\0\0\1" + answer[:COUNTS] + question + answer[COUNTS:])
+        assert message.answer
+        for rrset in message.answer:
+            assert rrset.name.to_wire() == question[:-4]

@@ -1,0 +1,141 @@
+"""What an owner name has, compiled: one object for all names that have the same.
+
+Pure; standard library only. Thousands of interfaces run in one Service, and apart from the name all of them answer
+alike, so nothing here has a name in it: the owner of each record is the question (a compression pointer to it), and
+the target of SRV records is what is left of the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from struct import Struct, pack
+from typing import Any
+
+from soadns.nameserver import wire
+
+COUNTS = 6
+"""Octets before the records of an answer: how many of them are answers, authority and additional ones."""
+A, UNSAID = pack("!HH", wire.A, wire.IN), pack("!HH", 0, wire.IN)
+"""TYPE and CLASS of a question for addresses; in place of them, with an empty answer: the name is neither answered nor
+denied (SERVFAIL).
+"""
+TYPED = 4
+"""Octets of TYPE and CLASS."""
+TCP = b"\x04_tcp"
+"""The label of all services (RFC 2782)."""
+
+_COUNTS = Struct("!HHH")
+_SRV = 18
+"""Octets of an SRV record before its target: a pointer, type, class, TTL, length, priority, weight, port."""
+
+
+@dataclass(slots=True)
+class Wheel:
+    """An answer of equally long records that begins with the next one at every turn.
+
+    It holds them twice in a row: every order is a slice, and thousands of names with many addresses stay small.
+    """
+
+    octets: bytes
+    """The counts, then the records, then the records again."""
+    step: int
+    """Octets of one record."""
+    at: int = field(default=COUNTS, compare=False)
+
+    def current(self) -> bytes:
+        """The answer as it stands now."""
+        octets, at = self.octets, self.at
+        return octets[:COUNTS] + octets[at : at + (len(octets) - COUNTS >> 1)]
+
+    def turn(self) -> None:
+        """Go on to the next order."""
+        at = self.at + self.step
+        self.at = at if at < (len(self.octets) + COUNTS >> 1) else COUNTS
+
+
+Answer = bytes | Wheel
+"""The counts (six octets), and what follows the question in a reply."""
+
+
+class RRsets:
+    """What one owner name has, or each of many. Not to be changed.
+
+    ``data``: TYPE and CLASS of a question (four octets) -> answer; and the folded labels that stand before the owner
+    name (``_dubbo._tcp``) -> answer to the question for SRV there, in which records lack their target.
+    """
+
+    __slots__ = ("counts", "data", "more", "number", "origin", "records", "unsaid")
+
+    def __init__(self, origin: bytes, number: int, data: Mapping[bytes, Answer]) -> None:
+        self.origin = origin
+        """The folded origin of the zone."""
+        self.number = number
+        """Which zone that is, for counting."""
+        self.data = dict(data)
+        self.counts = self.more = self.records = b""
+        """Of the answer to the question for A, if that is always the same: its counts, those with one additional
+        record more (OPT), and its records.
+        """
+        self.unsaid = UNSAID in self.data
+        """Whether the name is neither to be answered nor denied."""
+        plain = self.data.get(A)
+        if isinstance(plain, bytes):
+            self.counts, self.records = plain[:COUNTS], plain[COUNTS:]
+            self.more = one_more(self.counts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RRsets):
+            return NotImplemented
+        return (self.origin, self.number, self.data) == (other.origin, other.number, other.data)
+
+    __hash__ = None  # type: ignore[assignment]  # wheels are compared without their place
+
+    def __repr__(self) -> str:
+        return f"RRsets({self.origin!r}, {self.number}, {self.data!r})"
+
+    @property
+    def services(self) -> bool:
+        """Whether there are SRV records below the name."""
+        return any(len(key) > TYPED for key in self.data)
+
+    def plain(self) -> tuple[Any, ...]:
+        """As a tuple of octets and numbers, for ``restored``."""
+        told: list[object] = [self.origin, self.number]
+        for key, answer in self.data.items():
+            told += (key, (answer.octets, answer.step) if isinstance(answer, Wheel) else answer)
+        return tuple(told)
+
+
+def restored(told: tuple[Any, ...]) -> RRsets:
+    """What ``plain`` said. Raises ValueError or TypeError for what it never says."""
+    origin, number, *rest = told
+    if len(rest) % 2:
+        raise ValueError("a key without an answer")
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    return RRsets(origin, number, {key: Wheel(*one) if isinstance(one, tuple) else one for key, one in pairs})
+
+
+def one_more(counts: bytes) -> bytes:
+    """The counts with one additional record more."""
+    answers, authority, additional = _COUNTS.unpack(counts)
+    return _COUNTS.pack(answers, authority, additional + 1)
+
+
+def targeted(answer: bytes, target: bytes) -> bytes:
+    """The answer to a question for SRV: its records with their target, which is never compressed (RFC 2782)."""
+    end = COUNTS + _SRV * _COUNTS.unpack_from(answer)[0]
+    length = pack("!H", _SRV - 12 + len(target))
+    parts = [answer[:COUNTS]]
+    for at in range(COUNTS, end, _SRV):
+        parts += (answer[at : at + 10], length, answer[at + 12 : at + _SRV], target)
+    parts.append(answer[end:])
+    return b"".join(parts)
+
+
+def service_of(name: bytes) -> int:
+    """How many octets of a folded name are a service (``_dubbo._tcp``); 0 where the name begins with none."""
+    if name[1:2] != b"_":
+        return 0
+    first = name[0] + 1
+    return first + len(TCP) if name[first : first + len(TCP)] == TCP else 0

@@ -1,0 +1,111 @@
+"""A name that was denied is denied anew each time, by whatever the table is then."""
+
+from __future__ import annotations
+
+import dns.message
+import dns.rcode
+import pytest
+
+from soadns.model import Records, ServedPort
+from soadns.nameserver import denials
+from soadns.nameserver.responder import Responder
+from soadns.nameserver.table import LOADING, READY, Delta, Table
+from soadns.nameserver.wire import encode_name
+from soadns.nameserver.zone import ZoneData
+
+NAME = "com.acme.Late"
+
+
+class Server:
+    """Zones and a responder."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.responder = Responder(self.table)
+        self.generation = 0
+
+    def zone(self, origin: str, *, number: int = 0, nested: tuple[str, ...] = ()) -> ZoneData:
+        zone = ZoneData(origin, number=number, nested=nested)
+        self.apply(zone.start())
+        self.apply(zone.set_state(READY))
+        return zone
+
+    def apply(self, delta: Delta) -> None:
+        self.generation += 1
+        self.table.apply(delta, self.generation)
+
+    def ask(self, name: str, kind: str = "A") -> str:
+        """RCODE, and the SOA of a denial."""
+        reply = self.responder.respond(dns.message.make_query(name, kind).to_wire())
+        assert reply is not None
+        message = dns.message.from_wire(reply)
+        soa = [f"{rrset.name} {rrset[0].serial}" for rrset in message.authority]
+        return " ".join([dns.rcode.to_text(message.rcode()), *soa])
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.mark.parametrize("kind", ["A", "AAAA"])
+def test_until_it_exists(server: Server, kind: str) -> None:
+    zone = server.zone("rpc.test")
+    for _ in range(2):
+        assert server.ask(f"{NAME}.rpc.test", kind) == "NXDOMAIN rpc.test. 0"
+        assert server.ask(f"x.{NAME}.rpc.test", kind) == "NXDOMAIN rpc.test. 0"
+    server.apply(zone.apply({f"x.{NAME}": Records(("10.96.0.1",))}, serial=1))
+    assert server.ask(f"{NAME}.rpc.test", kind) == "NOERROR rpc.test. 1", "something is below it"
+    assert server.ask(f"x.{NAME}.rpc.test", "A") == "NOERROR"
+    server.apply(zone.apply({f"x.{NAME}": None}, serial=2))
+    assert server.ask(f"{NAME}.rpc.test", kind) == "NXDOMAIN rpc.test. 2"
+    assert server.ask(f"x.{NAME}.rpc.test", kind) == "NXDOMAIN rpc.test. 2"
+
+
+def test_until_the_zone_can_not_say(server: Server) -> None:
+    zone = server.zone("rpc.test")
+    assert server.ask(f"{NAME}.rpc.test") == "NXDOMAIN rpc.test. 0"
+    server.apply(zone.set_state(LOADING))
+    assert server.ask(f"{NAME}.rpc.test") == "SERVFAIL"
+    server.apply(zone.set_state(READY))
+    server.apply(zone.apply({NAME: Records(unsaid=True)}, serial=1))
+    assert server.ask(f"x.{NAME}.rpc.test") == "SERVFAIL"
+    assert server.ask("other.rpc.test") == "NXDOMAIN rpc.test. 1"
+
+
+def test_by_the_closest_zone(server: Server) -> None:
+    server.zone("test")
+    assert server.ask(f"{NAME}.rpc.test") == "NXDOMAIN test. 0"
+    server.zone("rpc.test", number=1)
+    assert server.ask(f"{NAME}.rpc.test") == "NXDOMAIN rpc.test. 0"
+    assert {zone for zone, _, _ in server.responder.counts()} == {"test", "rpc.test"}
+    server.apply(Delta(zones={encode_name("rpc.test"): None}))
+    assert server.ask(f"{NAME}.rpc.test") == "NXDOMAIN test. 0"
+    server.apply(Delta(zones={encode_name("test"): None}))
+    assert server.ask(f"{NAME}.rpc.test") == "REFUSED"
+
+
+def test_services_come_and_go_with_their_owner(server: Server) -> None:
+    zone = server.zone("rpc.test")
+    service = f"_dubbo._tcp.{NAME}.rpc.test"
+    assert server.ask(service, "SRV") == "NXDOMAIN rpc.test. 0"
+    server.apply(zone.apply({NAME: Records(("10.96.0.1",), ports=(ServedPort("dubbo", 20880),))}, serial=1))
+    assert server.ask(service, "SRV") == "NOERROR"
+    assert server.ask(service, "A") == "NOERROR rpc.test. 1"
+    assert server.ask(f"_tcp.{NAME}.rpc.test", "A") == "NOERROR rpc.test. 1"
+    assert server.ask(f"_tri._tcp.{NAME}.rpc.test", "SRV") == "NXDOMAIN rpc.test. 1"
+    assert server.ask(f"_dubbo._udp.{NAME}.rpc.test", "SRV") == "NXDOMAIN rpc.test. 1"
+    server.apply(zone.apply({NAME: Records(("10.96.0.1",))}, serial=2))
+    assert server.ask(service, "SRV") == "NXDOMAIN rpc.test. 2"
+    assert server.ask(f"_tcp.{NAME}.rpc.test", "A") == "NXDOMAIN rpc.test. 2"
+
+
+def test_whoever_asks_for_ever_new_names_takes_no_more_than_so_much(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denials, "MOST", 10)
+    server.zone("rpc.test")
+    for number in range(1_000):
+        assert server.ask(f"n{number}.rpc.test") == "NXDOMAIN rpc.test. 0"
+    held = sum(map(len, server.table.denials.lately))
+    assert 0 < held <= 10 * denials.SHARDS
