@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct, pack
 
-from soadns.nameserver import denials, wire
+from soadns.nameserver import wire
+from soadns.nameserver.denials import FORM
 from soadns.nameserver.edns import DO, OPT, OPT_HEAD, OPT_SIZE, Edns, read_edns
 from soadns.nameserver.rrsets import COUNTS, TYPED, A, Answer, RRsets, Wheel, one_more
 from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, SEEN, SHARDS, Table, ZoneEntry
@@ -45,7 +46,7 @@ def _heads(additional: int) -> dict[bytes, bytes]:
 
 _PLAIN, _WITH_OPT = _heads(0), _heads(1)
 _NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PLAIN.values()}
-_MASK, _SEEN_MASK, _LATELY_MASK = SHARDS - 1, SEEN - 1, denials.SHARDS - 1
+_MASK, _SEEN_MASK = SHARDS - 1, SEEN - 1
 
 
 def _rows() -> tuple[list[int], ...]:
@@ -155,10 +156,14 @@ class Responder:
                 return None
             below, rows = len(key) - TYPED - len(found.origin), self._nodata
         else:
-            denied = table.denials.lately[hash(key) & _LATELY_MASK].get(key) or self._deniable(key)
-            if denied is None:
+            for ending, denial in table.denials.closest:  # noqa: B007 - used behind the loop
+                if key.endswith(ending):
+                    break
+            else:
                 return None
-            denial, below = denied
+            if key.translate(FORM) not in denial.forms and not denial.deniable(key):
+                return None
+            below = len(key) - len(ending)
             if table.seen[hash(key) & _SEEN_MASK] and key[:-TYPED] in table.names:
                 rows = self._nodata
             elif denial.ready:
@@ -192,17 +197,6 @@ class Responder:
         if turns is not None:
             turns.turn()
         return reply
-
-    def _deniable(self, question: bytes) -> denials.Denied | None:
-        """Whose name is in a folded question for A, if it is well-formed, in a zone, and can not be a service."""
-        name, table = question[:-TYPED], self.table
-        for origin in table.zones:  # zones inside others come before them
-            if name.endswith(origin):
-                below = len(name) - len(origin)
-                if name[1:2] == b"_" or not _are_labels(name, below):
-                    return None
-                return table.denials.remember(question, origin, below)
-        return None
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
         """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
@@ -375,17 +369,6 @@ class Responder:
         if ede is not None:
             options += pack("!HHH", wire.OPTION_EDE, 2, ede)
         return OPT_HEAD + OPT.pack(self.udp_size, rcode >> 4, 0, edns.flags, len(options)) + options
-
-
-def _are_labels(name: bytes, below: int) -> bool:
-    """Whether a name consists of labels, of which one begins at an index, and is no longer than a name may be."""
-    at, end = 0, len(name) - 1
-    while at < below:
-        length = name[at]
-        if length > 63:
-            return False
-        at += length + 1
-    return at == below and name.find(b"\0") == end and end < wire.MAX_WIRE_NAME
 
 
 def _fit(answer: bytes, room: int) -> tuple[tuple[int, int, int], bytes, bool]:

@@ -13,7 +13,7 @@ from itertools import chain
 from struct import pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.denials import Denial, Denials
+from soadns.nameserver.denials import Denials
 from soadns.nameserver.rrsets import TCP, TYPED, A, Answer, RRsets, service_of, targeted
 
 LOADING, READY, PARTLY = 0, 1, 2
@@ -185,7 +185,7 @@ class Table:
                 self.zones[origin] = zone
             else:
                 self.zones = dict(sorted([*self.zones.items(), (origin, zone)], key=_most_specific))
-            self.denials.renew(origin, Denial(zone.soa, zone.number, ready=zone.state == READY))
+            self.denials.renew(origin, zone.soa, zone.number, ready=zone.state == READY)
         self.generation = generation
 
     def replace(self, other: Table) -> Owners:

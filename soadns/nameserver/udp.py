@@ -16,7 +16,7 @@ from soadns.figures import Durations
 from soadns.nameserver.datagrams import BATCH, Exchange
 from soadns.nameserver.responder import Responder
 
-DRAIN = 16 * BATCH
+DRAIN = 8 * BATCH
 """Datagrams per wake-up, about: TCP and the journal get their turn in between."""
 SAMPLE = 64
 """Of so many datagrams, one is timed."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dns.message
 import dns.rcode
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from soadns.model import Records, ServedPort
 from soadns.nameserver import denials
@@ -85,6 +87,24 @@ def test_by_the_closest_zone(server: Server) -> None:
     assert server.ask(f"{NAME}.rpc.test") == "REFUSED"
 
 
+LABELS = st.lists(st.integers(0, 70), max_size=6)
+
+
+@given(
+    st.lists(st.tuples(LABELS, st.sampled_from([b"a", b"0", b"-", b"_", b"\0", b"\x03", b"/"])), max_size=30)
+)
+def test_forms_are_no_short_cut_for_what_is_no_name(asked: list[tuple[list[int], bytes]]) -> None:
+    """Lengths that are letters elsewhere, letters that are lengths elsewhere, and all of it at the end of a zone."""
+    server = Server()
+    server.zone("rpc.test")
+    careful = Responder(server.table)
+    for lengths, filling in asked:
+        name = b"".join(bytes([length]) + filling * max(0, length - 1) for length in lengths)
+        for end in (b"\x03rpc\x04test\0", b"rpc\x04test\0", b"x\x03rpc\x04test\0"):
+            packet = b"\0\7\1\0\0\1\0\0\0\0\0\0" + name + end + b"\0\1\0\1"
+            assert server.responder.respond(packet) == careful._unusual(packet)
+
+
 def test_services_come_and_go_with_their_owner(server: Server) -> None:
     zone = server.zone("rpc.test")
     service = f"_dubbo._tcp.{NAME}.rpc.test"
@@ -100,12 +120,15 @@ def test_services_come_and_go_with_their_owner(server: Server) -> None:
     assert server.ask(f"_tcp.{NAME}.rpc.test", "A") == "NXDOMAIN rpc.test. 2"
 
 
-def test_whoever_asks_for_ever_new_names_takes_no_more_than_so_much(
+def test_whoever_asks_for_names_of_ever_new_forms_takes_no_more_than_so_much(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(denials, "MOST", 10)
     server.zone("rpc.test")
     for number in range(1_000):
-        assert server.ask(f"n{number}.rpc.test") == "NXDOMAIN rpc.test. 0"
-    held = sum(map(len, server.table.denials.lately))
-    assert 0 < held <= 10 * denials.SHARDS
+        assert (
+            server.ask(f"{'n' * (number % 40 + 1)}.{'n' * (number // 40 + 1)}.rpc.test")
+            == "NXDOMAIN rpc.test. 0"
+        )
+    (held,) = server.table.denials.zones.values()
+    assert 0 < len(held.forms) <= 10
