@@ -30,12 +30,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gather import cache, debian, golang, maven, npm
+from gather import cache, debian, golang, maven, musl, npm
 from gather.cache import Part
 from gather.running import PartError, say
 
 HERE = Path(__file__).resolve().parent
 APISERVER = HERE / "kube-apiserver"
+KUBEPROXY = HERE / "kube-proxy"
 COREDNS = HERE / "coredns"
 CLIENTS = HERE.parent / "tests" / "clients"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
@@ -87,6 +88,12 @@ RESOLVED = (
     "libip4tc2", "libkmod2", "libmount1", "libpam0g", "libpcre2-8-0", "libseccomp2", "libselinux1", "libssl3", *SYSTEMD,
 )  # fmt: skip
 
+NFTABLES = (
+    "nftables", "libnftables1", "libnftnl11", "libmnl0", "libxtables12", "libjansson4", "libgmp10", "libedit2",
+    "libbsd0", "libmd0", "libtinfo6",
+)  # fmt: skip
+IPROUTE = ("iproute2", "libbpf1", "libelf1", "libmnl0", "libcap2", "libbsd0", "libmd0", "zlib1g")
+
 JAVA = Part(
     "java", "17", " ".join(RUNTIME),
     lambda folder: debian.unpack(folder, RUNTIME, pinned="17."),
@@ -117,6 +124,11 @@ def _zookeeper(folder: Path) -> list[str]:
 def _apiserver(folder: Path) -> str:
     golang.build(APISERVER, "k8s.io/kubernetes/cmd/kube-apiserver", folder / "kube-apiserver", APISERVER_SAYS)
     return KUBERNETES
+
+
+def _proxy(folder: Path) -> str:
+    golang.build(KUBEPROXY, "k8s.io/kubernetes/cmd/kube-proxy", folder / "kube-proxy", {})
+    return golang.required(KUBEPROXY, "k8s.io/kubernetes")
 
 
 def _coredns(folder: Path) -> str:
@@ -202,7 +214,17 @@ PARTS = (
     Part(
         "coredns", golang.required(COREDNS, "github.com/coredns/coredns"), golang.recipe(COREDNS, {}), _coredns,
         lambda folder: [str(folder / "coredns")],
-        how="building from source", expected="1 to 3 minutes on two cores", room=3,
+        how="building from source", expected="2 to 4 minutes on two cores", room=3,
+    ),
+    Part(
+        "kube-proxy", golang.required(KUBEPROXY, "k8s.io/kubernetes"), golang.recipe(KUBEPROXY, {}), _proxy,
+        lambda folder: [str(folder / "kube-proxy")],
+        how="building from source", expected="2 to 5 minutes on two cores", room=3,
+    ),
+    _packaged("nft", "1.0.6", NFTABLES, "usr/sbin/nft", pinned="1.0.6-"),
+    _packaged("ip", "6.1.0", IPROUTE, "bin/ip", pinned="6.1.0-"),
+    Part(
+        "musl-lookup", "1.2.3", musl.recipe(), musl.make, lambda folder: [str(folder / musl.PROGRAM)],
     ),
     _java_program("dubbo-2.6.12", "2.6.12", "dubbo26", "Dubbo26", **{"dubbo.version": "2.6.12"}),
     _dubbo("2.7.23", curator="4.2.0", zookeeper="3.4.12"),

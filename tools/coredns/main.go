@@ -1,5 +1,5 @@
-// A CoreDNS with the plugins that stand around soadns: what forwards to it, caches it, transfers from it and what
-// serves the same zone by other means. Cloud and Kubernetes plugins, most of a stock build's time, are left out.
+// A CoreDNS with the plugins that stand around soadns: what forwards to it, caches it, transfers from it, what
+// serves the same zone by other means, and what serves the rest of a cluster. Plugins for clouds are left out.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/etcd"
 	_ "github.com/coredns/coredns/plugin/file"
 	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/loadbalance"
 	_ "github.com/coredns/coredns/plugin/log"
 	_ "github.com/coredns/coredns/plugin/loop"
