@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import command_of
 
 HERE = Path(__file__).resolve().parent
@@ -42,17 +43,17 @@ class Program:
         folder: Path,
         java: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        by: Sequence[str] = (),
+        place: Place = OUTSIDE,
     ) -> None:
-        """``java`` are options of the JVM, ``by`` what the command is started by (``ip netns exec ...``)."""
+        """``java`` are options of the JVM."""
         command, environment = started_by(program)
         folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{program} {' '.join(arguments[:3])}"
         self.log = folder / "log"
         options = [f"-Duser.home={folder}", f"-Dlogging.path={folder}/logs", *java]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*by, *command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            self._process = place.popen(
+                [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=environment | {"HOME": str(folder), "JDK_JAVA_OPTIONS": " ".join(options)} | dict(env or {}),
             )  # fmt: skip
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -133,13 +134,13 @@ class Provider(Program):
         more: Sequence[str] = (),
         java: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        by: Sequence[str] = (),
+        place: Place = OUTSIDE,
     ) -> None:
         """``registry`` is host:port or ``none``; ``more`` are further arguments (``--protocol tri`` ...)."""
         super().__init__(
             program, "provider", "--id", name, "--app", application, "--registry", registry, "--bind", bind,
             "--port", str(port), "--interfaces", ",".join(interfaces), *more,
-            folder=folder, java=java, env=env, by=by,
+            folder=folder, java=java, env=env, place=place,
         )  # fmt: skip
 
     def ready(self, *, within: float = 60.0) -> None:
@@ -159,11 +160,11 @@ class Consumer(Program):
         more: Sequence[str] = (),
         java: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        by: Sequence[str] = (),
+        place: Place = OUTSIDE,
     ) -> None:
         super().__init__(
             program, "consumer", "--app", application, "--registry", registry, *more,
-            folder=folder, java=java, env=env, by=by,
+            folder=folder, java=java, env=env, place=place,
         )  # fmt: skip
 
     def ask(self, what: str, *, within: float = 60.0, **said: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import printed
 
 _STATUS = re.compile(r"status: (\w+)")
@@ -30,12 +31,13 @@ def dig(
     tcp: bool = False,
     server: str = "127.0.0.1",
     recurse: bool = False,
+    place: Place = OUTSIDE,
 ) -> Dug:
     """Ask one question, without a second try; resolvers want RD (``recurse``)."""
     rd = "+recurse" if recurse else "+norecurse"
     asked = [f"@{server}", "-p", str(port), "+tries=1", "+time=2", rd, "+noall", "+comments"]
     asked += ["+answer", "+authority", "+additional", *(["+tcp"] if tcp else []), name, kind]
-    done = printed("dig", *asked, within=15)
+    done = printed("dig", *asked, within=15, by=place.command([]))
     found = _STATUS.search(done.stdout)
     rows: list[str] = []
     section = ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import Process, command_of, printed
 
 ADMIN, READER = "admin-token", "soadns-token"
@@ -21,7 +22,7 @@ SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
 class Etcd:
     """One member; restarts keep its data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, place: Place = OUTSIDE) -> None:
         self.port, peer = free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
         command, env = command_of("etcd")
@@ -38,7 +39,7 @@ class Etcd:
         command += ["--initial-cluster", f"default={peer_url}", "--unsafe-no-fsync"]
         if not _understands(command[0], "--unsafe-no-fsync"):
             command.remove("--unsafe-no-fsync")
-        self.process = Process("etcd", command, log=folder / "log", env=env)
+        self.process = Process("etcd", command, log=folder / "log", env=env, place=place)
 
     @property
     def url(self) -> str:
@@ -47,7 +48,7 @@ class Etcd:
     def start(self) -> None:
         if not self.process.running:
             self.process.start()
-            self.process.wait_until(lambda: b"true" in _get(f"{self.url}/health"), within=30.0)
+            self.process.wait_until(lambda: b"true" in self._get("/health"), within=30.0)
 
     def compact(self) -> None:
         """Forget all revisions but the present one: watches that resume from before get 410."""
@@ -64,8 +65,12 @@ class Etcd:
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with self.process.place.inside(), urllib.request.urlopen(request, timeout=10) as response:
             return dict(json.load(response))
+
+    def _get(self, path: str) -> bytes:
+        with self.process.place.inside(), urllib.request.urlopen(f"{self.url}{path}", timeout=2) as response:
+            return bytes(response.read())
 
 
 def _base64(text: str) -> str:
@@ -77,16 +82,12 @@ def _understands(binary: str, flag: str) -> bool:
     return flag in done.stdout + done.stderr
 
 
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=2) as response:
-        return bytes(response.read())
-
-
 class ApiServer:
     """One API server; restarts keep its port and certificates."""
 
-    def __init__(self, folder: Path, etcd: Etcd) -> None:
+    def __init__(self, folder: Path, etcd: Etcd, *, host: str = "127.0.0.1", place: Place = OUTSIDE) -> None:
         self.port = free_port()
+        self.host = host
         self.folder = folder
         self.etcd = etcd
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,13 +96,17 @@ class ApiServer:
         tokens.write_text(f'{ADMIN},admin,1,"system:masters"\n{READER},soadns,2,"readers"\n')
         command, env = command_of("kube-apiserver")
         command += [
-            f"--etcd-servers={etcd.url}", f"--secure-port={self.port}", "--bind-address=127.0.0.1",
+            f"--etcd-servers={etcd.url}", f"--secure-port={self.port}", f"--bind-address={host}",
             "--endpoint-reconciler-type=none", f"--cert-dir={folder}", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--service-account-issuer=https://soadns.test",
             f"--token-auth-file={tokens}", f"--service-cluster-ip-range={SERVICE_RANGE}", "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount", "--etcd-compaction-interval=0",
         ]  # fmt: skip
-        self.process = Process("kube-apiserver", command, log=folder / "log", env=env)
+        self.process = Process("kube-apiserver", command, log=folder / "log", env=env, place=place)
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.host}:{self.port}"
 
     def start(self) -> None:
         self.etcd.start()
@@ -122,7 +127,7 @@ class ApiServer:
         """A kubeconfig for one of the tokens."""
         path = self.folder / f"kubeconfig-{token}.yaml"
         cluster = {
-            "server": f"https://127.0.0.1:{self.port}",
+            "server": self.url,
             "certificate-authority": f"{self.folder}/apiserver.crt",
         }
         path.write_text(
@@ -149,10 +154,13 @@ class ApiServer:
         """One request as administrator; the decoded answer. Raises HTTPError with the server's words."""
         headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         context = ssl.create_default_context(cafile=f"{self.folder}/apiserver.crt")
         try:
-            with urllib.request.urlopen(request, timeout=20, context=context) as response:
+            with (
+                self.process.place.inside(),
+                urllib.request.urlopen(request, timeout=20, context=context) as response,
+            ):
                 answer = response.read()
         except urllib.error.HTTPError as error:
             raise AssertionError(

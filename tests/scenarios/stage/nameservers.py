@@ -11,6 +11,7 @@ from pathlib import Path
 
 from soadns import __version__
 from tests.ports import free_port
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import Process, command_of
 from tests.scenarios.stage.showcase import IDENTITY
 
@@ -28,10 +29,11 @@ def wire_name(name: str) -> bytes:
 class NameServer:
     """One server of one zone; ``port`` speaks UDP and TCP."""
 
-    def __init__(self, name: str, folder: Path, zone: str) -> None:
+    def __init__(self, name: str, folder: Path, zone: str, *, port: int = 0, place: Place = OUTSIDE) -> None:
         self.name = name
         self.zone = zone
-        self.port = free_port()
+        self.port = port or free_port()
+        self.place = place
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.process: Process
@@ -45,7 +47,7 @@ class NameServer:
         self.process.stop()
 
     def _loaded(self) -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with self.place.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.2)
             sock.connect(("127.0.0.1", self.port))
             sock.send(_SOA + wire_name(self.zone) + b"\0\6\0\1")
@@ -56,7 +58,8 @@ class NameServer:
 
     def _run(self, part: str, *arguments: str) -> None:
         command, env = command_of(part)
-        self.process = Process(self.name, [*command, *arguments], log=self.folder / "log", env=env)
+        log = self.folder / "log"
+        self.process = Process(self.name, [*command, *arguments], log=log, env=env, place=self.place)
 
 
 class Knot(NameServer):
@@ -134,8 +137,10 @@ zone:
 class CoreDns(NameServer):
     """coredns with a Corefile; every ``{port}`` in it is the one it listens on."""
 
-    def __init__(self, folder: Path, zone: str, corefile: str) -> None:
-        super().__init__("CoreDNS", folder, zone)
+    def __init__(
+        self, folder: Path, zone: str, corefile: str, *, port: int = 0, place: Place = OUTSIDE
+    ) -> None:
+        super().__init__("CoreDNS", folder, zone, port=port, place=place)
         config = folder / "Corefile"
         config.write_text(corefile.replace("{port}", str(self.port)))
         self._run("coredns", "-conf", str(config))

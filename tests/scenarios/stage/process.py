@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.scenarios.stage.places import OUTSIDE, Place
+
 T = TypeVar("T")
 
 
@@ -63,12 +65,19 @@ class Process:
     """One server process, restartable with the same command."""
 
     def __init__(
-        self, name: str, command: list[str], *, log: Path, env: dict[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        *,
+        log: Path,
+        env: dict[str, str] | None = None,
+        place: Place = OUTSIDE,
     ) -> None:
         self.name = name
         self.command = command
         self.log = log
         self.env = env
+        self.place = place
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,7 +92,7 @@ class Process:
     def start(self) -> None:
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = self.place.popen(
                 self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.ports import free_port
 from tests.scenarios.stage.dig import Dug, dig
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import Process, eventually
 
 ZONE = "rpc.cluster.local"
@@ -25,7 +26,7 @@ ZONE = "rpc.cluster.local"
 class Soadns:
     """One instance: its configuration file, state directory and ports stay the same over restarts."""
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], *, place: Place = OUTSIDE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port, self.http_port, self.livez_port = free_port(), free_port(), free_port()
@@ -39,7 +40,7 @@ class Soadns:
         }
         self.write_config()
         command = [sys.executable, "-m", "soadns", "serve", "--config", str(self.config)]
-        self.process = Process("soadns", command, log=folder / "log")
+        self.process = Process("soadns", command, log=folder / "log", place=place)
 
     def write_config(self, **changes: Any) -> None:
         """Write the configuration file anew, with some sections replaced."""
@@ -86,7 +87,7 @@ class Soadns:
     def dig(self, name: str, kind: str = "A", *, tcp: bool = False) -> Dug:
         """Ask for a name of the zone (or a whole one with a final dot)."""
         whole = name if name.endswith(".") else f"{name}.{ZONE}."
-        return dig(self.port, whole, kind, tcp=tcp)
+        return dig(self.port, whole, kind, tcp=tcp, place=self.process.place)
 
     def answers(self, name: str, *expected: str, kind: str = "A", within: float = 10.0) -> None:
         """The name answers exactly this, in any order, by UDP and TCP; it may take a while to get there."""
@@ -128,9 +129,14 @@ class Soadns:
 
     def cli(self, *arguments: str) -> tuple[int, str]:
         """Run one verb against this instance: the exit status, and what it printed."""
-        command = [sys.executable, "-m", "soadns", arguments[0], "--config", str(self.config), *arguments[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = self.verb(*arguments)
         return done.returncode, done.stdout + done.stderr
+
+    def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same with what is for files apart from what is for people."""
+        command = [sys.executable, "-m", "soadns", arguments[0], "--config", str(self.config), *arguments[1:]]
+        there = self.process.place.command(command)
+        return subprocess.run(there, capture_output=True, text=True, check=False, timeout=60)
 
     def cli_json(self, *arguments: str) -> dict[str, Any]:
         """The same with ``-o json``, decoded."""
@@ -150,7 +156,7 @@ class Soadns:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with self.process.place.inside(), urllib.request.urlopen(request, timeout=5) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

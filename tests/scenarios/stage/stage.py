@@ -28,8 +28,12 @@ RULES = [
 class Service:
     """A Service with its EndpointSlice, as it stands in the API server."""
 
-    def __init__(self, api: ApiServer, namespace: str, name: str, spec: dict[str, Any]) -> None:
+    def __init__(
+        self, api: ApiServer, namespace: str, name: str, spec: dict[str, Any], *, node: str = ""
+    ) -> None:
+        """``node`` is where its pods are: kube-proxy asks for it."""
         self._api = api
+        self._node = {"nodeName": node} if node else {}
         self.name = name
         self.namespace = namespace
         self.annotations: dict[str, str] = {}
@@ -56,8 +60,14 @@ class Service:
         return {
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": f"{self.name}-1", "namespace": self.namespace, "labels": labels},
-            "ports": [{"name": "", "port": self.port, "protocol": "TCP"}],
-            "endpoints": [{"addresses": [ip], "conditions": {"ready": ready}} for ip, ready in self._endpoints.items()],
+            "ports": [
+                {"name": port["name"], "port": port.get("targetPort", port["port"]), "protocol": port["protocol"]}
+                for port in self._spec["ports"]
+            ],
+            "endpoints": [
+                {"addresses": [ip], "conditions": {"ready": ready}, **self._node}
+                for ip, ready in self._endpoints.items()
+            ],
         }  # fmt: skip
 
     def apply(self) -> None:

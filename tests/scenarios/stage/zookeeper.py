@@ -13,6 +13,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from tests.ports import free_port
+from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import Process, command_of, eventually
 
 TICK_MS = 500
@@ -26,24 +27,32 @@ _started = itertools.count(1_767_225_600_000)
 class ZooKeeper:
     """One server; restarts keep its port and data."""
 
-    def __init__(self, folder: Path, *lines: str, properties: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *lines: str,
+        properties: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        place: Place = OUTSIDE,
+    ) -> None:
         """``lines`` are added to its configuration file, ``properties`` to Java's (``name=value``)."""
         self.port = free_port()
+        self.host = host
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "zoo.cfg"
         config.write_text(
-            f"tickTime={TICK_MS}\ndataDir={folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            f"tickTime={TICK_MS}\ndataDir={folder}/data\nclientPort={self.port}\nclientPortAddress={host}\n"
             "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\nfsync.warningthresholdms=100000\n"
             + "".join(f"{line}\n" for line in lines)
         )
         command, env = command_of("zookeeper")
         command[1:1] = [f"-D{each}" for each in properties]
-        self.process = Process("ZooKeeper", [*command, str(config)], log=folder / "log", env=env)
+        self.process = Process("ZooKeeper", [*command, str(config)], log=folder / "log", env=env, place=place)
 
     @property
     def hosts(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         if not self.process.running:
@@ -51,7 +60,7 @@ class ZooKeeper:
             self.process.wait_until(self._answers, within=30.0)
 
     def _answers(self) -> bool:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as sock:
+        with self.process.place.inside(), socket.create_connection((self.host, self.port), 1.0) as sock:
             sock.sendall(b"srvr")
             return b"Mode:" in sock.recv(4096)
 
@@ -65,7 +74,8 @@ class ZooKeeper:
         """A connected client; the caller stops it. It is soon back when the server is."""
         retry = {"max_tries": -1, "delay": 0.1, "max_delay": 0.3}
         client = KazooClient(hosts=f"{self.hosts}{chroot}", timeout=timeout, connection_retry=retry)
-        client.start(timeout=15.0)
+        with self.process.place.inside():  # the client's threads are there for good
+            client.start(timeout=15.0)
         return client
 
 

@@ -1,0 +1,126 @@
+"""The programs of ``tests/clients`` in pods: providers that start again, callers for which operators set options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.clients import driving
+from tests.scenarios.stage.places import Place
+
+JAVA = ("-XX:-UsePerfData",)
+"""Of every JVM: nothing is left in /tmp when it is killed."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a consumer's steady calls in some time."""
+
+    calls: int = 0
+    failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    by: dict[str, int] = field(default_factory=dict)
+    """How many each provider answered."""
+    slowest_ms: float = 0.0
+    longest_gap_ms: float = 0.0
+    """The longest time without a call that succeeded."""
+
+
+class Provider:
+    """A provider; every start is a new process."""
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        interfaces: Sequence[str],
+        *,
+        app: str,
+        registry: str,
+        at: tuple[str, int],
+        folder: Path,
+        place: Place,
+        more: Sequence[str] = (),
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self._arguments: dict[str, Any] = {
+            "registry": registry, "bind": at[0], "port": at[1], "folder": folder, "application": app,
+            "interfaces": interfaces, "more": more, "java": JAVA, "place": place,
+        }  # fmt: skip
+        self.process: driving.Provider
+        self._running = False
+
+    def start(self) -> None:
+        """Start it, and wait until it is exported and registered."""
+        self.process = driving.Provider(self.kind, self.name, **self._arguments)
+        self._running = True
+        self.process.ready(within=90.0)
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self._running:
+            self.process.kill()
+
+
+class Caller:
+    """A consumer; what it was told to refer to it refers to no more after a restart."""
+
+    def __init__(
+        self, kind: str, app: str, *, registry: str, folder: Path, place: Place, more: Sequence[str] = ()
+    ) -> None:
+        self.kind = kind
+        self.app = app
+        self.folder = folder
+        self.place = place
+        self.direct: dict[str, dict[str, Any]] = {}
+        """What its code says of an interface, where nothing else can."""
+        self._arguments: dict[str, Any] = {
+            "registry": registry, "folder": folder, "application": app, "more": more, "place": place,
+        }  # fmt: skip
+        self.process: driving.Consumer
+        self._running = False
+
+    def __str__(self) -> str:
+        return f"{self.app} ({self.kind})"
+
+    def start(self, *java: str) -> None:
+        """Start it, or start it anew; ``java`` are options of its JVM, in place of those that it had."""
+        if self._running:
+            self.process.stop()
+        self.process = driving.Consumer(self.kind, java=[*JAVA, *java], **self._arguments)
+        self._running = True
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self._running:
+            self.process.kill()
+
+    def refer(self, interface: str, **options: Any) -> None:
+        """Make a reference, as the application's code does."""
+        self._done(self.process.refer(interface, **self.direct.get(interface, {}), **options), interface)
+
+    def tries(self, interface: str, method: str = "whoami", argument: object = "hello") -> dict[str, Any]:
+        """What became of one call."""
+        return self.process.call(interface, method, argument)
+
+    def call(self, interface: str, method: str = "whoami", argument: object = "hello") -> str:
+        """The answer of one call, which must succeed: who answered."""
+        return str(self._done(self.tries(interface, method, argument), interface)["answer"])
+
+    def steady(self, interface: str, *, every_ms: int, threads: int) -> None:
+        """Call all the time from now on."""
+        self._done(
+            self.process.ask("steady", interface=interface, every_ms=every_ms, threads=threads), interface
+        )
+
+    def tally(self) -> Tally:
+        """What became of the steady calls since the last look."""
+        found = self._done(self.process.ask("tally"), "")
+        return Tally(**{name: found[name] for name in Tally.__dataclass_fields__})
+
+    def _done(self, answer: dict[str, Any], interface: str) -> dict[str, Any]:
+        assert answer["ok"], f"{self}, {interface}: {answer['error']}\n{self.process.tail()}"
+        return answer

@@ -1,0 +1,259 @@
+"""A small real world, told as a story: ``register``, ``board``, ``call``, ``move``, ``kill``, ``restart``.
+
+In a cluster of its own run ZooKeeper, two soadns behind CoreDNS as ``docs/coredns.md`` puts them up, and in pods the
+providers and callers of ``tests/clients``. What operators do is done with the commands that they have.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.clients.driving import SCRIPTS
+from tests.scenarios.stage.clients import Caller, Provider
+from tests.scenarios.stage.cluster import DNS, NAMESPACE, Cluster, Home
+from tests.scenarios.stage.kubernetes import READER
+from tests.scenarios.stage.nameservers import CoreDns
+from tests.scenarios.stage.network import OLD_WORLD, PODS
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.soadns import ZONE, Soadns
+from tests.scenarios.stage.stage import RULES, Service
+from tests.scenarios.stage.zookeeper import ZooKeeper, close
+
+SOADNS = ("10.96.0.53", "10.96.0.54")
+"""The ClusterIPs in the files of ``deploy/coredns``: one for each replica."""
+TTL_S = 5
+"""Of the zone; no shorter one would be kept for less by CoreDNS."""
+_ports = {"dubbo": 20880, "tri": 50051, "bolt": 12200, "rest": 8080, "private-tcp": 7000}
+_DNS_PORTS = [
+    {"name": "dns", "port": 53, "targetPort": 1053, "protocol": "UDP"},
+    {"name": "dns-tcp", "port": 53, "targetPort": 1053, "protocol": "TCP"},
+]
+
+
+class Server(Protocol):
+    """What can be killed, and started again."""
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Behind:
+    """A server in a pod behind a Service: who kills it takes it out of the Service, too, as the kubelet does."""
+
+    def __init__(self, server: Soadns | CoreDns | Provider, service: Service, home: Home) -> None:
+        self.server = server
+        self.service = service
+        self.home = home
+
+    def start(self) -> None:
+        self.server.start()
+        self.service.endpoint(self.home.ip)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.server.process.kill()
+        self.service.endpoint(self.home.ip, ready=False)
+
+    def stop(self) -> None:
+        """SIGTERM; the endpoint goes at the same time, as with a pod that is deleted."""
+        self.service.without(self.home.ip)
+        self.server.process.stop()
+
+
+class Town(Cluster):
+    """The world of a story."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._names = itertools.count(1)
+        self.coredns: Behind
+        self.soadns: list[Behind] = []
+        try:
+            self.zookeeper = ZooKeeper(folder / "zookeeper", host=OLD_WORLD, place=self.node)
+            self.zookeeper.process.start()
+            self._name_servers()
+        except BaseException:
+            self.end()
+            raise
+
+    def _name_servers(self) -> None:
+        self.api.grant(RULES)
+        dns = self.service("kube-dns", *({**port, "targetPort": 53} for port in _DNS_PORTS), clusterIP=DNS)
+        coredns, home = self.name_server()
+        self.coredns = Behind(coredns, dns, home)
+        self.zookeeper.start()
+        client = self.zookeeper.client()
+        for root in ("/dubbo", "/sofa-rpc"):
+            client.ensure_path(root)
+        close(client)
+        for number, address in enumerate(SOADNS):
+            service = self.service(f"soadns-{number}", *_DNS_PORTS, clusterIP=address)
+            home = self.home(f"soadns-{number}")
+            soadns = Soadns(home.folder / "soadns", self._settings(), place=home.place)
+            listen = [f"127.0.0.1:{soadns.port}", f"{home.ip}:1053"]
+            soadns.write_config(nameserver={"listen": listen, "workers": 1})
+            self.soadns.append(Behind(soadns, service, home))
+        for each in (self.coredns, *self.soadns):
+            each.start()
+
+    def _settings(self) -> dict[str, Any]:
+        roots = [{"path": "/dubbo"}, {"path": "/sofa-rpc", "dialect": "sofa"}]
+        kubeconfig = str(self.api.kubeconfig(READER))
+        return {
+            "zones": [{"name": ZONE, "ttl": TTL_S, "namespaces": [NAMESPACE]}],
+            "zookeeper": [{"name": "main", "hosts": self.zookeeper.hosts, "roots": roots}],
+            "kubernetes": [{"name": "home", "kubeconfig": kubeconfig, "networks": [PODS], "nodes": "never"}],
+            "binding": {"settle": "500ms"},
+        }
+
+    # ------------------------------------------------------------------ applications
+
+    def shop(self, name: str, protocol: str) -> Service:
+        """A Service of an application, without pods."""
+        port = _ports[protocol]
+        return self.service(name, {"name": f"{protocol}-{port}", "port": port, "protocol": "TCP"})
+
+    def register(self, kind: str, service: Service, *interfaces: str, **options: object) -> Behind:
+        """A new pod of a Service: its provider registers interfaces, and the pod becomes ready.
+
+        Who has no registry declares them at its Service. ``options`` are of the provider's command line
+        (``timeout=1000``).
+        """
+        name = f"{service.name}-{next(self._names)}"
+        home = self.home(name)
+        if kind in SCRIPTS:
+            service.annotate(interfaces=",".join(interfaces))
+        provider = Provider(
+            kind, name, interfaces, app=service.name, registry=self._registry(kind), at=(home.ip, service.port),
+            folder=home.folder, place=home.place, more=_command_line(options),
+        )  # fmt: skip
+        self._last_to_first.callback(provider.end)
+        pod = Behind(provider, service, home)
+        pod.start()
+        return pod
+
+    def caller(self, kind: str, app: str, **options: object) -> Caller:
+        """An application that calls, in a pod of its own. It has the registry, if it can have one."""
+        home = self.home(f"{app}-{next(self._names)}")
+        caller = Caller(
+            kind, app, registry=self._registry(kind), folder=home.folder, place=home.place,
+            more=_command_line(options),
+        )  # fmt: skip
+        self._last_to_first.callback(caller.end)
+        caller.start()
+        return caller
+
+    def _registry(self, kind: str) -> str:
+        return "none" if kind in SCRIPTS else self.zookeeper.hosts
+
+    def move(self, to: Service, *pods: Behind, interfaces: Sequence[str]) -> list[Behind]:
+        """Deploy interfaces in another Service: as many new pods there, and when they are ready the old ones end."""
+        kinds = [pod.server.kind for pod in pods if isinstance(pod.server, Provider)]
+        fresh = [self.register(kind, to, *interfaces) for kind in kinds]
+        for pod in pods:
+            if pod.service.annotations:
+                pod.service.annotate(interfaces="")
+            pod.stop()
+        return fresh
+
+    # ------------------------------------------------------------------ what operators do
+
+    @property
+    def operator(self) -> Soadns:
+        """The replica that operators ask."""
+        server = self.soadns[0].server
+        assert isinstance(server, Soadns)
+        return server
+
+    def knows(self, interface: str, service: Service, *, within: float = 20.0) -> None:
+        """Wait until all replicas answer an interface with the address of a Service."""
+        for each in self.soadns:
+            assert isinstance(each.server, Soadns)
+            each.server.answers(interface.replace("$", "-"), service.cluster_ip, within=within)
+
+    def exported(self, *arguments: str) -> str:
+        """What ``soadns export resolve`` writes to a file."""
+        done = self.operator.verb("export", "resolve", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def board(self, caller: Caller, *interfaces: str, by: str = "file") -> dict[str, str]:
+        """Let an application call by name what it calls, and return what stands for that, line by line.
+
+        Rolled out ``by`` a ``file`` that the JVM is told of, one in the ``home`` directory, a ``property``, the
+        ``configuration centre``, or the application's own ``code``. Without ``interfaces``, it is all that the
+        application calls at this moment. Who has no framework has an address in its settings.
+        """
+        if caller.kind in SCRIPTS:
+            urls = {name: self.address(name, caller.kind) for name in interfaces}
+            caller.direct |= {name: {"url": url} for name, url in urls.items()}
+            return urls
+        whose = [word for name in interfaces for word in ("--interface", name)] or [
+            "--application",
+            caller.app,
+        ]
+        sofa = by == "code" and caller.kind.startswith("sofa")
+        form = "sofa" if sofa else "config-center" if by == "configuration centre" else "resolve"
+        text = self.exported(*whose, "--format", form)
+        lines = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+        java: list[str] = []
+        match by:
+            case "file":
+                file = caller.folder / "from-soadns.properties"
+                file.write_text(text)
+                java.append(f"-Ddubbo.resolve.file={file}")
+            case "home":
+                (caller.folder / "dubbo-resolve.properties").write_text(text)
+            case "property":
+                java += [f"-D{key}={url}" for key, url in lines.items()]
+            case "configuration centre":
+                self._configure(caller.app, text)
+            case "code":
+                word = "directUrl" if sofa else "url"
+                caller.direct |= {key.partition(":")[0]: {word: url} for key, url in lines.items()}
+            case _:
+                raise ValueError(by)
+        caller.start(*java)
+        return lines
+
+    def _configure(self, app: str, text: str) -> None:
+        client = self.zookeeper.client()
+        try:
+            path = f"/dubbo/config/{app}/dubbo.properties"
+            client.ensure_path(path)
+            client.set(path, text.encode())
+        finally:
+            close(client)
+
+    def address(self, interface: str, protocol: str) -> str:
+        """Where an interface is reached by name."""
+        return f"{'http' if protocol == 'rest' else 'tcp'}://{interface.replace('$', '-')}.{ZONE}:{_ports[protocol]}"
+
+    def follows(self, caller: Caller, interface: str, *pods: Behind, within: float = 30.0) -> None:
+        """Calls of a caller reach these pods, and no other ones, before long."""
+        names = {pod.home.name for pod in pods}
+        got = eventually(
+            lambda: caller.tries(interface), within=within, until=lambda found: found.get("answer") in names
+        )
+        assert got.get("answer") in names, f"{caller} calls {interface}: {got}, expected {names}"
+        for _ in range(10):
+            assert caller.call(interface) in names
+
+    # ------------------------------------------------------------------ faults
+
+    def kill(self, *servers: Server) -> None:
+        """kill -9, one after another without a pause."""
+        for each in servers:
+            each.kill()
+
+    def restart(self, *servers: Server) -> None:
+        """Start what was killed, and wait until it is ready."""
+        for each in servers:
+            each.start()
+
+
+def _command_line(options: Mapping[str, object]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
