@@ -1,10 +1,12 @@
 """A selector that answers datagrams itself, before it tells its event loop of anything. Standard library only.
 
-A turn of asyncio's loop costs as much as an answer. While there is nothing but datagrams there need not be any.
+A turn of asyncio's loop costs as much as an answer, and so does what ``selectors`` makes of an event. While there are
+nothing but datagrams there need not be any of it.
 """
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 import time
@@ -12,36 +14,51 @@ from collections.abc import Callable
 
 
 class DatagramSelector(selectors.EpollSelector):
-    """For ``asyncio.SelectorEventLoop``; what is served here is never seen by the loop."""
+    """For ``asyncio.SelectorEventLoop``; what is served here is never seen by the loop.
+
+    There are two epolls: one of what the loop waits for, and one of what is served and of the other, which is waited for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answers: dict[int, Callable[[], None]] = {}
+        """By descriptor."""
+        self._first = select.epoll()
+        self._loops = self.fileno()
+        self._first.register(self._loops, select.EPOLLIN)
 
     def serve(self, sock: socket.socket, answer: Callable[[], None]) -> None:
-        """Call ``answer`` whenever the socket is readable, until ``unregister``. It must not block, nor raise."""
-        self.register(sock, selectors.EVENT_READ, _Answering(answer))
+        """Call ``answer`` whenever the socket is readable, until ``leave``. It must not block, nor raise."""
+        self._answers[sock.fileno()] = answer
+        self._first.register(sock.fileno(), select.EPOLLIN)
+
+    def leave(self, sock: socket.socket) -> None:
+        """Serve a socket no longer; it is still open."""
+        del self._answers[sock.fileno()]
+        self._first.unregister(sock.fileno())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As of the base class: what else is ready, at the latest after ``timeout`` seconds."""
         until = None if timeout is None else time.monotonic() + timeout
+        answers, poll = self._answers, self._first.poll
         while True:
-            ready = super().select(timeout)
-            others = []
-            for event in ready:
-                data = event[0].data
-                if isinstance(data, _Answering):
-                    data.answer()
+            ready = poll(timeout)
+            others = False
+            for descriptor, _ in ready:
+                if descriptor in answers:
+                    answers[descriptor]()
                 else:
-                    others.append(event)
-            if others or not ready:
-                return others
+                    others = True
+            if others:
+                return super().select(0)
+            if not ready:
+                return []
             if until is not None:
                 timeout = until - time.monotonic()
                 if timeout <= 0:
-                    return others
+                    return []
 
-
-class _Answering:
-    """What tells a served socket from those of the loop."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self, answer: Callable[[], None]) -> None:
-        self.answer = answer
+    def close(self) -> None:
+        """As of the base class."""
+        self._first.close()
+        super().close()

@@ -135,7 +135,7 @@ class Worker:
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
             # The supervisor's questions are answered to the end: this process is not stuck.
             for server, sock in zip(self.udp, self.udp_sockets, strict=True):
-                server.stop(self.selector.unregister)
+                server.stop(self.selector.leave)
                 server.finish()
                 # Nobody has it next if everything ends: then who asks is refused, and turns to another server.
                 self._overflowed += _overflowed(sock)

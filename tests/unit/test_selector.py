@@ -40,7 +40,7 @@ def test_what_is_served_is_not_told(pair: tuple[socket.socket, socket.socket]) -
         selector.serve(pair[0], answer)
         assert selector.select(0) == []
         assert answer.answered == 1, "one look where the loop has something to do"
-        selector.unregister(pair[0])
+        selector.leave(pair[0])
         assert selector.select(0) == []
         assert answer.answered == 1
 
@@ -74,7 +74,7 @@ def test_timers_sockets_and_other_threads_get_their_turn_beside_a_steady_stream(
             await asyncio.to_thread(loop.call_soon_threadsafe, called.set)
             await asyncio.wait_for(called.wait(), 5)
         assert answer.answered > 10
-        selector.unregister(pair[0])
+        selector.leave(pair[0])
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(story())
