@@ -38,6 +38,8 @@ TURN_S = 0.01
 """Time of a turn, half of it for events while there are any; what was begun by then is ended."""
 PASSES = 5
 """Of the loop between two turns: one HTTP request takes about ten; one that has nothing to do, some microseconds."""
+AWAITED = 1_000
+"""Changes of which it is noted when a worker answers by them: where none does, they do not pile up."""
 EVENTS_AT_ONCE = 250
 NAMES_AT_ONCE = 20
 """How much is done between two looks at the clock."""
@@ -90,7 +92,7 @@ class Control:
         self._inbox = Inbox(EVENTS_AT_ONCE)
         self._arrived: float | None = None
         """When the oldest event of the inbox came."""
-        self._awaited: deque[tuple[int, float]] = deque()
+        self._awaited: deque[tuple[int, float]] = deque(maxlen=AWAITED)
         """(generation, when its oldest event came) of deltas no worker has applied yet."""
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -329,9 +331,7 @@ class Control:
         now = self.clock()
         while self._awaited and self._awaited[0][0] <= generation:
             _, arrived = self._awaited.popleft()
-            self.figures.latencies.append(max(0.0, now - arrived))
-        if len(self.figures.latencies) > 100_000:
-            del self.figures.latencies[:50_000]
+            self.figures.latencies.note(max(0.0, now - arrived))
 
     # ------------------------------------------------------------------ operators
 

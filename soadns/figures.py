@@ -8,6 +8,34 @@ from collections import Counter
 from dataclasses import dataclass, field
 from operator import add
 
+DURATIONS = tuple(0.00025 * 2**step for step in range(16))
+"""Upper bounds of the buckets of answering times in seconds: CoreDNS's."""
+LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+"""The same of the times from an event to the worker that answers by it."""
+
+
+@dataclass(slots=True)
+class Durations:
+    """A histogram of times in seconds: one slot for each upper bound, and one for what took longer."""
+
+    bounds: tuple[float, ...] = DURATIONS
+    slots: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    """All together."""
+
+    def __post_init__(self) -> None:
+        if not self.slots:
+            self.slots = [0] * (len(self.bounds) + 1)
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self.slots[bisect_left(self.bounds, seconds)] += 1
+        self.seconds += seconds
+
+    def plus(self, other: Durations) -> Durations:
+        """Both together, of the same bounds."""
+        return Durations(self.bounds, list(map(add, self.slots, other.slots)), self.seconds + other.seconds)
+
 
 @dataclass(slots=True)
 class Figures:
@@ -18,8 +46,8 @@ class Figures:
     """By cause."""
     events: Counter[str] = field(default_factory=Counter)
     """By source."""
-    latencies: list[float] = field(default_factory=list)
-    """From an event to the worker that answers by it, since the last look."""
+    latencies: Durations = field(default_factory=lambda: Durations(LATENCIES))
+    """From an event to the worker that answers by it."""
     source_failures: Counter[str] = field(default_factory=Counter)
     reloads: Counter[str] = field(default_factory=Counter)
     """By outcome: ``done``, ``bad``, ``refused``."""
@@ -27,27 +55,6 @@ class Figures:
     snapshot_failures: int = 0
     snapshot_at: float = 0.0
     snapshot_octets: int = 0
-
-
-DURATIONS = tuple(0.00025 * 2**step for step in range(16))
-"""Upper bounds of the buckets of answering times in seconds: CoreDNS's."""
-
-
-@dataclass(slots=True)
-class Durations:
-    """A histogram of answering times: one slot for each of ``DURATIONS``, and one for what took longer."""
-
-    slots: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))
-    seconds: float = 0.0
-
-    def note(self, seconds: float) -> None:
-        """Count one."""
-        self.slots[bisect_left(DURATIONS, seconds)] += 1
-        self.seconds += seconds
-
-    def plus(self, other: Durations) -> Durations:
-        """Both together."""
-        return Durations(list(map(add, self.slots, other.slots)), self.seconds + other.seconds)
 
 
 @dataclass(slots=True)

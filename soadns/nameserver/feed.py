@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from soadns.figures import Durations, WorkerFigures, WorkerState
+from soadns.figures import DURATIONS, Durations, WorkerFigures, WorkerState
 from soadns.nameserver import frames
 from soadns.nameserver.journal import Journal
 from soadns.nameserver.report import Report
@@ -109,7 +109,7 @@ class Feed:
             malformed=report.malformed,
             unsent=report.unsent,
             refused=report.refused,
-            durations={zone: Durations(*held) for zone, held in report.durations.items()},
+            durations={zone: Durations(DURATIONS, *held) for zone, held in report.durations.items()},
             processor_s=report.processor_s,
         )
         while len(self._running) > len(self._channels):

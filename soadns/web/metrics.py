@@ -7,7 +7,6 @@ plain values elsewhere. Interfaces by state are counted at most once in five sec
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -29,7 +28,6 @@ from soadns.views import FLAGS, Found, flags
 from soadns.web.operations import Running
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 STATES_S = 5.0
 NO_ZONE = "dropped"
 """What CoreDNS calls the zone of what is in none."""
@@ -49,8 +47,6 @@ class Exporter(Collector):
         self._running = running
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        self._buckets = [0] * (len(BUCKETS) + 1)
-        self._latency_sum = 0.0
         self._states: tuple[float, Counter[tuple[str, str]]] = (-STATES_S, Counter())
 
     def text(self) -> bytes:
@@ -211,14 +207,11 @@ class Exporter(Collector):
 
     def _process(self) -> Iterator[Metric]:
         figures = self._running.figures
-        latencies, figures.latencies = figures.latencies, []
-        for seconds in latencies:
-            self._buckets[bisect_left(BUCKETS, seconds)] += 1
-            self._latency_sum += seconds
         histogram = HistogramMetricFamily(
             "soadns_change_to_answer_seconds", "From a source's event to the worker that answers by it."
         )
-        histogram.add_metric([], _cumulative(BUCKETS, self._buckets), self._latency_sum)
+        held = figures.latencies
+        histogram.add_metric([], _cumulative(held.bounds, held.slots), held.seconds)
         yield histogram
         yield _counter(
             "soadns_reloads", "Reloads of the configuration, by outcome.",

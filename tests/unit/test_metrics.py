@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from soadns.figures import Durations, WorkerFigures, WorkerState
+from soadns.figures import LATENCIES, Durations, WorkerFigures, WorkerState
 from soadns.model import Rejected
-from soadns.web.metrics import BUCKETS, Exporter
+from soadns.web.metrics import Exporter
 from tests.unit.demo_process import NOW, DemoProcess
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -28,7 +28,8 @@ class BusyProcess(DemoProcess):
         self.estate.fold([Rejected("static/demo", key, "static/demo com.x.Bad", ODD, "")], NOW)
         self.figures.transitions["choice"] = 10
         self.figures.events["static/demo"] = 37
-        self.figures.latencies = [0.0004, 0.003, 0.003, 99.0]
+        for seconds in (0.0004, 0.003, 0.003, 99.0):
+            self.figures.latencies.note(seconds)
         self.figures.source_failures["static/demo"] = 1
         self.figures.reloads["done"] = 1
         self._workers = [
@@ -139,11 +140,11 @@ def test_latencies_are_cumulative_and_kept_from_one_look_to_the_next() -> None:
         ]
         counts = [s.value for s in histogram.samples if s.name.endswith("_bucket")]
         assert counts == sorted(counts)
-        assert len(counts) == len(BUCKETS) + 1
+        assert len(counts) == len(LATENCIES) + 1
         ends = {s.name.rpartition("_")[2]: s.value for s in histogram.samples if "le" not in s.labels}
         assert ends["count"] == counts[-1] == 3 + looked
         assert ends["sum"] == pytest.approx(99.0064 + (looked - 1))
-        process.figures.latencies = [1.0]
+        process.figures.latencies.note(1.0)
 
 
 def test_skew_between_workers_is_to_be_seen(families: dict[str, Metric]) -> None:
