@@ -16,7 +16,7 @@ from collections.abc import Callable
 class DatagramSelector(selectors.EpollSelector):
     """For ``asyncio.SelectorEventLoop``; what is served here is never seen by the loop.
 
-    There are two epolls: one of what the loop waits for, and one of what is served and of the other, which is waited for.
+    There are two epolls: one of what the loop waits for; one of what is served and of the other, which is asked first.
     """
 
     def __init__(self) -> None:
