@@ -161,3 +161,43 @@ def test_attempts_are_counted_at_the_provider(program: str, shop: Shop) -> None:
         consumer.refer(USER, url=f"tcp://127.0.0.1:{shop.port}", timeout=300)
         assert not consumer.call(USER, "attempts", ["key", 1])["ok"]
         assert consumer.call(USER, "attempts", ["key", 1])["answer"] == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "tried"),
+    [
+        ("dubbo-2.6.12", [1, 1, 1, 5]),
+        ("dubbo-2.7.23", [1, 1, 1, 5]),
+        ("dubbo-3.2.16", [3, 5, 3, 5]),
+        ("dubbo-3.3.5", [3, 5, 3, 5]),
+    ],
+)
+def test_what_dubbo_takes_from_the_query_of_a_direct_url(program: str, tried: list[int], shop: Shop) -> None:
+    shop.provider(program)
+    url = f"dubbo://127.0.0.1:{shop.port}?timeout=250"
+    retried = f"{url}&cluster=failover&retries=4"
+    *by_cluster, lazy = INTERFACES
+    urls = dict(
+        zip(by_cluster, (url, f"{url}&retries=4", f"{url}&cluster=failfast", f"{retried};{retried}"), strict=True)
+    )  # fmt: skip
+    urls[lazy] = f"dubbo://127.0.0.1:{free_port()}?lazy=true"  # nobody listens there
+    consumer = shop.consumer(program, java=[f"-D{interface}={each}" for interface, each in urls.items()])
+    found = []
+    for interface in by_cluster:
+        assert consumer.refer(interface)["ok"], consumer.tail()
+        assert not consumer.call(interface, "attempts", [interface, 99])["ok"]
+        found.append(consumer.call(interface, "attempts", [interface, 0])["answer"] - 1)
+    assert found == tried
+    assert consumer.refer(lazy)["ok"], consumer.tail()
+    assert not consumer.call(lazy)["ok"]
+
+
+@pytest.mark.parametrize(("program", "obeyed"), [("sofarpc-5.6.0", False), ("sofarpc-5.12.0", True)])
+def test_a_timeout_of_a_direct_url_is_obeyed_by_late_versions_of_sofarpc(
+    program: str, obeyed: bool, shop: Shop
+) -> None:
+    shop.provider(program)
+    consumer = shop.consumer(program)
+    assert consumer.refer(USER, directUrl=f"bolt://127.0.0.1:{shop.port}?timeout=1000")["ok"]
+    assert_serves(consumer, USER)
+    assert consumer.call(USER, "slow", 1500)["ok"] is not obeyed

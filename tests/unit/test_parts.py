@@ -213,8 +213,8 @@ def test_a_program_of_our_own_is_part_of_what_is_built(tmp_path: Path) -> None:
 
 
 def test_a_java_program_is_made_of_its_tree_of_what_trees_share_and_of_versions(tmp_path: Path) -> None:
-    tree, shared = tmp_path / "dubbo", tmp_path / maven.SOURCES
-    tree.mkdir()
+    tree, shared = tmp_path / "dubbo", tmp_path / maven.SHARED
+    (tree / maven.OWN).mkdir(parents=True)
     shared.mkdir()
     (tree / "pom.xml").write_text("<project/>")
     (shared / "Desk.java").write_text("interface Desk {}")
@@ -225,6 +225,14 @@ def test_a_java_program_is_made_of_its_tree_of_what_trees_share_and_of_versions(
     assert maven.recipe(tree, {"dubbo.version": "3.3.5"}) == one
     (shared / "Desk.java").write_text("interface Desk { int size(); }")
     assert maven.recipe(tree, {"dubbo.version": "3.3.5"}) != one
+
+
+def test_trusted_certificates_are_there_in_the_form_that_java_reads() -> None:
+    certificates = [b"one certificate", b"another"]
+    store = maven.keystore(certificates)
+    assert store.startswith(bytes.fromhex("feedfeed 00000002 00000002"))
+    assert all(len(each).to_bytes(4, "big") + each in store for each in certificates)
+    assert len(store) == 12 + sum(4 + 3 + 8 + 7 + 4 + len(each) for each in certificates) + 20
 
 
 def test_a_version_that_the_name_says_is_said_once(tmp_path: Path) -> None:

@@ -40,15 +40,15 @@ MAVEN = cache.Part(
     lambda folder: [str(folder / "usr/share/maven/bin/mvn")],
 )  # fmt: skip
 
-SOURCES = "java"
+OWN = "src"
+SHARED = "java"
 """The folder beside a tree whose sources are compiled with each of them."""
 CLASSES = "classes"
 JARS = "lib"
 
 FLAGS = (
     "-Xmx160m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-    "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.math=ALL-UNNAMED",
-    "--add-opens=java.base/java.util=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )  # fmt: skip
@@ -58,10 +58,10 @@ FLAGS = (
 def recipe(tree: Path, properties: Mapping[str, str]) -> str:
     """What decides what comes out of a tree: its sources, those it shares, and the versions it is compiled with."""
     lines = [f"{name}={value}" for name, value in properties.items()]
-    for folder in (tree, tree.parent / SOURCES):
-        for path in sorted(path for path in folder.rglob("*") if path.suffix in {".java", ".xml"}):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            lines.append(f"{digest}  {path.relative_to(tree.parent).as_posix()}")
+    sources = [*(tree / OWN).rglob("*.java"), *(tree.parent / SHARED).rglob("*.java")]
+    for path in (tree / "pom.xml", *sorted(sources)):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        lines.append(f"{digest}  {path.relative_to(tree.parent).as_posix()}")
     return "\n".join(lines)
 
 
@@ -72,10 +72,11 @@ def build(tree: Path, target: Path, properties: Mapping[str, str]) -> None:
     _, maven = cache.get(MAVEN, store)
     with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
         copy = Path(scratch) / tree.name  # Maven writes beside the sources: never in the checkout
-        shutil.copytree(tree, copy)
-        shutil.copytree(tree.parent / SOURCES, Path(scratch) / SOURCES)
+        shutil.copytree(tree / OWN, copy / OWN)
+        shutil.copy(tree / "pom.xml", copy)
+        shutil.copytree(tree.parent / SHARED, Path(scratch) / SHARED)
         trusted = Path(scratch) / "trusted.jks"
-        trusted.write_bytes(_keystore())
+        trusted.write_bytes(_trusted())
         options = [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=JKS"]
         env = os.environ | {
             "JAVA_HOME": str(home),
@@ -114,20 +115,28 @@ def _given(settings: Mapping[str, object]) -> Sequence[str]:
     return [f"-D{name}={value}" for name, value in settings.items()]
 
 
-def _keystore() -> bytes:
-    """The system's trusted certificates as a Java keystore, which an unpacked package does not bring.
-
-    The format is Java's own (JKS, version 2): big-endian counts, text with a length of two bytes, and at the end a
-    digest that is keyed by the password, which is not checked where no password is given.
-    """
+def _trusted() -> bytes:
+    """The system's trusted certificates, which an unpacked JDK does not bring."""
     certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
     if not certificates:
         raise PartError(
             "there are no trusted certificates here; on Debian, as root: apt-get install ca-certificates"
         )
-    body = (0xFEEDFEED).to_bytes(4) + (2).to_bytes(4) + len(certificates).to_bytes(4)
+    return keystore(certificates)
+
+
+def keystore(certificates: Sequence[bytes]) -> bytes:
+    """Certificates (DER) as a keystore in Java's own format, JKS version 2.
+
+    Counts are big-endian and text has a length of two bytes. The digest at the end is keyed by a password, and is not
+    checked where none is given.
+    """
+    body = (0xFEEDFEED).to_bytes(4, "big") + (2).to_bytes(4, "big") + len(certificates).to_bytes(4, "big")
     for number, der in enumerate(certificates):
-        alias, kind = str(number).encode(), b"X.509"
-        body += (2).to_bytes(4) + len(alias).to_bytes(2) + alias + (0).to_bytes(8)
-        body += len(kind).to_bytes(2) + kind + len(der).to_bytes(4) + der
+        trusted, created = (2).to_bytes(4, "big"), bytes(8)
+        body += trusted + _text(str(number)) + created + _text("X.509") + len(der).to_bytes(4, "big") + der
     return body + hashlib.sha1(b"Mighty Aphrodite" + body, usedforsecurity=False).digest()
+
+
+def _text(text: str) -> bytes:
+    return len(text).to_bytes(2, "big") + text.encode()

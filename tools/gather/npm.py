@@ -54,7 +54,8 @@ def build(tree: Path, target: Path) -> None:
                 "nice", "-n", "10", *NODE.command(folder), str(npm), "ci", "--ignore-scripts", "--no-audit",
                 "--no-fund", "--no-update-notifier",
             ],
-            f"installing the packages of {tree.name}", cwd=copy, env=os.environ | {"HOME": str(Path.home())},
+            f"installing the packages of {tree.name}", cwd=copy,
+            env=os.environ | {"HOME": str(Path.home()), "NODE_USE_SYSTEM_CA": "1"},
             advice="it needs the npm registry, or the mirror that ~/.npmrc names",
         )  # fmt: skip
         shutil.copytree(copy, target, symlinks=True, dirs_exist_ok=True)
