@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct, pack
 from typing import Any
 
@@ -81,8 +82,8 @@ class RRsets:
         """Whether the name is neither to be answered nor denied."""
         plain = self.data.get(A)
         if isinstance(plain, bytes):
-            self.counts, self.records = plain[:COUNTS], plain[COUNTS:]
-            self.more = one_more(self.counts)
+            self.counts, self.records = _once(plain[:COUNTS]), plain[COUNTS:]
+            self.more = _once(one_more(self.counts))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RRsets):
@@ -112,8 +113,16 @@ def restored(told: tuple[Any, ...]) -> RRsets:
     origin, number, *rest = told
     if len(rest) % 2:
         raise ValueError("a key without an answer")
-    pairs = zip(rest[::2], rest[1::2], strict=True)
-    return RRsets(origin, number, {key: Wheel(*one) if isinstance(one, tuple) else one for key, one in pairs})
+    pairs = zip(map(_once, rest[::2]), rest[1::2], strict=True)
+    return RRsets(
+        _once(origin), number, {key: Wheel(*one) if isinstance(one, tuple) else one for key, one in pairs}
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _once(octets: bytes) -> bytes:
+    """Of equal octets the same object: types, origins, names of services and counts are few."""
+    return octets
 
 
 def one_more(counts: bytes) -> bytes:
