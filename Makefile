@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers soak clean again
+.PHONY: help demo demo-real test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -49,6 +49,11 @@ $(VENV)/.installed-plots: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed ## Run on example files: no ZooKeeper, no cluster, no root (ARGS=--once ends by itself)
 	@exec $(BIN)/soadns demo $(ARGS)
+
+demo-real: $(VENV)/.installed ## The same for real: Dubbo and SOFARPC in a small cluster of this machine's, in two minutes; as root (ARGS=--pause)
+	@test "$$(id -u)" = 0 || { echo "make demo-real makes network namespaces, which takes root: sudo make demo-real" >&2; exit 2; }
+	@$(BIN)/python -B tools/parts.py --demo
+	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 test: lint test-unit test-scenarios ## Everything, with real servers; sets itself up
 

@@ -100,7 +100,9 @@ VERBS = (
             _switch("--once", help="show the answers and end"),
             _option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:5353", help="DNS (%(default)s)"),
             _option("--http", metavar="ADDRESS:PORT", default="127.0.0.1:8053", help="HTTP (%(default)s)"),
-            _option("--files", metavar="FOLDER", type=Path, help="other files than examples/dubbo-demo"),
+            _option(
+                "--files", metavar="FOLDER", type=Path, help="other files than examples/dubbo-demo/files"
+            ),
         ),
     ),
     Verb(

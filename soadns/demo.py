@@ -52,7 +52,7 @@ class DemoError(Exception):
 def example_files() -> Path:
     """The example folder of the checkout, or the copy inside an installed package."""
     here = Path(__file__).resolve().parent
-    for folder in (here.parent / "examples" / "dubbo-demo", here / "_examples" / "dubbo-demo"):
+    for folder in (here.parent / "examples" / "dubbo-demo" / "files", here / "_examples"):
         if folder.is_dir():
             return folder
     raise DemoError("the example files are not installed; give a folder with --files FOLDER")

@@ -39,6 +39,7 @@ APISERVER = HERE / "kube-apiserver"
 KUBEPROXY = HERE / "kube-proxy"
 COREDNS = HERE / "coredns"
 CLIENTS = HERE.parent / "tests" / "clients"
+DEMO = HERE.parent / "examples" / "dubbo-demo"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
 APISERVER_SAYS = {
     "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
@@ -175,6 +176,21 @@ def _sofarpc(version: str) -> Part:
     return _java_program(f"sofarpc-{version}", version, "sofa", "Sofa", **{"sofarpc.version": version})
 
 
+def _project(tree: str, version: str, *programs: str) -> Part:
+    """A project of the demo, built as its developers build it: one part, which has several programs."""
+    source = DEMO / tree
+
+    def make(folder: Path) -> str:
+        maven.package(source, folder)
+        return version
+
+    first, *more = programs
+    return Part(
+        first, version, maven.project_recipe(source), make, lambda folder: maven.runnable(folder, first),
+        more=lambda folder: {name: maven.runnable(folder, name) for name in more}, how="compiling",
+    )  # fmt: skip
+
+
 def _sofa_rpc_node() -> str:
     locked = json.loads((CLIENTS / "node/package.json").read_text(encoding="utf-8"))
     return str(locked["dependencies"]["sofa-rpc-node"])
@@ -236,7 +252,15 @@ PARTS = (
         f"sofa-rpc-node-{_sofa_rpc_node()}", _sofa_rpc_node(), npm.recipe(CLIENTS / "node"), _node_program, npm.command,
         how="fetching its packages",
     ),
+    _project("dubbo", "3.3.5", "user-provider", "shop"),
+    _project("sofarpc", "5.12.0", "pay-provider", "till"),
 )  # fmt: skip
+
+FOR_DEMO = frozenset({
+    "zookeeper", "dig", "etcd", "openssl", "kube-apiserver", "coredns", "kube-proxy", "nft", "ip", "user-provider",
+    "pay-provider",
+})  # fmt: skip
+"""What ``make demo-real`` starts."""
 
 FOR_BENCHES = (
     _packaged("dnsperf", "2.10.0", DNSPERF, "usr/bin/dnsperf", pinned="2.10.0-"),
@@ -244,11 +268,12 @@ FOR_BENCHES = (
 """What benchmarks compare with, and no test starts."""
 
 
-def fill(store: Path, *, benches: bool) -> None:
-    """Get what is wanted and say in ``parts.json`` how each is started. Raises PartError."""
+def fill(store: Path, *, benches: bool = False, demo: bool = False) -> None:
+    """Get what is wanted and say in ``parts.json`` how each is started, and all else that is here. Raises PartError."""
     found = {}
     for part in (*PARTS, *FOR_BENCHES):
-        if part in FOR_BENCHES and not benches and not part.folder(store).exists():
+        wanted = part.name in FOR_DEMO if demo else benches or part not in FOR_BENCHES
+        if not wanted and not part.folder(store).exists():
             continue
         version, folder = cache.get(part, store)
         for name, command in part.programs(folder).items():
@@ -268,9 +293,10 @@ def show(store: Path) -> None:
 
 
 def main() -> int:
-    """Get every part; returns the exit status."""
+    """Get the parts; returns the exit status."""
     parser = argparse.ArgumentParser(description="Get the real servers that the tests start.")
     parser.add_argument("--benches", action="store_true", help="also what benchmarks compare with")
+    parser.add_argument("--demo", action="store_true", help="only what make demo-real starts")
     parser.add_argument("--list", action="store_true", help="say which parts are here, and end")
     options = parser.parse_args()
     store = Path(os.environ.get("SOADNS_PARTS") or Path.home() / ".cache" / "soadns").resolve()
@@ -282,7 +308,7 @@ def main() -> int:
     )  # so that what was begun is tidied up
     try:
         with cache.sole(store):
-            fill(store, benches=options.benches)
+            fill(store, benches=options.benches, demo=options.demo)
     except PartError as error:
         print(f"parts: {error}", file=sys.stderr)
         return 1

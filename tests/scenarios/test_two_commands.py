@@ -81,7 +81,7 @@ def test_the_demo_prints_what_came_over_the_wire() -> None:
 
 def test_editing_the_example_files_while_it_runs_changes_the_answers(tmp_path: Path) -> None:
     files = tmp_path / "files"
-    shutil.copytree(ROOT / "examples" / "dubbo-demo", files)
+    shutil.copytree(ROOT / "examples" / "dubbo-demo" / "files", files)
     options, dns, _ = ports()
     demo = Process("demo", demo_command("--files", str(files), *options), log=tmp_path / "log")
     demo.start()

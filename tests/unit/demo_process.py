@@ -18,7 +18,7 @@ from soadns.publishers import zonefile
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.operations import Reloaded
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo" / "files"
 NOW = 1_800_000_000.0
 
 

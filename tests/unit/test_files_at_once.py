@@ -11,7 +11,7 @@ from soadns.configfile import parse
 from soadns.model import Binding, InterfaceId
 from soadns.sources.static import StaticSettings, StaticSource
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo" / "files"
 USER, ADDRESS = InterfaceId("com.alipay.user.UserService"), InterfaceId("com.alipay.user.AddressService")
 
 

@@ -203,6 +203,43 @@ def test_what_no_test_starts_is_made_when_asked_for_and_named_for_as_long_as_it_
     assert made == ["server 1.2", "rival 2"]
 
 
+def test_the_demo_gets_what_it_starts_and_all_else_that_is_here_stays_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    parts = importlib.import_module("parts")
+    assert {part.name for part in parts.PARTS} >= parts.FOR_DEMO
+    made: list[str] = []
+    here, wanted, other = (replace(recipe(made, text), name=text) for text in ("here", "etcd", "other"))
+    monkeypatch.setattr(parts, "PARTS", (here, wanted, other))
+    monkeypatch.setattr(parts, "FOR_BENCHES", ())
+    cache.get(here, tmp_path)
+    parts.fill(tmp_path, demo=True)
+    assert list(json.loads((tmp_path / "parts.json").read_text())) == ["here", "etcd"]
+    assert made == ["here", "etcd"]
+
+
+def test_a_project_is_made_of_its_poms_and_sources_and_not_of_what_was_built_beside_them(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "pom.xml": "<project/>",
+        "shop/pom.xml": "<project/>",
+        "shop/src/main/resources/application.yml": "a: 1",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    recipes = {maven.project_recipe(tmp_path)}
+    (tmp_path / "shop/target").mkdir()
+    (tmp_path / "shop/target/shop.jar").write_text("built")
+    assert maven.project_recipe(tmp_path) in recipes
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+        recipes.add(maven.project_recipe(tmp_path))
+    assert len(recipes) == 1 + len(files)
+
+
 def test_a_program_of_our_own_is_part_of_what_is_built(tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text("module x\n")
     (tmp_path / "go.sum").write_text("")
@@ -332,6 +369,8 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["sofarpc-5.6.0", "5.6.0", "missing"],
         ["sofarpc-5.12.0", "5.12.0", "missing"],
         ["sofa-rpc-node-2.10.0", "2.10.0", "missing"],
+        ["user-provider", "3.3.5", "missing"],
+        ["pay-provider", "5.12.0", "missing"],
         ["dnsperf", "2.10.0", "missing"],
     ]
     assert names(tmp_path) == []

@@ -37,6 +37,8 @@ class Part:
     """What its environment needs besides."""
     also: tuple[tuple[str, str], ...] = ()
     """Further programs of the same folder, under names of their own: (name, path below the folder)."""
+    more: Callable[[Path], dict[str, list[str]]] = field(default=lambda _: {})
+    """What starts further programs from its folder, by name, where that takes more than a path."""
     how: str = "fetching"
     expected: str = ""
     """How long it takes, where that is minutes."""
@@ -55,7 +57,8 @@ class Part:
 
     def programs(self, folder: Path) -> dict[str, list[str]]:
         """What starts each of its programs, by name."""
-        return {self.name: self.command(folder)} | {name: [str(folder / path)] for name, path in self.also}
+        also = {name: [str(folder / path)] for name, path in self.also}
+        return {self.name: self.command(folder)} | also | self.more(folder)
 
 
 def sums(folder: Path) -> str:

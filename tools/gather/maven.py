@@ -1,4 +1,4 @@
-"""Java programs of ours, compiled by Maven against one version of a framework, with that version's jars beside them.
+"""Java programs of ours: client programs, compiled against one version of a framework, and projects as they stand.
 
 Java and Maven are Debian's, always: a program of an old framework is as good as the Java that runs it, and these
 are run by Java 17. Maven's settings are the user's own (``~/.m2/settings.xml``, ``MAVEN_OPTS``), since that is where
@@ -12,7 +12,8 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache as once
 from pathlib import Path
 
@@ -59,49 +60,77 @@ def recipe(tree: Path, properties: Mapping[str, str]) -> str:
     """What decides what comes out of a tree: its sources, those it shares, and the versions it is compiled with."""
     lines = [f"{name}={value}" for name, value in properties.items()]
     sources = [*(tree / OWN).rglob("*.java"), *(tree.parent / SHARED).rglob("*.java")]
-    for path in (tree / "pom.xml", *sorted(sources)):
+    return "\n".join([*lines, *_digests(tree.parent, [tree / "pom.xml", *sorted(sources)])])
+
+
+def project_recipe(tree: Path) -> str:
+    """The same of a project of several modules."""
+    found = [path for path in tree.glob("*/src/**/*") if path.is_file()]
+    return "\n".join(_digests(tree.parent, sorted([*tree.glob("pom.xml"), *tree.glob("*/pom.xml"), *found])))
+
+
+def _digests(root: Path, paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        lines.append(f"{digest}  {path.relative_to(tree.parent).as_posix()}")
-    return "\n".join(lines)
+        yield f"{digest}  {path.relative_to(root).as_posix()}"
 
 
 def build(tree: Path, target: Path, properties: Mapping[str, str]) -> None:
     """Compile a tree into ``classes`` of a folder, and put the jars it wants into ``lib``. Raises PartError."""
-    store = target.parent
-    home = Path(java(store)).parents[1]
-    _, maven = cache.get(MAVEN, store)
-    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
-        copy = Path(scratch) / tree.name  # Maven writes beside the sources: never in the checkout
+    with _scratch(target.parent) as scratch:
+        copy = scratch / tree.name
         shutil.copytree(tree / OWN, copy / OWN)
         shutil.copy(tree / "pom.xml", copy)
-        shutil.copytree(tree.parent / SHARED, Path(scratch) / SHARED)
-        trusted = Path(scratch) / "trusted.jks"
-        trusted.write_bytes(_trusted())
-        options = [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=JKS"]
-        env = os.environ | {
-            "JAVA_HOME": str(home),
-            "MAVEN_OPTS": " ".join([*options, "-XX:TieredStopAtLevel=1", os.environ.get("MAVEN_OPTS", "")]),
-        }
-        env.pop("JDK_JAVA_OPTIONS", None)
-        settings = {
-            "maven.repo.local": store / "maven-repository",
-            **properties,
-            "outputDirectory": target / JARS,
-        }
-        run(
-            [
-                "nice", "-n", "10", *MAVEN.command(maven), "-q", "-B", "--strict-checksums", *_given(settings),
-                "compile", "dependency:copy-dependencies",
-            ],
-            f"compiling {tree.name}", cwd=copy, env=env,
-            advice="it needs Maven Central, or the mirror that ~/.m2/settings.xml names",
-        )  # fmt: skip
+        shutil.copytree(tree.parent / SHARED, scratch / SHARED)
+        settings = {**properties, "outputDirectory": target / JARS}
+        _maven(copy, target.parent, settings, "compile", "dependency:copy-dependencies")
         shutil.copytree(copy / "target/classes", target / CLASSES)
+
+
+def package(tree: Path, target: Path) -> None:
+    """Do ``mvn package`` in a project, and put what its modules become into a folder. Raises PartError."""
+    with _scratch(target.parent) as scratch:
+        copy = scratch / tree.name
+        shutil.copytree(tree, copy, ignore=shutil.ignore_patterns("target"))
+        _maven(copy, target.parent, {}, "package")
+        for made in copy.glob("*/target/*.jar"):
+            shutil.copy(made, target)
+
+
+@contextmanager
+def _scratch(store: Path) -> Iterator[Path]:
+    """A folder for a copy of a tree: Maven writes beside the sources, and never in the checkout."""
+    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
+        yield Path(scratch)
+
+
+def _maven(tree: Path, store: Path, settings: Mapping[str, object], *goals: str) -> None:
+    home = Path(java(store)).parents[1]
+    _, maven = cache.get(MAVEN, store)
+    trusted = tree.parent / "trusted.jks"
+    trusted.write_bytes(_trusted())
+    options = [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=JKS"]
+    env = os.environ | {
+        "JAVA_HOME": str(home),
+        "MAVEN_OPTS": " ".join([*options, "-XX:TieredStopAtLevel=1", os.environ.get("MAVEN_OPTS", "")]),
+    }
+    env.pop("JDK_JAVA_OPTIONS", None)
+    given = _given({"maven.repo.local": store / "maven-repository", **settings})
+    run(
+        ["nice", "-n", "10", *MAVEN.command(maven), "-q", "-B", "--strict-checksums", *given, *goals],
+        f"compiling {tree.name}", cwd=tree, env=env,
+        advice="it needs Maven Central, or the mirror that ~/.m2/settings.xml names",
+    )  # fmt: skip
 
 
 def command(folder: Path, main: str) -> list[str]:
     """What starts a program of a finished folder by its main class."""
     return [java(folder.parent), *FLAGS, "-cp", f"{folder / CLASSES}:{folder / JARS}/*", main]
+
+
+def runnable(folder: Path, name: str) -> list[str]:
+    """What starts a jar of a finished folder that brings all it needs."""
+    return [java(folder.parent), *FLAGS, "-jar", str(folder / f"{name}.jar")]
 
 
 @once

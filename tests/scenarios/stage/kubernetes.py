@@ -170,13 +170,13 @@ class ApiServer:
 
     def apply(self, document: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         """Server-side apply, as kubectl does it."""
-        path = f"{_collection(document)}/{document['metadata']['name']}"
+        path = f"{collection(document)}/{document['metadata']['name']}"
         path += f"/{subresource}" if subresource else ""
         path += "?fieldManager=test&force=true"
         return dict(self.request("PATCH", path, document, kind="application/apply-patch+yaml"))
 
     def delete(self, document: dict[str, Any]) -> None:
-        self.request("DELETE", f"{_collection(document)}/{document['metadata']['name']}")
+        self.request("DELETE", f"{collection(document)}/{document['metadata']['name']}")
 
     def create_namespace(self, name: str) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -195,12 +195,15 @@ class ApiServer:
 
 PLURALS = {
     "Service": "services", "EndpointSlice": "endpointslices", "Namespace": "namespaces", "Node": "nodes",
+    "ConfigMap": "configmaps", "Deployment": "deployments", "ServiceAccount": "serviceaccounts",
+    "StatefulSet": "statefulsets",
     "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
     "Role": "roles", "RoleBinding": "rolebindings",
 }  # fmt: skip
 
 
-def _collection(document: dict[str, Any]) -> str:
+def collection(document: dict[str, Any]) -> str:
+    """The path of all objects of this one's kind, in its namespace if it has one."""
     version = document["apiVersion"]
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     namespace = document["metadata"].get("namespace")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.scenarios.stage.soadns import Soadns
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "dubbo-demo"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "dubbo-demo" / "files"
 BORN = "2026-01-10T08:00:00Z"
 IDENTITY = "there"
 

@@ -1,0 +1,5 @@
+package com.example.user;
+
+public interface UserService {
+    String greet(String name);
+}

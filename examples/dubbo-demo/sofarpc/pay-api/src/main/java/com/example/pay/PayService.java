@@ -1,0 +1,5 @@
+package com.example.pay;
+
+public interface PayService {
+    String pay(long cents);
+}
