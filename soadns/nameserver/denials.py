@@ -6,11 +6,16 @@ both families: most packets are denied.
 
 from __future__ import annotations
 
+from bisect import insort
+from dataclasses import dataclass
+
 from soadns.nameserver import wire
 from soadns.nameserver.rrsets import TYPED, A
 
-MOST = 4_096
-"""Forms that are remembered of each zone, at most: to forget them takes a tenth of a millisecond."""
+MOST, MOST_IN_ALL = 4_096, 32_768
+"""Forms that are remembered of each zone, and of all together, at most: to forget those of one takes a tenth of a
+millisecond.
+"""
 LONG = ord("-")
 """Lengths of labels below it can not be taken for anything else in names that people make."""
 UNDERSCORE = ord("_")
@@ -20,14 +25,22 @@ lengths, if none is ``LONG`` or more. Underscores are left: services begin with 
 """
 
 
+@dataclass(slots=True)
+class Room:
+    """For the forms of one zone, the same for all zones of a table."""
+
+    forms: int = MOST
+
+
 class Denial:
     """How a zone denies names; stays the same object while the zone is there."""
 
-    __slots__ = ("forms", "number", "origin", "ready", "soa", "tails")
+    __slots__ = ("forms", "number", "origin", "ready", "room", "soa", "tails")
 
-    def __init__(self, origin: bytes) -> None:
+    def __init__(self, origin: bytes, room: Room) -> None:
         self.origin = origin
         """Folded."""
+        self.room = room
         self.soa, self.number = b"", 0
         """As of a ``ZoneEntry``."""
         self.ready = False
@@ -63,7 +76,7 @@ class Denial:
         if at != below or longest > 63 or question.find(b"\0") != end or end >= wire.MAX_WIRE_NAME:
             return False
         if longest < LONG:
-            if len(self.forms) >= MOST:
+            if len(self.forms) >= self.room.forms:
                 self.forms.clear()
             self.forms.add(question.translate(FORM))
         return True
@@ -72,27 +85,42 @@ class Denial:
 class Denials:
     """All zones of a table."""
 
-    __slots__ = ("closest", "zones")
+    __slots__ = ("_room", "closest", "zones")
 
     def __init__(self) -> None:
+        self._room = Room()
         self.zones: dict[bytes, Denial] = {}
         """Folded origin -> how it denies."""
-        self.closest: tuple[tuple[bytes, Denial], ...] = ()
-        """The same by how questions for A in a zone end; zones inside others come before them."""
+        self.closest: list[tuple[int, dict[bytes, Denial]]] = []
+        """The same by how questions for A in a zone end, those of equal length together, the longest first: the first
+        that is found is of the closest zone.
+        """
 
     def renew(self, origin: bytes, soa: bytes, number: int, *, ready: bool) -> None:
         """A zone has begun, or changed."""
         held = self.zones.get(origin)
         if held is None:
-            held = self.zones[origin] = Denial(origin)
-            self._sort()
+            held = self.zones[origin] = Denial(origin, self._room)
+            self._place(origin + A, held)
+            self._share()
         held.become(soa, number, ready=ready)
 
     def forget(self, origin: bytes) -> None:
         """A zone has gone."""
-        self.zones.pop(origin, None)
-        self._sort()
+        if self.zones.pop(origin, None) is not None:
+            ending = origin + A
+            place = next(one for one in self.closest if one[0] == len(ending))
+            del place[1][ending]
+            if not place[1]:
+                self.closest.remove(place)
+            self._share()
 
-    def _sort(self) -> None:
-        longest = sorted(self.zones, key=len, reverse=True)
-        self.closest = tuple((origin + A, self.zones[origin]) for origin in longest)
+    def _place(self, ending: bytes, denial: Denial) -> None:
+        for length, endings in self.closest:
+            if length == len(ending):
+                endings[ending] = denial
+                return
+        insort(self.closest, (len(ending), {ending: denial}), key=lambda one: -one[0])
+
+    def _share(self) -> None:
+        self._room.forms = min(MOST, MOST_IN_ALL // max(1, len(self.zones)))

@@ -7,11 +7,12 @@ step; after a gap nothing is taken before the next full table.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 
 from soadns.nameserver import frames
 from soadns.nameserver.rrsets import RRsets
-from soadns.nameserver.table import Delta, Names, Owners, Table
+from soadns.nameserver.table import Delta, Names, Remains, Table
 
 ALIKE = 16_384
 """RRsets that are remembered for being held once, at most."""
@@ -32,12 +33,15 @@ class Follower:
         """The number that the next frame of a table or change must have."""
         self._lost = False
         """Whether changes were missed; only a full table helps."""
-        self._alike: dict[Hashable, RRsets] = {}
+        self._alike: OrderedDict[Hashable, RRsets] = OrderedDict()
         """What came lately: the interfaces of a Service answer alike."""
+        self.remains: Remains = []
+        """Of tables that are not used any more: for whoever has the time to take them to pieces (``clear``)."""
 
     def take(self, frame: frames.Frame) -> None:
         """Take one frame. Raises FrameError when one before it is missing; ``give_up`` is then to be called."""
         if frame.kind == frames.BEGIN:
+            self._drop()
             self._fresh, self._whole, self._next = Table(Names()), False, 1
             self._fresh.generation = frame.generation
         elif frame.kind in (frames.CHUNK, frames.END):
@@ -47,28 +51,32 @@ class Follower:
 
     def give_up(self) -> None:
         """Forget what is not complete, and take no more changes before the next full table."""
-        self._fresh, self._next = None, 0
-        self._lost = True
+        self._drop()
+        self._next, self._lost = 0, True
 
     @property
     def complete(self) -> bool:
         """Whether a full table has come to its end, which ``settle`` takes."""
         return self._fresh is not None and self._whole
 
-    def settle(self) -> Owners | None:
-        """There is nothing more to take: answer from a full table that has come.
-
-        Returns the owners it replaced, for whoever has the time to take them to pieces.
-        """
+    def settle(self) -> bool:
+        """There is nothing more to take: answer from a full table that has come. Returns whether one had."""
         fresh = self._fresh
         if fresh is None or not self._whole:
-            return None
+            return False
         self._fresh, self._lost, self.loaded = None, False, True
-        return self.table.replace(fresh)
+        self.remains += self.table.replace(fresh)
+        return True
 
     def has(self, generation: int) -> bool:
         """Whether changes from this generation on are all that is missing."""
         return self.loaded and not self._lost and self._fresh is None and self.table.generation >= generation
+
+    def _drop(self) -> None:
+        """Give up the full table that is coming in."""
+        if self._fresh is not None:
+            self.remains += self._fresh.remains()
+            self._fresh = None
 
     @staticmethod
     def _expect(frame: frames.Frame, generation: int, number: int) -> None:
@@ -108,6 +116,7 @@ class Follower:
 
     def _content(self, frame: frames.Frame) -> Delta:
         """What a frame says; of what is equal to what came earlier that is taken."""
-        if len(self._alike) > ALIKE:
-            self._alike.clear()
-        return frames.content(frame.body, self._alike)
+        found = frames.content(frame.body, self._alike)
+        while len(self._alike) > ALIKE:  # one by one: all at once would take as long as some frames
+            self._alike.popitem(last=False)
+        return found

@@ -12,6 +12,7 @@ A frame is small, and what is said of one owner name stands in one: a worker tak
 from __future__ import annotations
 
 import marshal
+import struct
 from collections.abc import Hashable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from struct import Struct
@@ -121,7 +122,7 @@ def content(body: bytes, alike: MutableMapping[Hashable, RRsets] | None = None) 
                 made[id(one)] = rrsets
             owners[name] = rrsets
         entries = {origin: None if zone is None else ZoneEntry(*zone) for origin, zone in zones.items()}
-    except (ValueError, EOFError, TypeError, AttributeError) as error:
+    except (ValueError, EOFError, TypeError, AttributeError, struct.error) as error:
         raise FrameError(f"unreadable frame: {error}") from None
     return Delta(owners, names, entries)
 
@@ -132,12 +133,11 @@ def _by_owner(change: Delta) -> Iterator[Delta]:
     A name begins to exist before it has data, and has none any more before it ends to: in between it has no
     data, never NXDOMAIN for one type and data for another. A zone goes before its names, and comes after them.
     """
-    gone = {origin: None for origin, zone in change.zones.items() if zone is None}
-    yield Delta(zones=dict(gone))
+    yield from (Delta(zones={origin: None}) for origin, zone in change.zones.items() if zone is None)
     yield from _names([name for name, exists in change.names.items() if exists], exist=True)
     yield from (Delta({name: rrsets}) for name, rrsets in change.owners.items())
     yield from _names([name for name, exists in change.names.items() if not exists], exist=False)
-    yield Delta(zones={origin: zone for origin, zone in change.zones.items() if zone is not None})
+    yield from (Delta(zones={origin: zone}) for origin, zone in change.zones.items() if zone is not None)
 
 
 def _names(names: list[bytes], *, exist: bool) -> Iterator[Delta]:
@@ -152,7 +152,7 @@ def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:
     held, size, entries, told = Delta(), 0, 0, set[int]()
     for piece in pieces:
         more = _size(piece, told)
-        count = len(piece.owners) + len(piece.names)
+        count = len(piece.owners) + len(piece.names) + len(piece.zones)
         if (held and size + more > MAX_BODY) or entries + count > MAX_ENTRIES:
             yield _marshalled(held)
             held, size, entries, told = Delta(), 0, 0, set()
@@ -164,7 +164,8 @@ def _bounded(pieces: Iterable[Delta]) -> Iterator[bytes]:
 
 def _size(piece: Delta, told: set[int]) -> int:
     """About how many octets a piece takes in a frame that has told these RRsets (by ``id``), to which its are added."""
-    size = sum(len(name) + 16 for name in (*piece.owners, *piece.names))
+    size = sum(len(name) + 16 for name in (*piece.owners, *piece.names, *piece.zones))
+    size += sum(len(zone.soa) + len(zone.label) + 32 for zone in piece.zones.values() if zone is not None)
     for rrsets in piece.owners.values():
         if rrsets is not None and id(rrsets) not in told:
             told.add(id(rrsets))

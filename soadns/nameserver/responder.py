@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.denials import FORM
+from soadns.nameserver.denials import FORM, UNDERSCORE
 from soadns.nameserver.edns import DO, OPT, OPT_HEAD, OPT_SIZE, Edns, read_edns
 from soadns.nameserver.rrsets import COUNTS, TYPED, A, Answer, RRsets, Wheel, one_more
 from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, SEEN, SHARDS, Table, ZoneEntry
@@ -152,18 +152,19 @@ class Responder:
                     packet, head, question, answer, opt, limit, self._answered[found.number], kind
                 )
             denial = table.denials.zones.get(found.origin)
-            if denial is None or found.unsaid:
-                return None
+            if denial is None or found.unsaid or (kind == wire.SRV and key[1] == UNDERSCORE):
+                return None  # the last: another owner may have a service of this name
             below, rows = len(key) - TYPED - len(found.origin), self._nodata
         else:
-            for ending, denial in table.denials.closest:  # noqa: B007 - used behind the loop
-                if key.endswith(ending):
+            for length, endings in table.denials.closest:
+                denial = endings.get(key[-length:])
+                if denial is not None:
                     break
             else:
                 return None
             if key.translate(FORM) not in denial.forms and not denial.deniable(key):
                 return None
-            below = len(key) - len(ending)
+            below = len(key) - length
             if table.seen[hash(key) & _SEEN_MASK] and key[:-TYPED] in table.names:
                 rows = self._nodata
             elif denial.ready:
@@ -176,8 +177,8 @@ class Responder:
         tail = denial.tails[below] or denial.tail(below)
         return b"".join((packet[:2], head, counts, question, tail, opt))
 
-    @staticmethod
     def _stored(
+        self,
         packet: bytes,
         head: bytes,
         question: bytes,
@@ -187,15 +188,20 @@ class Responder:
         row: list[int],
         kind: int,
     ) -> bytes | None:
-        turns = answer if isinstance(answer, Wheel) else None
-        octets = answer.current() if isinstance(answer, Wheel) else answer
+        turns, first, folded = self.table.turns, 0, b""
+        if isinstance(answer, Wheel):
+            folded = question[:-TYPED].lower() + question[-TYPED:]
+            first = turns.first(folded, answer)
+            octets = answer.order(first)
+        else:
+            octets = answer
         counts = one_more(octets[:COUNTS]) if opt else octets[:COUNTS]
         reply = b"".join((packet[:2], head, counts, question, octets[COUNTS:], opt))
         if len(reply) > limit:
             return None
         row[kind] += 1
-        if turns is not None:
-            turns.turn()
+        if isinstance(answer, Wheel):
+            turns.take(folded, answer, first)
         return reply
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
@@ -306,9 +312,10 @@ class Responder:
         for one in kinds:
             answer = self.table.find(name, one)
             if isinstance(answer, Wheel):
-                octets = answer.current()
-                answer.turn()
-                return octets
+                question = wire.question(name.lower(), one)
+                first = self.table.turns.first(question, answer)
+                self.table.turns.take(question, answer, first)
+                return answer.order(first)
             if answer is not None:
                 return answer
         return None

@@ -7,8 +7,10 @@ the target of SRV records is what is left of the question.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct, pack
 from typing import Any
 
@@ -25,14 +27,18 @@ TYPED = 4
 TCP = b"\x04_tcp"
 """The label of all services (RFC 2782)."""
 
-_COUNTS = Struct("!HHH")
+_COUNT, _COUNTS = Struct("!H"), Struct("!HHH")
 _SRV = 18
 """Octets of an SRV record before its target: a pointer, type, class, TTL, length, priority, weight, port."""
 
 
-@dataclass(slots=True)
+PLACES = 1 << 14
+"""Orders that are remembered, by hash; a power of two."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wheel:
-    """An answer of equally long records that begins with the next one at every turn.
+    """An answer of equally long records that begins with another one each time.
 
     It holds them twice in a row: every order is a slice, and thousands of names with many addresses stay small.
     """
@@ -41,17 +47,42 @@ class Wheel:
     """The counts, then the records, then the records again."""
     step: int
     """Octets of one record."""
-    at: int = field(default=COUNTS, compare=False)
 
-    def current(self) -> bytes:
-        """The answer as it stands now."""
-        octets, at = self.octets, self.at
+    @property
+    def records(self) -> int:
+        """How many there are."""
+        return int(_COUNT.unpack_from(self.octets)[0])
+
+    def order(self, first: int) -> bytes:
+        """The answer that begins with the record of this number."""
+        octets, at = self.octets, COUNTS + first * self.step
         return octets[:COUNTS] + octets[at : at + (len(octets) - COUNTS >> 1)]
 
-    def turn(self) -> None:
-        """Go on to the next order."""
-        at = self.at + self.step
-        self.at = at if at < (len(self.octets) + COUNTS >> 1) else COUNTS
+
+class Turns:
+    """With which record of its ``Wheel`` each name begins the next time.
+
+    That is the name's own and not the wheel's, which many names share: of two that are asked by turns, each would
+    always begin with the same one. Names begin anywhere, so that whoever asks for many of them, one after the other, is
+    not sent to the same address by all. Names of equal hash take their turns together: no more is remembered than so
+    much, whatever is asked for.
+    """
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        self._places = array("H", bytes(2 * PLACES))
+        """Numbers of records, counted from one; zero for what was not asked for yet."""
+
+    def first(self, question: bytes, wheel: Wheel) -> int:
+        """The record with which the answer to a folded question begins."""
+        value = hash(question)
+        place = self._places[value % PLACES]
+        return (place - 1 if place else value // PLACES) % wheel.records
+
+    def take(self, question: bytes, wheel: Wheel, first: int) -> None:
+        """It was answered so: the next one is due."""
+        self._places[hash(question) % PLACES] = (first + 1) % wheel.records + 1
 
 
 Answer = bytes | Wheel
@@ -81,23 +112,22 @@ class RRsets:
         """Whether the name is neither to be answered nor denied."""
         plain = self.data.get(A)
         if isinstance(plain, bytes):
-            self.counts, self.records = plain[:COUNTS], plain[COUNTS:]
-            self.more = one_more(self.counts)
+            self.counts, self.records = _once(plain[:COUNTS]), plain[COUNTS:]
+            self.more = _once(one_more(self.counts))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RRsets):
             return NotImplemented
         return (self.origin, self.number, self.data) == (other.origin, other.number, other.data)
 
-    __hash__ = None  # type: ignore[assignment]  # wheels are compared without their place
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"RRsets({self.origin!r}, {self.number}, {self.data!r})"
 
-    @property
-    def services(self) -> bool:
-        """Whether there are SRV records below the name."""
-        return any(len(key) > TYPED for key in self.data)
+    def services(self, name: bytes) -> bool:
+        """Whether there are SRV records below this name, which has them: not where theirs would be too long."""
+        return any(TYPED < len(key) <= wire.MAX_WIRE_NAME - len(name) for key in self.data)
 
     def plain(self) -> tuple[Any, ...]:
         """As a tuple of octets and numbers, for ``restored``."""
@@ -108,12 +138,20 @@ class RRsets:
 
 
 def restored(told: tuple[Any, ...]) -> RRsets:
-    """What ``plain`` said. Raises ValueError or TypeError for what it never says."""
+    """What ``plain`` said. Raises ValueError, TypeError or struct.error for what it never says."""
     origin, number, *rest = told
     if len(rest) % 2:
         raise ValueError("a key without an answer")
-    pairs = zip(rest[::2], rest[1::2], strict=True)
-    return RRsets(origin, number, {key: Wheel(*one) if isinstance(one, tuple) else one for key, one in pairs})
+    pairs = zip(map(_once, rest[::2]), rest[1::2], strict=True)
+    return RRsets(
+        _once(origin), number, {key: Wheel(*one) if isinstance(one, tuple) else one for key, one in pairs}
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _once(octets: bytes) -> bytes:
+    """Of equal octets the same object: types, origins, names of services and counts are few."""
+    return octets
 
 
 def one_more(counts: bytes) -> bytes:

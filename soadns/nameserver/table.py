@@ -14,7 +14,7 @@ from struct import pack
 
 from soadns.nameserver import wire
 from soadns.nameserver.denials import Denials
-from soadns.nameserver.rrsets import TCP, TYPED, A, Answer, RRsets, service_of, targeted
+from soadns.nameserver.rrsets import TCP, TYPED, A, Answer, RRsets, Turns, service_of, targeted
 
 LOADING, READY, PARTLY = 0, 1, 2
 """States of a zone. Names that are not in the table may exist; they do not; they do not, but for what is ``unsaid``,
@@ -143,14 +143,13 @@ class Delta:
         return bool(self.owners or self.names or self.zones)
 
 
-def _most_specific(zone: tuple[bytes, ZoneEntry]) -> int:
-    return -len(zone[0])
+Remains = list[dict[bytes, RRsets] | set[bytes]]
 
 
 class Table:
     """Owners, names and zones; replaced piece by piece between two packets."""
 
-    __slots__ = ("denials", "generation", "names", "owners", "seen", "zones")
+    __slots__ = ("denials", "generation", "names", "owners", "seen", "turns", "zones")
 
     def __init__(self, names: set[bytes] | Names | None = None) -> None:
         self.owners = Owners()
@@ -159,8 +158,9 @@ class Table:
         self.seen = bytearray(SEEN)
         """``seen[hash(question for A) % SEEN]`` is 1 where a name exists: most that do not are told apart by a look."""
         self.zones: dict[bytes, ZoneEntry] = {}
-        """The longest origins first: the first one that a name is in is the closest."""
+        """Folded origin -> zone."""
         self.denials = Denials()
+        self.turns = Turns()
         self.generation = 0
 
     def apply(self, delta: Delta, generation: int) -> None:
@@ -180,20 +180,21 @@ class Table:
             if zone is None:
                 self.zones.pop(origin, None)
                 self.denials.forget(origin)
-                continue
-            if origin in self.zones:
-                self.zones[origin] = zone
             else:
-                self.zones = dict(sorted([*self.zones.items(), (origin, zone)], key=_most_specific))
-            self.denials.renew(origin, zone.soa, zone.number, ready=zone.state == READY)
+                self.zones[origin] = zone
+                self.denials.renew(origin, zone.soa, zone.number, ready=zone.state == READY)
         self.generation = generation
 
-    def replace(self, other: Table) -> Owners:
-        """Have what another table has, which is not to be used any more; returns the owners there were."""
-        old = self.owners
+    def replace(self, other: Table) -> Remains:
+        """Have what another table has, which is not to be used any more; returns what is left of what there was."""
+        remains = self.remains()
         self.owners, self.names, self.zones = other.owners, other.names, other.zones
         self.seen, self.denials, self.generation = other.seen, other.denials, other.generation
-        return old
+        return remains
+
+    def remains(self) -> Remains:
+        """What takes long to take to pieces when this is not used any more, in parts that take little."""
+        return [*self.owners.shards, *(denial.forms for denial in self.denials.zones.values())]
 
     def zone_of(self, name: bytes) -> bytes | None:
         """The origin of the closest enclosing zone of a folded name, or None."""
@@ -220,12 +221,15 @@ class Table:
         """Whether there is something at a folded name, or below it (RFC 4592 2.2.2)."""
         if name in self.names:
             return True
-        if name.startswith(TCP):
-            held = self.owners.get(name[len(TCP) :])
-            return held is not None and held.services
         at = service_of(name)
         held = self.owners.get(name[at:]) if at else None
-        return held is not None and name[:at] in held.data
+        if held is not None and name[:at] in held.data:
+            return True
+        if name.startswith(TCP):
+            owner = name[len(TCP) :]
+            held = self.owners.get(owner)
+            return held is not None and held.services(owner)
+        return False
 
     def unsaid(self, name: bytes) -> bool:
         """Whether a folded name is neither to be answered nor denied."""
@@ -246,4 +250,4 @@ class Table:
         held = list(names)
         for at in range(0, len(held), entries):
             yield Delta(names={name: True for name in held[at : at + entries] if name in names})
-        yield Delta(zones=dict(self.zones))
+        yield from (Delta(zones={origin: zone}) for origin, zone in list(self.zones.items()))

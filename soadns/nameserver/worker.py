@@ -31,7 +31,6 @@ from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Reader
 from soadns.nameserver.report import Report
 from soadns.nameserver.responder import Identity, Responder
-from soadns.nameserver.rrsets import RRsets
 from soadns.nameserver.selector import DatagramSelector
 from soadns.nameserver.table import Names, Table
 from soadns.nameserver.tcp import TcpLimits, TcpServer
@@ -92,6 +91,7 @@ class Worker:
         self._applied = 0
         """The generation that control was told of."""
         self._due = False
+        self._discarding = False
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -246,14 +246,14 @@ class Worker:
             self.follower.give_up()
             self.journal.distrust()
             self._complain()
+            self._discard()
             return
         if self.follower.complete:
             for responder in self.responders.values():
                 responder.counts()  # as long as the numbers of zones are those of the table they were counted in
-        old = self.follower.settle()
-        if old is not None:
+        if self.follower.settle():
             gc.freeze()  # a table has no cycles, and is never looked at for any
-            self._discard(list(old.shards))
+        self._discard()
         if self.follower.loaded:
             self._ready.set()
             if self.table.generation != self._applied:
@@ -265,11 +265,16 @@ class Worker:
         if self.journal.distrusted and self.journal.distrusted == self.journal.epoch:
             self._send(frames.encode(frames.NEED, self.journal.epoch))
 
-    def _discard(self, old: list[dict[bytes, RRsets]]) -> None:
-        """Take owners to pieces that are no longer used: all at once would take as long as loading them did."""
-        old.pop().clear()
-        if old:
-            asyncio.get_running_loop().call_soon(self._discard, old)
+    def _discard(self) -> None:
+        """Take to pieces what is no longer used: all at once would take as long as loading it did."""
+        if self.follower.remains and not self._discarding:
+            self._discarding = True
+            asyncio.get_running_loop().call_soon(self._discard_one)
+
+    def _discard_one(self) -> None:
+        self._discarding = False
+        self.follower.remains.pop().clear()
+        self._discard()
 
 
 def _overflowed(sock: socket.socket) -> int:

@@ -59,6 +59,20 @@ def test_control_is_killed(soadns: Soadns) -> None:
     assert not callers.outcome.repeated
 
 
+def test_control_is_stopped_for_a_minute(soadns: Soadns) -> None:
+    control = soadns.child("_control")
+    with crowd(soadns) as callers:
+        os.kill(control, signal.SIGSTOP)
+        time.sleep(60.0)
+        if soadns.child("_control") == control:  # one that hangs for so long is replaced
+            os.kill(control, signal.SIGCONT)
+        soadns.wait_ready()
+        time.sleep(1.0)
+    assert not callers.outcome.unharmed
+    assert not callers.outcome.repeated
+    assert callers.outcome.slowest < 1_000
+
+
 def test_control_is_stopped_and_a_worker_is_killed_meanwhile(soadns: Soadns) -> None:
     control, worker = soadns.child("_control"), soadns.worker(0)
     with crowd(soadns) as callers:

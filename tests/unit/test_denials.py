@@ -132,3 +132,29 @@ def test_whoever_asks_for_names_of_ever_new_forms_takes_no_more_than_so_much(
         )
     (held,) = server.table.denials.zones.values()
     assert 0 < len(held.forms) <= 10
+
+
+def test_many_zones_remember_no_more_forms_than_one_may(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denials, "MOST_IN_ALL", 40)
+    for number in range(8):
+        server.zone(f"z{number}.test", number=number)
+    for number in range(8):
+        for octets in range(1, 30):
+            assert server.ask(f"{'n' * octets}.z{number}.test") == f"NXDOMAIN z{number}.test. 0"
+    assert all(0 < len(held.forms) <= 5 for held in server.table.denials.zones.values())
+
+
+def test_zones_whose_names_are_as_long_and_zones_that_go(server: Server) -> None:
+    for origin in ("a.test", "b.test", "long.b.test", "test"):
+        server.zone(origin)
+    asked = {"x.a.test": "a.test.", "x.b.test": "b.test.", "y.long.b.test": "long.b.test.", "c.test": "test."}
+    for name, zone in asked.items():
+        assert server.ask(name) == f"NXDOMAIN {zone} 0"
+    for origin, heirs in (("a.test", {"x.a.test": "test."}), ("long.b.test", {"y.long.b.test": "b.test."})):
+        for _ in range(2):  # one that is not there does no harm
+            server.apply(Delta(zones={encode_name(origin): None}))
+        asked |= heirs
+        for name, zone in asked.items():
+            assert server.ask(name) == f"NXDOMAIN {zone} 0"

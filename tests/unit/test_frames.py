@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import marshal
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soadns.nameserver import follower as follower_module
 from soadns.nameserver import frames, wire
 from soadns.nameserver.follower import Follower
 from soadns.nameserver.rrsets import COUNTS, A, RRsets, Wheel
@@ -75,6 +77,40 @@ def test_an_unknown_kind_is_an_error(kind: int) -> None:
 def test_a_body_that_is_no_change_is_an_error(body: bytes) -> None:
     with pytest.raises(frames.FrameError, match="unreadable"):
         frames.content(body)
+
+
+@given(st.binary(max_size=COUNTS - 1))
+def test_an_answer_without_its_counts_is_an_error(answer: bytes) -> None:
+    body = marshal.dumps(({b"\1a\0": (b"\0", 0, A, answer)}, {}, {}))
+    with pytest.raises(frames.FrameError, match="unreadable"):
+        frames.content(body)
+
+
+@given(DELTAS, st.data())
+def test_a_body_with_other_octets_is_an_error_or_some_change(delta: Delta, data: st.DataObject) -> None:
+    body = bytearray(frames.decode(next(frames.delta(delta, 5))).body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.sampled_from(b"\0\1\6)(sziNTF0"))
+    with suppress(frames.FrameError):
+        frames.content(bytes(body))
+
+
+def test_many_zones_come_in_frames_that_are_soon_taken() -> None:
+    """Each costs about what a name does, and what is said of all of them is no single frame."""
+    zones = {wire.encode_name(f"z{number}.test"): ZoneEntry(1, bytes(80), 1, "") for number in range(1_000)}
+    change = Delta(zones=dict(zones))
+    table = Table()
+    table.apply(change, 1)
+    for messages in (list(frames.full(table)), list(frames.delta(change, 1))):
+        found: dict[bytes, ZoneEntry | None] = {}
+        for message in messages:
+            assert len(message) < 2 * frames.MAX_BODY
+            frame = frames.decode(message)
+            if frame.kind not in (frames.BEGIN, frames.END):
+                part = frames.content(frame.body)
+                assert len(part.zones) <= frames.MAX_ENTRIES
+                found |= part.zones
+        assert found == zones
 
 
 @given(DELTAS)
@@ -146,3 +182,50 @@ def test_what_is_equal_is_held_once_whenever_it_came() -> None:
     first, second = (follower.table.owners[name] for name in names)
     assert first == some(b"the same")
     assert first is second
+
+
+def test_what_is_remembered_of_what_came_is_bounded_and_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "ALIKE", 10)
+    follower = Follower(Table(Names()))
+    for frame in frames.full(Table()):
+        follower.take(frames.decode(frame))
+    follower.settle()
+    owner = {number: wire.encode_name(f"n{number}.test") for number in range(50)}
+    for generation, number in enumerate(range(25), 1):
+        for frame in frames.delta(Delta({owner[number]: some(b"%d" % number)}), generation):
+            follower.take(frames.decode(frame))
+    for generation, number in enumerate((24, 0), 26):
+        for frame in frames.delta(Delta({owner[number + 25]: some(b"%d" % number)}), generation):
+            follower.take(frames.decode(frame))
+    owners = follower.table.owners
+    assert owners[owner[24]] is owners[owner[49]]
+    assert owners[owner[0]] == owners[owner[25]]
+    assert owners[owner[0]] is not owners[owner[25]]
+
+
+def test_what_is_no_longer_used_is_left_in_pieces_to_be_cleared() -> None:
+    """A table that was replaced, and one that came in half: all of it at once would hold packets up."""
+    follower = Follower(Table(Names()))
+    control = Table()
+    control.apply(Delta({b"%06d" % i: some(b"%d" % i) for i in range(1_000)}), 1)
+    messages = [frames.decode(message) for message in frames.full(control)]
+
+    def left() -> int:
+        found = sum(map(len, follower.remains))
+        follower.remains.clear()
+        return found
+
+    for frame in messages:
+        follower.take(frame)
+    assert follower.settle()
+    assert left() == 0, "there was nothing before"
+    for frame in messages[:3]:
+        follower.take(frame)
+    half = sum(len(frames.content(frame.body).owners) for frame in messages[1:3])
+    follower.give_up()
+    assert left() == half > 0
+    for frame in (*messages[:3], *messages):
+        follower.take(frame)
+    assert left() == half
+    assert follower.settle()
+    assert left() == 1_000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from tests.scenarios.stage.places import Place
 
 JAVA = ("-XX:-UsePerfData",)
 """Of every JVM: nothing is left in /tmp when it is killed."""
+
+
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,18 @@ class Caller:
     def call(self, interface: str, method: str = "whoami", argument: object = "hello") -> str:
         """The answer of one call, which must succeed: who answered."""
         return str(self._done(self.tries(interface, method, argument), interface)["answer"])
+
+    def connected(self, port: int) -> set[str]:
+        """To which addresses its pod has connections at a port of the other side."""
+        found = set()
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{self.process.pid}/net/{table}").read_text().splitlines()[1:]:
+                remote, state = line.split()[2:4]
+                address, _, number = remote.partition(":")
+                if state == _ESTABLISHED and int(number, 16) == port:
+                    # The last word of the address, of which IPv4 in IPv6 has four, in the machine's byte order.
+                    found.add(str(ip_address(int(address[-8:], 16).to_bytes(4, sys.byteorder))))
+        return found
 
     def steady(self, interface: str, *, every_ms: int, threads: int) -> None:
         """Call all the time from now on."""

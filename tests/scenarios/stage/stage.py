@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Service:
         self.annotations: dict[str, str] = {}
         self._spec = spec
         self._endpoints: dict[str, bool] = {}
+        self._one_after_another = threading.Lock()  # the last write is the newest
         self.cluster_ip = ""
         self.cluster_ips: list[str] = []
         self.apply()
@@ -85,13 +87,15 @@ class Service:
 
     def endpoint(self, ip: str, *, ready: bool = True) -> None:
         """Add an endpoint address, or change its readiness."""
-        self._endpoints[ip] = ready
-        self._api.apply(self._slice())
+        with self._one_after_another:
+            self._endpoints[ip] = ready
+            self._api.apply(self._slice())
 
     def without(self, ip: str) -> None:
         """Remove an endpoint address."""
-        self._endpoints.pop(ip, None)
-        self._api.apply(self._slice())
+        with self._one_after_another:
+            self._endpoints.pop(ip, None)
+            self._api.apply(self._slice())
 
     def delete(self) -> None:
         """Delete the Service; its EndpointSlice stays, no controller runs that would remove it."""
