@@ -165,6 +165,10 @@ def run(seconds: float, seed: int, count: int | None = None) -> Outcome:
         taken = time.perf_counter() - before
         if taken > SLOW_S:
             taken = min(taken, *(_seconds_for(responders[tcp], packet) for _ in range(3)))
+        careful = responders[tcp]._unusual(packet)
+        assert sorted(reply or b"") == sorted(careful or b""), (
+            "both ways say the same, perhaps in another order"
+        )
         return [examine(packet, reply, tcp=tcp)], taken
 
     return run_for(seconds, seed, islice(packets(random.Random(seed)), count), attempt, show)
