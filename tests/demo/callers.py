@@ -7,7 +7,8 @@ from collections import Counter
 
 from tests.demo.workloads import Pod
 
-_CALL = re.compile(r"\d\d:\d\d:\d\d\.\d+ .*?(?:this is (?P<pod>\S+)|(?P<error>\S*(?:Exception|Error)\b.*))$")
+CALL = re.compile(r"\d\d:\d\d:\d\d\.\d+ .*?(?:this is (?P<pod>\S+)|(?P<error>\S*(?:Exception|Error)\b.*))$")
+"""A line that says what became of a call: the ``pod`` that answered, or the ``error``."""
 
 
 class Calls:
@@ -22,7 +23,7 @@ class Calls:
         return Calls(self.pod, len(self.pod.lines()))
 
     def _found(self) -> list[re.Match[str]]:
-        return [found for line in self.pod.lines()[self._since :] if (found := _CALL.match(line))]
+        return [found for line in self.pod.lines()[self._since :] if (found := CALL.match(line))]
 
     @property
     def by(self) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import textwrap
 import threading
@@ -37,6 +38,7 @@ class Screen:
         self._out = out
         self._pause = pause
         self._terminal = out.isatty()
+        self._columns = shutil.get_terminal_size().columns
         self._began = time.monotonic()
         self.steps: list[Step] = []
 
@@ -84,9 +86,13 @@ class Screen:
         def tick() -> None:
             while not over.wait(0.5 if self._terminal else EVERY):
                 so_far = f"  .. {what}: {time.monotonic() - began:.0f} s so far"
-                self._write(f"{_CLEAR}{so_far}" if self._terminal else f"{so_far}\n")
+                if self._terminal:
+                    self._rewrite(so_far)
+                else:
+                    self._write(f"{so_far}\n")
 
-        self._write(f"  .. {what}" if self._terminal else "")
+        if self._terminal:
+            self._rewrite(f"  .. {what}")
         thread = threading.Thread(target=tick, daemon=True)
         thread.start()
         try:
@@ -117,6 +123,10 @@ class Screen:
                 self._write(f"          {found}\n")
         held = sum(step.held for step in self.steps)
         self._write(f"{held} of {steps} steps held, {time.monotonic() - self._began:.0f} s in all\n")
+
+    def _rewrite(self, line: str) -> None:
+        """Write a line over the one that the cursor is in; one that is wider than the terminal would become two."""
+        self._write(f"{_CLEAR}{line[: self._columns - 1]}")
 
     def _write(self, text: str) -> None:
         self._out.write(text)
