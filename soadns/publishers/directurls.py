@@ -35,7 +35,7 @@ REASONS: Mapping[str, str] = {
     "tags": "its providers are tagged",
     "tls": "its providers want TLS",
     "token": "its providers want a token",
-    "serialization": "its providers do not prefer hessian2",
+    "serialization": "its providers do not understand hessian2",
     "paths": "its providers have different paths",
     "several": "its callers want more than one provider",
 }
@@ -192,9 +192,11 @@ def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
             said.no("token", "its providers want a token, which could not be read")
         elif len(subject.tokens) > 1:
             said.no("token", "its providers want different tokens, and a name leads to any of them")
-    odd = sorted({p.serialization[0] for p in speaking if p.serialization and p.serialization[0] != _DEFAULT})
+    odd = sorted(
+        {p.serialization[0] for p in speaking if p.serialization and _DEFAULT not in p.serialization}
+    )
     if odd:
-        text = f"its providers prefer {_listed(odd)} to {_DEFAULT}, which a direct URL falls back to"
+        text = f"its providers want {_listed(odd)}, and not {_DEFAULT}, which a direct URL falls back to"
         said.no("serialization", text)
 
 
@@ -211,9 +213,8 @@ def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Sa
     if not speaking:
         said.notes.append("no provider is registered: nothing is known of timeout, retries and the like")
     parameters = dict(combined.parameters)
-    accepted = [p.serialization for p in speaking if p.serialization]
-    if accepted:
-        parameters["serialization"] = _serialization(accepted, said)
+    if any(p.serialization for p in speaking):
+        parameters |= _serialization([p.serialization or (_DEFAULT,) for p in speaking], said)
     if subject.tokens is not None and len(subject.tokens) == 1:
         [parameters["token"]] = subject.tokens
     kept = {key: value for key, value in parameters.items() if _fits(value, family)}
@@ -225,16 +226,26 @@ def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Sa
     return (f"/{path}" if path else "") + (f"?{query}" if query else "")
 
 
-def _serialization(accepted: Sequence[tuple[str, ...]], said: _Said) -> str:
-    """What all providers understand: the default if they do, else what comes first."""
+def _serialization(accepted: Sequence[tuple[str, ...]], said: _Said) -> dict[str, str]:
+    """What all providers understand: as they prefer it if they agree, else the default if they understand that.
+
+    Consumers from Dubbo 3.2 on take the first of ``prefer.serialization``; older ones do not know it and write
+    hessian2, by a direct URL as by a registry.
+    """
     common = [name for name in accepted[0] if all(name in other for other in accepted)]
+    agreed = len(set(accepted)) == 1
+    if agreed and len(common) > 1 and _DEFAULT in common[1:]:
+        return {"prefer.serialization": ",".join(common)}
+    if not agreed and _DEFAULT in common and any(other[0] != _DEFAULT for other in accepted):
+        shown = _listed(sorted({other[0] for other in accepted}))
+        said.notes.append(f"its providers prefer {shown}: {_DEFAULT}, which all of them understand")
     if _DEFAULT in common:
-        return _DEFAULT
+        return {"serialization": _DEFAULT}
     if not common:
         text = f"its providers have no serialization in common; {_DEFAULT} is what nothing says"
         said.no("serialization", text)
-        return _DEFAULT
-    return common[0]
+        return {"serialization": _DEFAULT}
+    return {"serialization": common[0]}
 
 
 _SEPARATORS = {DUBBO: "&;#", SOFA: "&;,="}

@@ -133,19 +133,36 @@ hessian2 first is what a direct URL falls back to
 
 another serialization first
     dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,hessian2
+    => dubbo://com.x.A.rpc.test:20880?prefer.serialization=fastjson2,hessian2
+
+another serialization first, and one that has none
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,hessian2
+    dubbo://10.0.0.2:20880/com.x.A
     => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
-    ! its providers prefer fastjson2 to hessian2, which a direct URL falls back to
+    - its providers prefer fastjson2 and hessian2: hessian2, which all of them understand
+
+different ones first
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,hessian2
+    dubbo://10.0.0.2:20880/com.x.A?prefer.serialization=hessian2,fastjson2
+    => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
+    - its providers prefer fastjson2 and hessian2: hessian2, which all of them understand
+
+hessian2 is not understood by one of them
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,hessian2
+    dubbo://10.0.0.2:20880/com.x.A?serialization=fastjson2
+    => dubbo://com.x.A.rpc.test:20880?serialization=fastjson2
+    ! its providers want fastjson2, and not hessian2, which a direct URL falls back to
 
 another serialization alone
     dubbo://10.0.0.1:20880/com.x.A?serialization=kryo
     => dubbo://com.x.A.rpc.test:20880?serialization=kryo
-    ! its providers prefer kryo to hessian2, which a direct URL falls back to
+    ! its providers want kryo, and not hessian2, which a direct URL falls back to
 
 no serialization that all of them have
     dubbo://10.0.0.1:20880/com.x.A?serialization=kryo
     dubbo://10.0.0.2:20880/com.x.A?serialization=fst
     => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
-    ! its providers prefer fst and kryo to hessian2, which a direct URL falls back to
+    ! its providers want fst and kryo, and not hessian2, which a direct URL falls back to
     ! its providers have no serialization in common; hessian2 is what nothing says
 
 different paths
@@ -266,7 +283,7 @@ providers differ
 another serialization
     bolt://10.0.0.1:12200?version=1.0&serialization=protobuf
     => bolt://com.x.A.rpc.test:12200?serialization=protobuf
-    ! its providers prefer protobuf to hessian2, which a direct URL falls back to
+    ! its providers want protobuf, and not hessian2, which a direct URL falls back to
 
 no commas, at which SOFARPC cuts
     bolt://10.0.0.1:12200?version=1.0&invokeType=sync,x
