@@ -12,8 +12,8 @@ from typing import Any
 from tests.clients import driving
 from tests.scenarios.stage.places import Place
 
-JAVA = ("-XX:-UsePerfData",)
-"""Of every JVM: nothing is left in /tmp when it is killed."""
+JAVA = ("-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m")
+"""Of every JVM: nothing is left in /tmp when it is killed, and many of them start soon on two cores."""
 
 
 _ESTABLISHED = "01"
@@ -47,13 +47,15 @@ class Provider:
         at: tuple[str, int],
         folder: Path,
         place: Place,
+        java: Sequence[str] = (),
         more: Sequence[str] = (),
     ) -> None:
+        """``java`` are further options of its JVM, at every start."""
         self.kind = kind
         self.name = name
         self._arguments: dict[str, Any] = {
             "registry": registry, "bind": at[0], "port": at[1], "folder": folder, "application": app,
-            "interfaces": interfaces, "more": more, "java": JAVA, "place": place,
+            "interfaces": interfaces, "more": more, "java": [*JAVA, *java], "place": place,
         }  # fmt: skip
         self.process: driving.Provider
         self._running = False
@@ -74,12 +76,22 @@ class Caller:
     """A consumer; what it was told to refer to it refers to no more after a restart."""
 
     def __init__(
-        self, kind: str, app: str, *, registry: str, folder: Path, place: Place, more: Sequence[str] = ()
+        self,
+        kind: str,
+        app: str,
+        *,
+        registry: str,
+        folder: Path,
+        place: Place,
+        java: Sequence[str] = (),
+        more: Sequence[str] = (),
     ) -> None:
+        """``java`` are further options of its JVM, at every start."""
         self.kind = kind
         self.app = app
         self.folder = folder
         self.place = place
+        self._java = [*JAVA, *java]
         self.direct: dict[str, dict[str, Any]] = {}
         """What its code says of an interface, where nothing else can."""
         self._arguments: dict[str, Any] = {
@@ -95,7 +107,7 @@ class Caller:
         """Start it, or start it anew; ``java`` are options of its JVM, in place of those that it had."""
         if self._running:
             self.process.stop()
-        self.process = driving.Consumer(self.kind, java=[*JAVA, *java], **self._arguments)
+        self.process = driving.Consumer(self.kind, java=[*self._java, *java], **self._arguments)
         self._running = True
 
     def end(self) -> None:

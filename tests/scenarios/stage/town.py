@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote
 
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage.clients import Caller, Provider
@@ -19,6 +20,7 @@ from tests.scenarios.stage.kubernetes import READER
 from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.network import OLD_WORLD, PODS
 from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.quarters import TOWN, Quarter
 from tests.scenarios.stage.soadns import ZONE, Soadns
 from tests.scenarios.stage.stage import RULES, Service
 from tests.scenarios.stage.zookeeper import ZooKeeper, close
@@ -69,8 +71,11 @@ class Behind:
 class Town(Cluster):
     """The world of a story."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quarters: Sequence[Quarter] = (), linger: str = "10m") -> None:
+        """``linger``: how long soadns keeps a name where it is, when nobody declares it there any more."""
         super().__init__(folder)
+        self._linger = linger
+        self._quarters = quarters
         self._names = itertools.count(1)
         self.coredns: Behind
         self.soadns: list[Behind] = []
@@ -89,7 +94,7 @@ class Town(Cluster):
         self.coredns = Behind(coredns, dns, home)
         self.zookeeper.start()
         client = self.zookeeper.client()
-        for root in ("/dubbo", "/sofa-rpc"):
+        for root in ("/dubbo", "/sofa-rpc", *(quarter.root for quarter in self._quarters)):
             client.ensure_path(root)
         close(client)
         for number, address in enumerate(SOADNS):
@@ -105,11 +110,16 @@ class Town(Cluster):
     def _settings(self) -> dict[str, Any]:
         roots = [{"path": "/dubbo"}, {"path": "/sofa-rpc", "dialect": "sofa"}]
         kubeconfig = str(self.api.kubeconfig(READER))
+        main = (
+            {"name": ZONE, "registries": ["main"]},
+            {"name": "main", "hosts": self.zookeeper.hosts, "roots": roots},
+        )
+        settings = [main, *(quarter.settings(self.zookeeper.hosts) for quarter in self._quarters)]
         return {
-            "zones": [{"name": ZONE, "ttl": TTL_S, "namespaces": [NAMESPACE]}],
-            "zookeeper": [{"name": "main", "hosts": self.zookeeper.hosts, "roots": roots}],
+            "zones": [zone | {"ttl": TTL_S, "namespaces": [NAMESPACE]} for zone, _ in settings],
+            "zookeeper": [registry for _, registry in settings],
             "kubernetes": [{"name": "home", "kubeconfig": kubeconfig, "networks": [PODS], "nodes": "never"}],
-            "binding": {"settle": "500ms"},
+            "binding": {"settle": "500ms", "linger": self._linger},
         }
 
     # ------------------------------------------------------------------ applications
@@ -119,7 +129,9 @@ class Town(Cluster):
         port = _ports[protocol]
         return self.service(name, {"name": f"{protocol}-{port}", "port": port, "protocol": "TCP"})
 
-    def register(self, kind: str, service: Service, *interfaces: str, **options: object) -> Behind:
+    def register(
+        self, kind: str, service: Service, *interfaces: str, quarter: Quarter = TOWN, **options: object
+    ) -> Behind:
         """A new pod of a Service: its provider registers interfaces, and the pod becomes ready.
 
         Who has no registry declares them at its Service. ``options`` are of the provider's command line
@@ -130,27 +142,41 @@ class Town(Cluster):
         if kind in SCRIPTS:
             service.annotate(interfaces=",".join(interfaces))
         provider = Provider(
-            kind, name, interfaces, app=service.name, registry=self._registry(kind), at=(home.ip, service.port),
-            folder=home.folder, place=home.place, more=_command_line(options),
+            kind, name, interfaces, app=service.name, registry=quarter.registry(kind, self.zookeeper.hosts),
+            at=(home.ip, service.port), folder=home.folder, place=home.place, java=quarter.java,
+            more=_command_line(options),
         )  # fmt: skip
         self._last_to_first.callback(provider.end)
         pod = Behind(provider, service, home)
         pod.start()
         return pod
 
-    def caller(self, kind: str, app: str, **options: object) -> Caller:
+    def caller(
+        self, kind: str, app: str, *, quarter: Quarter = TOWN, started: bool = True, **options: object
+    ) -> Caller:
         """An application that calls, in a pod of its own. It has the registry, if it can have one."""
         home = self.home(f"{app}-{next(self._names)}")
         caller = Caller(
-            kind, app, registry=self._registry(kind), folder=home.folder, place=home.place,
-            more=_command_line(options),
+            kind, app, registry=quarter.registry(kind, self.zookeeper.hosts), folder=home.folder, place=home.place,
+            java=quarter.java, more=_command_line(options),
         )  # fmt: skip
         self._last_to_first.callback(caller.end)
-        caller.start()
+        if started:
+            caller.start()
         return caller
 
-    def _registry(self, kind: str) -> str:
-        return "none" if kind in SCRIPTS else self.zookeeper.hosts
+    def deregister(self, pod: Behind, *interfaces: str, quarter: Quarter = TOWN) -> None:
+        """Take interfaces of a pod out of the registry, while it serves on, as Dubbo's ``offline`` does."""
+        client = self.zookeeper.client()
+        try:
+            for name in client.get_children(quarter.root):
+                if unquote(name) in interfaces:
+                    folder = f"{quarter.root}/{name}/providers"
+                    for leaf in client.get_children(folder):
+                        if f"{pod.home.ip}:" in unquote(leaf):
+                            client.delete(f"{folder}/{leaf}")
+        finally:
+            close(client)
 
     def deploy(self, kind: str, service: Service, *interfaces: str, pods: int = 2) -> list[Behind]:
         """So many new pods of a Service, all at once."""
@@ -175,15 +201,18 @@ class Town(Cluster):
         assert isinstance(server, Soadns)
         return server
 
-    def knows(self, interface: str, service: Service, *, within: float = 20.0) -> None:
+    def knows(
+        self, interface: str, service: Service, *, quarter: Quarter = TOWN, within: float = 20.0
+    ) -> None:
         """Wait until all replicas answer an interface with the address of a Service."""
         for each in self.soadns:
             assert isinstance(each.server, Soadns)
-            each.server.answers(interface.replace("$", "-"), service.cluster_ip, within=within)
+            name = f"{interface.replace('$', '-')}.{quarter.zone}."
+            each.server.answers(name, service.cluster_ip, within=within)
 
-    def exported(self, *arguments: str) -> str:
+    def exported(self, *arguments: str, quarter: Quarter = TOWN) -> str:
         """What ``soadns export resolve`` writes to a file."""
-        done = self.operator.verb("export", "resolve", *arguments)
+        done = self.operator.verb("export", "resolve", quarter.zone, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -217,7 +246,7 @@ class Town(Cluster):
             case "property":
                 java += [f"-D{key}={url}" for key, url in lines.items()]
             case "configuration centre":
-                self._configure(caller.app, text)
+                self.configure(caller.app, text)
             case "code":
                 word = "directUrl" if sofa else "url"
                 caller.direct |= {key.partition(":")[0]: {word: url} for key, url in lines.items()}
@@ -226,7 +255,8 @@ class Town(Cluster):
         caller.start(*java)
         return lines
 
-    def _configure(self, app: str, text: str) -> None:
+    def configure(self, app: str, text: str) -> None:
+        """Put an application's properties into the configuration centre, which all quarters share."""
         client = self.zookeeper.client()
         try:
             path = f"/dubbo/config/{app}/dubbo.properties"

@@ -41,6 +41,19 @@ final class Arguments {
         return value == null ? null : Integer.valueOf(value);
     }
 
+    /** {@code name=value,...} as a map, or null. */
+    Map<String, String> pairs(String name) {
+        if (!given.containsKey(name)) {
+            return null;
+        }
+        Map<String, String> pairs = new HashMap<>();
+        for (String pair : given.get(name).split(",")) {
+            String[] parts = pair.split("=", 2);
+            pairs.put(parts[0], parts[1]);
+        }
+        return pairs;
+    }
+
     /** The registry's host:port, or null for none. */
     String registry() {
         String value = get("registry");

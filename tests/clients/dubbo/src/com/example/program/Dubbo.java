@@ -35,6 +35,7 @@ public final class Dubbo implements Framework {
             service.setVersion(arguments.get("version", null));
             service.setTimeout(arguments.number("timeout"));
             service.setRetries(arguments.number("retries"));
+            service.setParameters(arguments.pairs("parameters"));
             application.service(service);
         }
         application.start();

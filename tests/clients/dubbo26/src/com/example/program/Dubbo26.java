@@ -36,6 +36,7 @@ public final class Dubbo26 implements Framework {
             service.setVersion(arguments.get("version", null));
             service.setTimeout(arguments.number("timeout"));
             service.setRetries(arguments.number("retries"));
+            service.setParameters(arguments.pairs("parameters"));
             service.export();
         }
     }
