@@ -17,6 +17,7 @@ examples:
   soadns lookup com.alipay.user.UserService          what DNS answers, over the wire
   soadns explain com.alipay.user.UserService         why it answers that
   soadns list --conflicts                            names that several Services want
+  soadns resolve 10.96.1.7:20880 com.x.UserService   where a sidecar sends such a call
   soadns survey                                      what can call by name now, and what can not
   soadns boarded shop.properties --application shop  how an application does that calls by name
   soadns check --config soadns.yaml                  try every source and permission
@@ -250,6 +251,65 @@ VERBS = (
         "the configuration in effect, or the documentation of every key",
         ("soadns config --config soadns.yaml", "soadns config --reference"),
         (_switch("--reference", help="print the documentation of every key"), _CONFIG, _OUTPUT),
+    ),
+    Verb(
+        "resolve",
+        "where a sidecar sends a call, by what the wire says: ClusterIP and port, interface, group, version",
+        (
+            "soadns resolve 10.96.1.7:20880 com.x.UserService",
+            "soadns resolve 10.96.1.7:20880 blue/com.x.UserService:1.0.0",
+            "soadns resolve 10.96.1.7:20880 api/com.x.UserService --path",
+        ),
+        (
+            _option("place", metavar="ADDRESS:PORT", help="the ClusterIP and Service port that is called"),
+            _option("interface", metavar="INTERFACE", help="[group/]name[:version]"),
+            _switch("--path", help="INTERFACE is the path of a provider's URL: it is not taken apart"),
+            _option("--group", help="the group, where INTERFACE does not say it"),
+            _option("--version", dest="of_version", metavar="VERSION", help="the version, likewise"),
+            _option("--zone", help="the zone (the only one)"),
+            *_RUNNING,
+        ),
+    ),
+    Verb(
+        "routes",
+        "what sidecars are told of ClusterIPs: rules in order, the last one for everything else",
+        ("soadns routes shop/user", "soadns routes 10.96.1.7", "soadns routes --ruled -o json"),
+        (
+            Option(
+                ("of",),
+                {
+                    "metavar": "OF",
+                    "nargs": "?",
+                    "default": "",
+                    "help": "a Service (namespace/name) or a ClusterIP",
+                },
+            ),
+            _switch("--ruled", help="only those with more than the rule for everything else"),
+            _option("--zone", help="the zone (the only one)"),
+            *_RUNNING,
+        ),
+    ),
+    Verb(
+        "mesh",
+        "interfaces that moved, which sidecars are told of until they return: list or forget them",
+        (
+            "soadns mesh moves",
+            "soadns mesh forget shop/user com.x.UserService",
+            "soadns mesh forget shop/user",
+        ),
+        (
+            Option(("what",), {"choices": ("moves", "forget"), "help": "moves lists them"}),
+            Option(
+                ("service",),
+                {"metavar": "SERVICE", "nargs": "?", "default": "", "help": "whose callers (namespace/name)"},
+            ),
+            Option(
+                ("interface",),
+                {"metavar": "INTERFACE", "nargs": "?", "default": "", "help": "[group/]name[:version] (all)"},
+            ),
+            _option("--zone", help="the zone (the only one)"),
+            *_RUNNING,
+        ),
     ),
     Verb(
         "reload",

@@ -274,6 +274,63 @@ def _config(options: argparse.Namespace) -> int:
     return OK
 
 
+def _resolve(options: argparse.Namespace) -> int:
+    from soadns import renderroutes
+
+    place = parse_address(options.place)
+    if place is None:
+        raise _UsageError(f"{options.place}: expected ADDRESS:PORT, e.g. 10.96.1.7:20880")
+    asked = naming.parse_interface(options.interface)
+    name = options.interface if options.path else asked.name
+    query = {
+        "address": place[0],
+        "port": str(place[1]),
+        "interface": name,
+        "group": options.group or ("" if options.path else asked.group),
+        "version": options.of_version or ("" if options.path else asked.version),
+        "zone": options.zone,
+    }
+    data = _client(options).get("/v1/resolve", query)
+    if "error" in data:
+        return _fail(NO, data["error"])
+    _print(options, data, renderroutes.resolved)
+    return NO if data["refused"] else OK
+
+
+def _routes(options: argparse.Namespace) -> int:
+    from soadns import renderroutes
+
+    word = "service" if "/" in options.of else "address"
+    data = _client(options).get("/v1/routes", {word: options.of, "zone": options.zone})
+    if "error" in data:
+        return _fail(NO, data["error"])
+    if options.ruled:
+        data["vips"] = [vip for vip in data["vips"] if len(vip["routes"]) > 1]
+    _print(options, data, renderroutes.routes)
+    return OK if data["vips"] else NO
+
+
+def _mesh(options: argparse.Namespace) -> int:
+    from soadns import renderroutes
+
+    client = _client(options)
+    if options.what == "moves":
+        data = client.get("/v1/moves", {"zone": options.zone})
+        if "error" in data:
+            return _fail(NO, data["error"])
+        data["moves"] = [move for move in data["moves"] if move["service"].endswith(options.service)]
+        _print(options, data, renderroutes.moves)
+        return OK if data["moves"] else NO
+    if not options.service:
+        raise _UsageError(
+            "forget what has left which Service? soadns mesh forget shop/user com.x.UserService"
+        )
+    body = {"zone": options.zone, "service": options.service, "interface": options.interface}
+    data = client.post("/v1/forget", body)
+    _print(options, data, renderroutes.forgotten)
+    return OK
+
+
 def _reload(options: argparse.Namespace) -> int:
     data = _client(options).reload(accept_removals=options.accept_removals)
     _print(options, data, render.reloaded)
@@ -296,7 +353,7 @@ def _version(options: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve, "demo": _demo, "lookup": _lookup, "explain": _explain, "list": _list, "check": _check,
     "config": _config, "reload": _reload, "release": _release, "export": _export, "survey": _survey,
-    "boarded": _boarded, "version": _version,
+    "boarded": _boarded, "resolve": _resolve, "routes": _routes, "mesh": _mesh, "version": _version,
 }  # fmt: skip
 
 

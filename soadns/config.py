@@ -252,6 +252,18 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SidecarConfig:
+    """What sidecars are told."""
+
+    missing: str = setting(
+        "What becomes of a request whose group or version nobody has, where those of its interface live in several "
+        "Services: `closed` (it is refused) or `open` (it goes where the plain name leads).",
+        default="closed",
+        check=values.one_of("closed", "open"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StateConfig:
     """What survives a restart."""
 
@@ -287,6 +299,7 @@ class Config:
     guard: GuardConfig = setting("The brake on mass removals.", factory=GuardConfig)
     nameserver: NameserverConfig = setting("The DNS server.", factory=NameserverConfig)
     http: HttpConfig = setting("The HTTP API.", factory=HttpConfig)
+    sidecar: SidecarConfig = setting("What sidecars are told.", factory=SidecarConfig)
     state: StateConfig = setting("What survives a restart.", factory=StateConfig)
     log: LogConfig = setting("Logging.", factory=LogConfig)
 

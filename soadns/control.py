@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import time
 import traceback
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,12 +26,25 @@ from soadns.config import Config
 from soadns.figures import Figures, WorkerState
 from soadns.inbox import Inbox
 from soadns.logs import Log
-from soadns.model import Binding, Event, Identified, Reading, Rejected, Service, Trouble, Upsert
+from soadns.model import (
+    Binding,
+    Event,
+    Identified,
+    InterfaceId,
+    Move,
+    ObjectRef,
+    Reading,
+    Rejected,
+    Service,
+    Trouble,
+    Upsert,
+)
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
 from soadns.ownaddresses import own_addresses
 from soadns.publishers import zonefile
+from soadns.routing import Routing
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource
 from soadns.web.operations import Refused
@@ -59,6 +74,8 @@ class Predecessor:
     complete: frozenset[str] = frozenset()
     """Zones that had been complete: workers may answer from its table about them."""
     ready: bool = False
+    moves: Mapping[str, list[Move]] = field(default_factory=dict)
+    """By zone: what sidecars must be told besides what holds now."""
 
 
 class Control:
@@ -79,6 +96,10 @@ class Control:
     ) -> None:
         self.config = config
         self.estate = estate
+        # Generations are counted anew by every process, so each needs a name of its own.
+        self.routing = Routing(
+            estate, config.sidecar.missing, f"{socket.gethostname()}-{time.time_ns() // 1_000_000:x}"
+        )
         self.publisher = publisher
         self.sources = list(sources)
         self.figures = Figures()
@@ -118,6 +139,7 @@ class Control:
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(own_addresses(self.config)))
+        self.routing.begin(before.moves, self.clock())
         # Workers read no question before they have a table, and with this one they could answer none: a caller is
         # better off with another server, which CoreDNS tries after silence, but not after SERVFAIL.
         self.publisher.publish(delta, more=True)
@@ -276,6 +298,7 @@ class Control:
     # ------------------------------------------------------------------ publishing
 
     def _publish(self, now: float) -> None:
+        self.routing.follow(now)
         delta = Delta()
         for name, zone in self.estate.zones.items():
             if self.zones[name].state == READY and zone.awaited:
@@ -302,6 +325,8 @@ class Control:
             awaited = zone.awaited
             if zone.complete and not awaited and self.zones[name].state != READY:
                 self.publisher.publish(self.zones[name].set_state(READY))
+            if zone.complete:
+                self.routing.announce(name, self.clock())
             if zone.complete and name not in self._announced:
                 self._announced.add(name)
                 bound = sum(isinstance(outcome, Binding) for outcome in zone.outcomes.values())
@@ -399,6 +424,17 @@ class Control:
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
         return self.clock()
+
+    def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
+        """Tell sidecars no longer that an interface (None: any) has left a Service; returns what that concerns."""
+        found = self.routing.forget(zone, service, interface, self.clock())
+        for move in found:
+            self._log(
+                "move-forgotten", level="warning", zone=zone, service=move.service, interface=move.interface
+            )
+        if found:
+            self.changed.set()
+        return found
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from soadns.render import table, waiting
+from soadns.renderroutes import explained
 
 Data = dict[str, Any]
 MOST_PROVIDERS = 20
@@ -89,6 +90,8 @@ def _zone(zone: Data, now: str) -> list[str]:
     if zone["rejected"]:
         lines.append("  rejected")
         lines += [f"    {r['where']}: {r['reason']}: {r['detail']}" for r in zone["rejected"]]
+    if "routes" in zone:
+        lines += explained(zone["routes"])
     if zone["history"]:
         lines += ["  history", *table([_event(event) for event in zone["history"]], indent="    ")]
     if "znodes" in zone:

@@ -18,6 +18,7 @@ from soadns.config import Config
 from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
+from soadns.model import InterfaceId, Move, ObjectRef
 from soadns.removals import losses, names_concerned, standings
 from soadns.supervisor import AGAIN_STATUS
 from soadns.web.operations import Operations, Refused, Reloaded
@@ -42,6 +43,13 @@ class Reload(Operations):
         if source not in known:
             raise Refused(f"no source {source}; known are {', '.join(known)}")
         return self._control.release(source)
+
+    def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
+        """Tell sidecars no longer that an interface (None: any) has left a Service. Raises Refused where none has."""
+        if not (found := self._control.forget(zone, service, interface)):
+            what = interface if interface is not None else "an interface"
+            raise Refused(f"it is not known that {what} has left {service}; what has: soadns mesh moves")
+        return found
 
     def by_signal(self) -> None:
         """SIGHUP."""

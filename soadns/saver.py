@@ -62,6 +62,7 @@ class Saver:
             serials={zone.name: zone.serial for zone in found.zones},
             complete=frozenset(zone.name for zone in found.zones if zone.complete),
             ready=found.ready,
+            moves=found.moves,
         )
 
     async def run(self) -> None:
@@ -101,7 +102,7 @@ class Saver:
         taken = snapshot.capture(
             control.estate, control.now(), identities=self._identities, serials=control.serials
         )
-        data = snapshot.encode(replace(taken, ready=control.ready))
+        data = snapshot.encode(replace(taken, ready=control.ready, moves=control.routing.moves))
         snapshot.write(self.path, data)
         return len(data)
 

@@ -30,6 +30,7 @@ from soadns.model import (
     EndpointSlice,
     InterfaceId,
     Key,
+    Move,
     Node,
     ObjectRef,
     Observation,
@@ -105,6 +106,8 @@ class Snapshot:
     saved: float
     sources: list[SavedSource] = field(default_factory=list)
     zones: list[SavedZone] = field(default_factory=list)
+    moves: dict[str, list[Move]] = field(default_factory=dict)
+    """By zone: interfaces that callers of a Service may still send to it."""
     ready: bool = False
     """Whether every zone had been complete once, in the process that saved it or in one before."""
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from soadns.binding.indexes import count
 from soadns.binding.pool import Spot, is_address
 from soadns.binding.sites import Live
+from soadns.indexes import count
 
 MANY = 128
 """From here on a Crowd is kept; it costs memory."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from soadns.binding.indexes import place
 from soadns.binding.rosters import Address, Roster, merge_slices
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import HostPort
+from soadns.indexes import place
 from soadns.model import EndpointSlice, ObjectRef
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from soadns.binding.indexes import count, place
 from soadns.binding.sites import HostPort
+from soadns.indexes import count, place
 from soadns.model import Node, ObjectRef, Service
 
 

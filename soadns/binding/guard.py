@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from soadns.binding.indexes import place
+from soadns.indexes import place
 from soadns.model import InterfaceId
 
 

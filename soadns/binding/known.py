@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from soadns.binding.crowd import MANY, Crowd, Identity, Usable, look_through
 from soadns.binding.sites import Live
+from soadns.indexes import count
 from soadns.model import ObjectRef, Provider
 
 
 class Known:
     """What is known of one interface now."""
 
-    __slots__ = ("applications", "crowd", "live", "outside", "ports", "registries", "rosters")
+    __slots__ = ("applications", "crowd", "live", "outside", "paths", "ports", "registries", "rosters")
 
     def __init__(self) -> None:
         self.live: dict[Identity, Live] = {}
@@ -23,6 +24,8 @@ class Known:
         """Services some of whose registered addresses provide it."""
         self.ports: dict[tuple[str, int], int] = {}
         """(protocol, port) → registrations."""
+        self.paths: dict[str, int] | None = None
+        """Paths that are not the interface's name → providers; None as long as there was none."""
         self.applications: dict[str, int] = {}
         self.registries: dict[str, int] = {}
         self.crowd: Crowd | None = None
@@ -32,6 +35,19 @@ class Known:
     def empty(self) -> bool:
         """Whether nothing at all is known."""
         return not self.live and not self.rosters
+
+    def count_path(self, path: str, by: int) -> None:
+        """A provider with this path came or went."""
+        if path:
+            self.paths = {} if self.paths is None else self.paths
+            count(self.paths, path, by)
+
+    def wires(self, name: str) -> tuple[str, ...]:
+        """What calls of the interface ``name`` are addressed to: its name, or paths of providers; () without one."""
+        if not self.paths:
+            return (name,) if self.live else ()
+        bare = len(self.live) > sum(self.paths.values())
+        return (*((name,) if bare else ()), *sorted(self.paths))
 
     def note(self, provider: Provider) -> None:
         """A registration of this provider came, changed or went."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Set
 
 from soadns.binding.guard import Guard
-from soadns.binding.indexes import place
 from soadns.binding.state import State
+from soadns.indexes import place
 from soadns.model import InterfaceId, ObjectRef
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soadns.binding.indexes import count
+from soadns.indexes import count
 from soadns.model import Override, Provider
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from soadns import naming
 from soadns.binding.evidence import NO_STRENGTH
-from soadns.binding.indexes import place
+from soadns.indexes import place
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 

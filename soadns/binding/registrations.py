@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from soadns.binding.indexes import count, place
 from soadns.binding.known import Known, identity_of, without
 from soadns.binding.overrides import Overrides
 from soadns.binding.sites import Live, newest
+from soadns.indexes import count, place
 from soadns.model import InterfaceId, Override, Provider
 
 
@@ -48,10 +48,11 @@ class Registrations:
         identity = identity_of(provider)
         live = known.live.get(identity)
         if live is not None:
-            self._renew(live, (live.provider, *live.older, provider))
+            self._renew(known, live, (live.provider, *live.older, provider))
             return None
         live = known.live[identity] = Live(provider, now)
         live.disabled = self.overrides.take_out(provider)
+        known.count_path(provider.path, 1)
         count(known.ports, (provider.protocol, provider.port), 1)
         count(known.registries, provider.registry, 1)
         if provider.application:
@@ -67,9 +68,10 @@ class Registrations:
         live = known.live[identity]
         rest = without((live.provider, *live.older), provider)
         if rest:
-            self._renew(live, rest)
+            self._renew(known, live, rest)
             return None
         del known.live[identity]
+        known.count_path(live.provider.path, -1)
         count(known.ports, (provider.protocol, provider.port), -1)
         count(known.registries, provider.registry, -1)
         if provider.application:
@@ -79,8 +81,10 @@ class Registrations:
         self.forget_if_empty(interface)
         return live
 
-    def _renew(self, live: Live, registrations: Sequence[Provider]) -> None:
+    def _renew(self, known: Known, live: Live, registrations: Sequence[Provider]) -> None:
+        known.count_path(live.provider.path, -1)
         live.provider = newest(registrations)
+        known.count_path(live.provider.path, 1)
         live.older = without(registrations, live.provider)
         live.disabled = self.overrides.take_out(live.provider)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from soadns.binding.exposures import Exposures, outside
-from soadns.binding.indexes import place
 from soadns.binding.sites import HostPort
+from soadns.indexes import place
 from soadns.model import InterfaceId, Node, ObjectRef, Service
 
 MAX_VACATED = 65_536

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 from soadns.binding.definitions import Definitions
 from soadns.binding.endpoints import Endpoints
-from soadns.binding.indexes import count
 from soadns.binding.observations import Change
 from soadns.binding.registrations import Registrations
 from soadns.binding.rosters import Roster
@@ -22,6 +21,7 @@ from soadns.binding.services import ServiceIndex, Touched
 from soadns.binding.sight import StoreSettings
 from soadns.binding.siteclocks import SiteClocks
 from soadns.binding.sites import HostPort, Site
+from soadns.indexes import count
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -55,6 +55,8 @@ class Store:
         self.dirty: set[InterfaceId] = set()
         self.touched_services: set[ObjectRef] = set()
         """Services whose winners must be looked at again (the engine knows who is bound to them)."""
+        self.changed_services: set[ObjectRef] = set()
+        """Services that came, went or changed, until somebody takes them away."""
         self._touched_sites: dict[HostPort, bool] = {}
         """Sites to be judged when the batch is over; whether registrations came or went there."""
         self._touched_rosters: set[ObjectRef] = set()
@@ -201,6 +203,7 @@ class Store:
         self._spread(self.services.update(ref, before, after))
         self._touched_rosters.add(ref)
         self.touched_services.add(ref)
+        self.changed_services.add(ref)
         self.dirty.update(self.interfaces_of(ref))
 
     def _spread(self, touched: Touched) -> None:

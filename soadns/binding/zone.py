@@ -26,7 +26,7 @@ from soadns.binding.publication import Publication
 from soadns.binding.state import Rules, State
 from soadns.binding.store import ALL, Store
 from soadns.binding.zonesettings import ZoneSettings
-from soadns.model import Binding, InterfaceId, Outcome, Records
+from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 MOVES = 3
 """Changes of winner that one name makes in one instant, at most."""
@@ -51,6 +51,8 @@ class Zone:
             settings.name, settings.nested, ttl=settings.ttl, provider_ttl=settings.provider_ttl
         )
         self.outcomes, self.owners = self.publication.outcomes, self.publication.owners
+        self._decided: set[InterfaceId] = set()
+        """Names that were advanced, restored or disowned since ``take_decided``."""
         self._rescoped = False
         self.complete = False
         """Whether every required source was known once, so that names may be bound."""
@@ -282,6 +284,7 @@ class Zone:
             state.winner,
         )
         answer = self._outcome(interface, result, evidence)
+        self._decided.add(interface)
         known = registered is not None or interface in self.store.services.declared
         old = self.outcomes.get(interface)
         if not known and not state.bound and state.previous is None:
@@ -333,6 +336,7 @@ class Zone:
             told = describe(self.outcomes.get(interface))
             self.memory.forget(interface, self.states[interface], self.sources[interface])
             self.publication.put(interface, None, 0.0)
+            self._decided.add(interface)
             self.history.add(Transition(interface, told, describe(None), "foreign", source, now))
             self.store.dirty.add(interface)
         if source in self._hearing.needed:
@@ -345,12 +349,19 @@ class Zone:
             result = step(state, evidence, self.settings.rules)
             answer = self._outcome(interface, replace(result, state=state), evidence)
             self.publication.put(interface, answer, state.created)
+            self._decided.add(interface)
 
     # ------------------------------------------------------------------ output
 
     def take_published(self) -> dict[str, Records | None]:
         """The owner names whose records changed since the last call."""
         return self.publication.take()
+
+    def take_decided(self) -> tuple[set[InterfaceId], set[ObjectRef]]:
+        """Names whose outcomes, and Services that, may have changed since the last call."""
+        interfaces, self._decided = self._decided, set()
+        services, self.store.changed_services = self.store.changed_services, set()
+        return interfaces, services
 
     def release(self, source: str, now: float) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

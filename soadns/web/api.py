@@ -20,12 +20,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from soadns import __version__, views
+from soadns import __version__, routeviews, views
 from soadns.config import HttpConfig
 from soadns.explain import explain
 from soadns.logs import log
 from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running
+from soadns.web.replies import one_zone, reply, which_zone
+from soadns.web.routes import Routes
 
 MAX_LIMIT = 5_000
 LINES = 2_000
@@ -58,6 +60,7 @@ class Site:
             app.router.add_get("/v1/zonefile", self._zonefile)
             app.router.add_get("/v1/directurls", self._direct_urls)
             app.router.add_get("/v1/survey", self._survey)
+            Routes(self._running, self._operations).add_to(app)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
@@ -121,7 +124,7 @@ class Site:
 
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
-        paths += " /v1/zonefile /v1/directurls /v1/survey"
+        paths += " /v1/zonefile /v1/directurls /v1/survey /v1/resolve /v1/routes /v1/moves"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data
@@ -139,7 +142,7 @@ class Site:
             after=query.get("after", ""),
             limit=_limit(query, MAX_LIMIT),
         )
-        return _json(page)
+        return reply(page)
 
     def _zone(self, request: web.Request) -> str:
         """The zone that is asked for, as it is configured; ``''`` means all. Raises Refused."""
@@ -153,23 +156,27 @@ class Site:
         name = request.match_info["name"]
         found = views.find(self._running.estate, name, zone=self._zone(request))
         body = {"items": [views.summary(each) for each in found]}
-        return _json(body, status=200 if found else 404)
+        return reply(body, status=200 if found else 404)
 
     async def _explain(self, request: web.Request) -> web.Response:
         running, name, zone = self._running, request.match_info["name"], self._zone(request)
         body = explain(running.estate, name, running.now(), zone=zone)
-        if "raw" in request.query:
-            for found, data in zip(views.find(running.estate, name, zone=zone), body["zones"], strict=True):
+        for found, data in zip(views.find(running.estate, name, zone=zone), body["zones"], strict=True):
+            data["routes"] = routeviews.of_interface(
+                found.zone.settings.name, running.routing, found.interface
+            )
+            if "raw" in request.query:
                 sources = found.zone.sources.get(found.interface, ())
                 data["znodes"] = [t for s in sources for t in await running.texts(s, found.interface.name)]
-        return _json(body, status=200 if body["known"] else 404)
+        return reply(body, status=200 if body["known"] else 404)
 
     async def _sources(self, _: web.Request) -> web.Response:
-        return _json(views.sources(self._running.estate, self._running.now()))
+        return reply(views.sources(self._running.estate, self._running.now()))
 
     async def _zonefile(self, request: web.Request) -> web.StreamResponse:
-        if not (name := self._one_zone(request)):
-            return self._which_zone(request)
+        zones = self._running.estate.zones
+        if not (name := one_zone(request, zones)):
+            return which_zone(request, zones)
         if (lines := self._running.zone_file(name)) is None:
             awaited = ", ".join(self._running.estate.zones[name].awaited)
             raise Refused(f"{name} waits for {awaited}: whoever loaded its file would deny names that exist")
@@ -184,20 +191,22 @@ class Site:
         return response
 
     async def _direct_urls(self, request: web.Request) -> web.Response:
-        if not (name := self._one_zone(request)):
-            return self._which_zone(request)
+        zones = self._running.estate.zones
+        if not (name := one_zone(request, zones)):
+            return which_zone(request, zones)
         self._whole(name)
         query = request.query
         if "secrets" in query:
             log("secrets-asked-for", peer=request.remote, path=request.path)
-        return _json(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
+        return reply(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
 
     async def _survey(self, request: web.Request) -> web.Response:
-        if not (name := self._one_zone(request)):
-            return self._which_zone(request)
+        zones = self._running.estate.zones
+        if not (name := one_zone(request, zones)):
+            return which_zone(request, zones)
         self._whole(name)
         query = request.query
-        return _json(await self._running.survey(name, query, limit=_limit(query, MAX_LIMIT)))
+        return reply(await self._running.survey(name, query, limit=_limit(query, MAX_LIMIT)))
 
     def _whole(self, zone: str) -> None:
         """Raises Refused while a zone does not know everything."""
@@ -206,19 +215,6 @@ class Site:
                 f"{zone} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
             )
 
-    def _one_zone(self, request: web.Request) -> str:
-        """The zone that is asked for, or the only one; ``''`` where that is none."""
-        zones = self._running.estate.zones
-        name = request.query.get("zone", "").removesuffix(".").lower()
-        if not name and len(zones) == 1:
-            [name] = zones
-        return name if name in zones else ""
-
-    def _which_zone(self, request: web.Request) -> web.Response:
-        name = request.query.get("zone", "").removesuffix(".").lower()
-        text = f"no zone {name} here" if name else "which zone"
-        return _json({"error": f"{text}: known are {', '.join(self._running.estate.zones)}"}, status=404)
-
     # ------------------------------------------------------------------ changes
 
     async def _release(self, request: web.Request) -> web.Response:
@@ -226,16 +222,16 @@ class Site:
         source = body.get("source")
         if not isinstance(source, str):
             raise Refused('expected {"source": "zookeeper/main/dubbo"}')
-        return _json({"source": source, "names": self._operations.release(source)})
+        return reply({"source": source, "names": self._operations.release(source)})
 
     async def _reload(self, request: web.Request) -> web.Response:
         body = await _body(request)
         done = self._operations.reload(accept_removals=body.get("acceptRemovals") is True)
         body = {"removed": list(done.removed), "names": done.names, "needsRestart": done.needs_restart}
-        return _json({**body, **self._since()})
+        return reply({**body, **self._since()})
 
     async def _in_force(self, _: web.Request) -> web.Response:
-        return _json(self._since())
+        return reply(self._since())
 
     def _since(self) -> dict[str, Any]:
         return {"since": views.when(self._operations.since)}
@@ -252,13 +248,13 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Refused as refused:
-        return _json({"error": str(refused)}, status=409)
+        return reply({"error": str(refused)}, status=409)
     except web.HTTPException as error:
         text = error.text or error.reason
         if error.status == 404:
             paths = dict.fromkeys(resource.canonical for resource in request.app.router.resources())
             text = f"no such path {request.path}; there are {' '.join(paths)}"
-        response = _json({"error": text}, status=error.status)
+        response = reply({"error": text}, status=error.status)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
@@ -280,12 +276,6 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refused("the body is no JSON object")
     return body
-
-
-def _json(body: object, *, status: int = 200) -> web.Response:
-    return web.json_response(
-        body, status=status, dumps=lambda data: json.dumps(data, ensure_ascii=False) + "\n"
-    )
 
 
 def at_home(peer: str, own: str, host: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
+from soadns.model import InterfaceId, Move, ObjectRef
+from soadns.routing import Routing
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
@@ -33,6 +35,10 @@ class Operations(Protocol):
 
     def release(self, source: str) -> int: ...  # noqa: D102
 
+    def forget(  # noqa: D102
+        self, zone: str, service: ObjectRef, interface: InterfaceId | None
+    ) -> list[Move]: ...
+
     def reload(self, *, accept_removals: bool) -> Reloaded: ...  # noqa: D102
 
 
@@ -40,6 +46,7 @@ class Running(Protocol):
     """The running control process, read only."""
 
     estate: Estate
+    routing: Routing
     figures: Figures
     leaving: bool
     """Whether it is about to end: nobody should begin to ask it."""

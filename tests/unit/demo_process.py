@@ -11,10 +11,11 @@ from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
-from soadns.model import Reading
+from soadns.model import InterfaceId, Move, ObjectRef, Reading
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
 from soadns.publishers import zonefile
+from soadns.routing import Routing
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.operations import Reloaded
 
@@ -33,6 +34,10 @@ class DemoProcess:
             source = StaticSource(StaticSettings(files.name, (str(EXAMPLES),), files.cluster))
             self.estate.fold(source.poll(), NOW)
         self.estate.work(NOW)
+        self.routing = Routing(self.estate, parsed.sidecar.missing, "demo-1")
+        self.routing.begin({}, NOW)
+        for zone in self.estate.zones:
+            self.routing.announce(zone, NOW)
         self.figures = Figures()
         self.ready = True
         self.leaving = False
@@ -75,6 +80,9 @@ class DemoProcess:
     def release(self, source: str) -> int:
         self.released.append(source)
         return 0
+
+    def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
+        return self.routing.forget(zone, service, interface, NOW)
 
     def reload(self, *, accept_removals: bool) -> Reloaded:
         return Reloaded((), 0, "")

@@ -33,13 +33,13 @@ class Case:
     rows: tuple[Row, ...]
 
 
-def cases(path: Path) -> list[Case]:
-    """All cases of a page, in order."""
+def cases(path: Path, kind: str = "rules") -> list[Case]:
+    """All cases of a page in fenced blocks of this kind, in order."""
     found: list[tuple[str, list[Row]]] = []
     inside = False
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if line.startswith("```"):
-            inside = not inside and line.strip() == "```rules"
+            inside = not inside and line.strip() == f"```{kind}"
         elif inside and line.strip():
             if not line.startswith(" "):
                 found.append((line.strip(), []))

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from soadns import arguments, cli, narrate, views
+from soadns import arguments, cli, narrate, routeviews, views
 from soadns.composition import kube_settings, zone_settings
 from soadns.config import HttpConfig, KubernetesConfig
 from soadns.configfile import parse, reference_page
 from soadns.explain import explain
+from soadns.model import InterfaceId
+from soadns.routeviews import Part
 from soadns.sources import annotations
 from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
@@ -22,6 +24,7 @@ from soadns.survey import survey
 from soadns.web.api import Site
 from soadns.web.metrics import Exporter
 from tests.unit.demo_process import DemoProcess
+from tests.unit.route_process import RouteProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -207,7 +210,15 @@ def test_every_key_in_the_tables_of_the_page_exists(tmp_path: Path) -> None:
         *(row["interface"] for row in views.interfaces(process.estate)["items"]),
     ]
     told = [explain(process.estate, name, process.now()) for name in names]
-    keys = keys_in([*told, views.sources(process.estate, process.now())]) | {"znodes"}  # added by the API
+    shop, zone = RouteProcess(), "rpc.test"
+    routes = [
+        routeviews.delta(zone, shop.routing, 0, shop.routing.tables[zone].vips, Part()),
+        routeviews.moves(zone, shop.routing),
+        routeviews.resolved(zone, shop.routing, ("10.96.0.1", 20880), ("com.x.User", "", "")),
+        routeviews.of_interface(zone, shop.routing, InterfaceId("com.x.User")),
+    ]
+    keys = keys_in([*told, *routes, views.sources(process.estate, process.now())])
+    keys |= {"znodes", "routes"}  # added by the API
     for row in re.findall(r"^\| (`.*?) \|", text_of("docs/http.md").partition("## A name")[2], re.M):
         assert set(re.findall(r"`(\w+)`", row)) <= keys
 

@@ -1,0 +1,99 @@
+"""What the API says of routes, as text. Pure: the shapes of ``docs/http.md`` in, lines out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soadns.addresses import print_address
+from soadns.render import table
+
+Data = dict[str, Any]
+WHY = {
+    "own": "the Service itself",
+    "moved": "it has moved",
+    "variant": "this group or version lives there",
+    "providers": "the registry's providers have it",
+    "missing": "a group or version that nobody has",
+}
+"""Why there is a rule, in words."""
+
+
+def resolved(data: Data) -> list[str]:
+    """The lines of ``soadns resolve``."""
+    rule = data["rule"]
+    asked = spelled({key: data[key] or None for key in ("interface", "group", "version")})
+    facts = [
+        ["call", f"{asked} at {print_address(data['address'], data['port'])} ({data['at']})"],
+        ["rule", f"{spelled(rule)}: {WHY[rule['why']]}"],
+    ]
+    if data["refused"]:
+        return table([*facts, ["goes", "nowhere: it is refused (sidecar.missing: closed)"]])
+    facts.append(["goes", goes(rule["to"])])
+    if data["cluster"]:
+        facts.append(["cluster", data["cluster"]])
+    if data["host"]:
+        facts.append(["host", f"{data['host']} port {data['istioPort']}"])
+    ends = data["endpoints"]
+    facts.append(["endpoints", f"{_FROM[ends['from']]} of {ends['of']}"])
+    return table(facts)
+
+
+_FROM = {"endpointslices": "EndpointSlices", "registry": "the registry's providers"}
+
+
+def goes(to: Data | None) -> str:
+    """Where a rule leads, in a word."""
+    if to is None:
+        return "refused"
+    if to["service"] is None:
+        return f"providers of {to['endpoints']['of']}, port {to['port']}"
+    kind = "" if to["kind"] == "service" else f" ({to['kind']})"
+    return f"{to['service']} port {to['port']}{kind}"
+
+
+def spelled(rule: Data) -> str:
+    """What a rule compares: ``[group/]interface[:version]``, where ``-`` is that none is given."""
+    group, version = ("-" if rule[key] == "" else rule[key] for key in ("group", "version"))
+    text = f"{group}/{rule['interface']}" if group is not None else rule["interface"]
+    return f"{text}:{version}" if version is not None else text
+
+
+def routes(data: Data) -> list[str]:
+    """The lines of ``soadns routes``."""
+    lines = []
+    for vip in data["vips"]:
+        lines.append(f"{print_address(vip['address'], vip['port'])}  {vip['service']}")
+        rows = [[spelled(rule), goes(rule["to"]), WHY[rule["why"]]] for rule in vip["routes"]]
+        lines += table(rows, indent="  ")
+    return lines or ["no ClusterIP has such routes"]
+
+
+def moves(data: Data) -> list[str]:
+    """The lines of ``soadns mesh moves``."""
+    if not data["moves"]:
+        return ["nothing has moved, as far as is known"]
+    head = ["LEFT", "INTERFACE", "SINCE", "IS AT"]
+    rows = [[m["service"], m["interface"], m["since"] or "-", m["to"] or "no Service"] for m in data["moves"]]
+    return table([head, *rows])
+
+
+def forgotten(data: Data) -> list[str]:
+    """The lines of ``soadns mesh forget``."""
+    return [
+        f"{move['interface']} is forgotten at {move['service']}: calls of it there are that Service's again"
+        for move in data["forgotten"]
+    ]
+
+
+def explained(data: Data) -> list[str]:
+    """What ``soadns explain`` says of the routes of one name; nothing, where they say nothing."""
+    if data["unready"]:
+        return [f"  routes are not told yet: {data['unready']}"]
+    if not data["rules"]:
+        return []
+    rows = [[rule["at"], spelled(rule), goes(rule["to"]), WHY[rule["why"]]] for rule in data["rules"]]
+    lines = ["  sidecars are told", *table(rows, indent="    ")]
+    if any(rule["why"] == "missing" for rule in data["rules"]):
+        what = "refused" if data["missing"] == "closed" else "sent where the plain name leads"
+        lines.append(f"    other groups and versions are {what} (sidecar.missing: {data['missing']})")
+    return lines

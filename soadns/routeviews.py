@@ -1,0 +1,192 @@
+"""What people and sidecars see of the routes: plain data for HTTP and the command line. Pure.
+
+The shapes are documented in ``docs/http.md`` and ``docs/sidecar.md`` and stable: keys are added, never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from soadns.addresses import print_address
+from soadns.model import InterfaceId, Move, ObjectRef, Place, Route, Target, Vip
+from soadns.routing import Routing
+from soadns.views import when
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of a zone's routes are asked for; what is empty does not narrow it down."""
+
+    service: str = ""
+    """``cluster/namespace/name``, or ``namespace/name`` of the home cluster."""
+    address: str = ""
+    port: int = 0
+
+    def holds(self, vip: Vip) -> bool:
+        """Whether a place is in it."""
+        return (
+            self.service in ("", str(vip.service), "/".join(vip.service[1:]))
+            and self.address in ("", vip.address)
+            and self.port in (0, vip.port)
+        )
+
+    def found(self, vips: Mapping[Place, Vip]) -> list[Vip]:
+        """What is asked for of a zone's routes, in order."""
+        if self.address and self.port:
+            vip = vips.get((self.address, self.port))
+            return [vip] if vip is not None and self.holds(vip) else []
+        return [vip for vip in ordered(vips.values()) if self.holds(vip)]
+
+
+def ordered(vips: Iterable[Vip]) -> list[Vip]:
+    """In order of address and port."""
+    return sorted(vips, key=lambda vip: vip.place)
+
+
+def state(zone: str, routing: Routing, vips: Iterable[Vip]) -> Data:
+    """All that is asked for, as it is now."""
+    return {**_head(zone, routing), "vips": [vip_data(vip) for vip in vips]}
+
+
+def delta(zone: str, routing: Routing, since: int, changed: Iterable[Place], part: Part) -> Data:
+    """What changed after a generation: places as they are now, and those that are no more."""
+    table = routing.tables[zone]
+    vips = [table.vips[at] for at in sorted(changed) if at in table.vips]
+    gone = sorted(at for at in changed if at not in table.vips and part.address in ("", at[0]))
+    return {
+        **_head(zone, routing),
+        "since": since,
+        "vips": [vip_data(vip) for vip in vips if part.holds(vip)],
+        # Whose it was is not known any more: whoever follows one Service passes over what it does not have.
+        "gone": [{"address": address, "port": port} for address, port in gone if part.port in (0, port)],
+    }
+
+
+def _head(zone: str, routing: Routing) -> Data:
+    return {
+        "zone": zone,
+        "replica": routing.replica,
+        "generation": routing.logs[zone].generation,
+        "missing": routing.tables[zone].missing,
+    }
+
+
+def vip_data(vip: Vip) -> Data:
+    """One ClusterIP and port."""
+    return {
+        "address": vip.address,
+        "port": vip.port,
+        "service": str(vip.service),
+        "uid": vip.uid,
+        "host": vip.host,
+        "routes": [route_data(route) for route in vip.routes],
+    }
+
+
+def route_data(route: Route) -> Data:
+    """One rule; what it does not compare is ``null``."""
+    return {
+        "interface": route.interface,
+        "group": route.group,
+        "version": route.version,
+        "why": route.why,
+        "to": target_data(route.target) if route.target is not None else None,
+    }
+
+
+def target_data(target: Target) -> Data:
+    """Where a rule leads; ``cluster`` is ``null`` where Istio has none that could be named."""
+    of = str(target.service) if target.service is not None else str(target.interface)
+    return {
+        "kind": target.kind,
+        "service": str(target.service) if target.service is not None else None,
+        "host": target.host or None,
+        "port": target.port,
+        "cluster": target.cluster or None,
+        "endpoints": {"from": "endpointslices" if target.service is not None else "registry", "of": of},
+    }
+
+
+def resolved(zone: str, routing: Routing, at: Place, wire: tuple[str, str, str]) -> Data:
+    """Where one request goes; ``wire`` is its interface, group and version as the wire has them."""
+    interface, group, version = wire
+    data: Data = {
+        "zone": zone,
+        "address": at[0],
+        "port": at[1],
+        "interface": interface,
+        "group": group,
+        "version": version,
+    }
+    vip = routing.tables[zone].find(*at)
+    if vip is None:
+        return data | {"error": _unknown(zone, routing, at)}
+    route = vip.route(interface, group, version)
+    to = target_data(route.target) if route.target is not None else {}
+    return data | {
+        "at": str(vip.service),
+        "rule": route_data(route),
+        "service": to.get("service"),
+        "host": to.get("host"),
+        "istioPort": to["port"] if to.get("host") else None,
+        "cluster": to.get("cluster"),
+        "endpoints": to.get("endpoints"),
+        "refused": route.target is None,
+    }
+
+
+def _unknown(zone: str, routing: Routing, at: Place) -> str:
+    address, port = at
+    services = routing.tables[zone].services
+    ref = services.holder(address)
+    if ref is None:
+        return f"{address} is no ClusterIP of a Service that {zone} sees: a sidecar passes such calls on as they are"
+    ports = ", ".join(map(str, services.ports(ref))) or "none"
+    return f"{ref} has {address}, but no port {port} (TCP: {ports})"
+
+
+def of_interface(zone: str, routing: Routing, interface: InterfaceId) -> Data:
+    """What ``explain`` says of routes: where requests of an interface do not simply go to whoever has the ClusterIP."""
+    if reason := routing.unready(zone):
+        return {"unready": reason, "missing": routing.tables[zone].missing, "rules": []}
+    table = routing.tables[zone]
+    rules = [
+        {"at": print_address(vip.address, vip.port), "service": str(vip.service), **route_data(route)}
+        for vip, routes in table.ruled_at(interface)
+        for route in routes
+    ]
+    return {"unready": None, "missing": table.missing, "rules": rules}
+
+
+def moves(zone: str, routing: Routing) -> Data:
+    """What has moved: interfaces that callers of a Service may still send to it."""
+    return {"zone": zone, "moves": [move_data(zone, routing, move) for move in routing.tables[zone].moves]}
+
+
+def move_data(zone: str, routing: Routing, move: Move) -> Data:
+    """One move; ``to`` is the Service that has the interface now, ``null`` where none has."""
+    return {
+        "service": str(move.service),
+        "interface": str(move.interface),
+        "wires": list(move.wires),
+        "addresses": list(move.addresses),
+        "ports": [{"protocol": p.protocol, "port": p.port} for p in move.ports],
+        "since": when(move.since),
+        "to": _to(routing.tables[zone].service_of(move.interface)),
+    }
+
+
+def _to(ref: ObjectRef | None) -> str | None:
+    return str(ref) if ref is not None else None
+
+
+def service_ref(text: str, home: str) -> ObjectRef | None:
+    """A Service as people type it: ``cluster/namespace/name``, or ``namespace/name`` of the home cluster."""
+    parts = text.split("/")
+    if len(parts) == 2:
+        parts.insert(0, home)
+    return ObjectRef(*parts) if len(parts) == 3 and all(parts) else None

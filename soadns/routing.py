@@ -1,0 +1,137 @@
+"""The routes of all zones: tables for sidecars that follow what the zones decide. Pure.
+
+After each turn of the control process ``follow`` hands over what was decided in it, so the work is proportional to
+that. A zone's routes are told to nobody before the zone knows everything it waits for and every name of it is
+advanced: half a table would send requests to the wrong Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+
+from soadns.binding.estate import Estate
+from soadns.binding.zone import Zone
+from soadns.model import Binding, InterfaceId, Move, ObjectRef
+from soadns.sidecar.routelog import RouteLog
+from soadns.sidecar.routes import RouteTable
+
+
+class Routing:
+    """The route tables. ``replica`` names this process; ``missing`` is ``closed`` or ``open``."""
+
+    def __init__(self, estate: Estate, missing: str, replica: str) -> None:
+        self.replica = replica
+        self._estate = estate
+        self.tables = {
+            name: RouteTable(zone.settings.clusters.home, missing) for name, zone in estate.zones.items()
+        }
+        self.logs = {name: RouteLog() for name in estate.zones}
+        self._whole: set[str] = set()
+        """Zones all of whose names were advanced since they know everything."""
+        self._listeners: dict[int, Callable[[str], None]] = {}
+        self._numbers = count()
+
+    # ------------------------------------------------------------------ what is told
+
+    def begin(self, moves: Mapping[str, Iterable[Move]], now: float) -> None:
+        """Take what a snapshot brought back: where each interface was, and what had moved, by zone."""
+        for name, zone in self._estate.zones.items():
+            table = self.tables[name]
+            table.adopt(moves.get(name, ()))
+            for ref in zone.store.services.by_ref:
+                self._service(zone, table, ref)
+            for interface, state in zone.states.items():
+                if state.winner is not None:
+                    host = zone.settings.clusters.host(state.winner)
+                    before = Binding(
+                        interface, "service", state.addresses, state.ports, state.winner, host, state.strength
+                    )
+                    table.bind(interface, before, _paths(zone, interface))
+            table.flush(now)
+        self.follow(now)
+
+    def follow(self, now: float) -> None:
+        """Take what the zones decided since the last call."""
+        for name, zone in self._estate.zones.items():
+            table = self.tables[name]
+            interfaces, services = zone.take_decided()
+            for ref in services:
+                self._service(zone, table, ref)
+            for interface in interfaces:
+                outcome = zone.outcomes.get(interface)
+                bound = outcome if isinstance(outcome, Binding) else None
+                table.bind(interface, bound, _paths(zone, interface))
+            if interfaces or services:
+                self._flush(name, now)
+
+    @staticmethod
+    def _service(zone: Zone, table: RouteTable, ref: ObjectRef) -> None:
+        if ref.cluster == zone.settings.clusters.home:
+            table.put(ref, zone.store.services.by_ref.get(ref), zone.settings.clusters.host(ref))
+
+    def _flush(self, zone: str, now: float) -> None:
+        if changed := self.tables[zone].flush(now):
+            self.logs[zone].note(frozenset(changed))
+            self._tell(zone)
+
+    def announce(self, zone: str, now: float) -> None:
+        """All names of a complete zone are advanced: its routes may be told from now on."""
+        if zone not in self._whole:
+            self._whole.add(zone)
+            self.tables[zone].prune()
+            self._flush(zone, now)
+            self._tell(zone)
+
+    def unready(self, zone: str) -> str:
+        """Why a zone's routes are not told now; ``''`` when they are."""
+        known = self._estate.zones[zone]
+        if not known.complete:
+            return f"{zone} waits for {', '.join(known.awaited) or 'its sources'}: half of its routes would be wrong"
+        return "" if zone in self._whole else f"{zone} is being bound: half of its routes would be wrong"
+
+    # ------------------------------------------------------------------ moves
+
+    @property
+    def moves(self) -> dict[str, list[Move]]:
+        """What has moved, by zone: to be kept over a restart, or shared with other replicas."""
+        return {name: list(table.moves) for name, table in self.tables.items() if len(table.moves)}
+
+    def adopt(self, zone: str, moves: Iterable[Move], now: float) -> None:
+        """Take over moves that another replica knows; those that do not hold are dropped."""
+        table = self.tables[zone]
+        table.adopt(moves)
+        if zone in self._whole:
+            table.prune()
+            self._flush(zone, now)
+
+    def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None, now: float) -> list[Move]:
+        """Forget moves away from a Service, as an operator says; returns those."""
+        found = self.tables[zone].forget(service, interface)
+        self._flush(zone, now)
+        return found
+
+    # ------------------------------------------------------------------ who listens
+
+    def tag(self, zone: str) -> str:
+        """``<replica>.<generation>``: what names the state of a zone's routes."""
+        return f"{self.replica}.{self.logs[zone].generation}"
+
+    def listen(self, hear: Callable[[str], None]) -> int:
+        """Have a function called with the zone whose routes changed; returns what ``leave`` takes."""
+        number = next(self._numbers)
+        self._listeners[number] = hear
+        return number
+
+    def leave(self, number: int) -> None:
+        """Call it no longer."""
+        self._listeners.pop(number, None)
+
+    def _tell(self, zone: str) -> None:
+        for hear in list(self._listeners.values()):
+            hear(zone)
+
+
+def _paths(zone: Zone, interface: InterfaceId) -> tuple[str, ...]:
+    known = zone.store.interfaces.get(interface)
+    return known.wires(interface.name) if known is not None else ()

@@ -1,0 +1,279 @@
+"""Routes over HTTP: one request resolved, the table, and a stream of its changes (server-sent events).
+
+Whoever follows the stream is told the whole state, then deltas. Nothing is queued for anybody: a follower is a
+generation, and what changed since that is put together when there is room on its connection again. So a slow one is
+sent less often and more at once, one that falls behind what is remembered is sent the state again, and a thousand that
+want the same share one text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import TypeVar
+
+from aiohttp import web
+
+from soadns import routeviews
+from soadns.logs import log
+from soadns.model import InterfaceId, Vip
+from soadns.naming import parse_interface
+from soadns.routeviews import Part
+from soadns.web.operations import Operations, Refused, Running
+from soadns.web.replies import one_zone, reply, text_of, which_zone
+
+MOST_FOLLOWERS = 4_000
+"""Connections that may follow routes at once."""
+BEAT_S = 15.0
+"""After so much silence a comment is sent, so that both ends notice when the other is gone."""
+STUCK_S = 30.0
+"""Who takes nothing for so long is cut off, and may come again."""
+PIECE = 1 << 16
+"""Octets written at once."""
+AT_ONCE = 50
+"""Followers that are woken in one pass of the event loop."""
+INLINE = 200
+"""Places that are written as JSON at once; more of them in another thread, for that takes a while."""
+T = TypeVar("T")
+NEVER = -1
+"""The generation of whoever knows nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class Follower:
+    """One connection that follows routes."""
+
+    zone: str
+    part: Part
+    known: int = NEVER
+    """The generation that it was sent."""
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Routes:
+    """The handlers."""
+
+    def __init__(self, running: Running, operations: Operations) -> None:
+        self._running = running
+        self._operations = operations
+        self._followers: set[Follower] = set()
+        self._texts: dict[tuple[str, int, int, Part], asyncio.Task[bytes]] = {}
+        """(zone, from generation, to generation, part) → what is sent to all who need the same."""
+        self._ending = False
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve as part of an application."""
+        app.router.add_get("/v1/resolve", self._resolve)
+        app.router.add_get("/v1/routes", self._routes)
+        app.router.add_get("/v1/moves", self._moves)
+        app.router.add_post("/v1/forget", self._forget)
+        app.on_startup.append(self._begin)
+        app.on_shutdown.append(self._end)
+
+    async def _begin(self, _: web.Application) -> None:
+        self._number = self._running.routing.listen(self._hear)
+
+    async def _end(self, _: web.Application) -> None:
+        self._running.routing.leave(self._number)
+        self._ending = True
+        for follower in self._followers:
+            follower.stirred.set()
+
+    # ------------------------------------------------------------------ questions
+
+    async def _resolve(self, request: web.Request) -> web.Response:
+        zones, query = self._running.routing.tables, request.query
+        if not (zone := one_zone(request, zones)):
+            return which_zone(request, zones)
+        if (wait := self._wait(zone)) is not None:
+            return wait
+        interface, port = query.get("interface", ""), _port(query)
+        if not (query.get("address") and port and interface):
+            raise Refused("of which call: address=10.96.1.7&port=20880&interface=com.x.UserService")
+        wire = (interface, query.get("group", ""), query.get("version", ""))
+        data = routeviews.resolved(zone, self._running.routing, (_address(query), port), wire)
+        return reply(data, status=404 if "error" in data else 200)
+
+    async def _routes(self, request: web.Request) -> web.StreamResponse:
+        routing, query = self._running.routing, request.query
+        if not (zone := one_zone(request, routing.tables)):
+            return which_zone(request, routing.tables)
+        if (wait := self._wait(zone)) is not None:
+            return wait
+        part = Part(query.get("service", ""), _address(query), _port(query))
+        if "watch" in query:
+            return await self._follow(request, zone, part)
+        tag = f'"{routing.tag(zone)}"'
+        if tag in [text.strip() for text in request.headers.get("If-None-Match", "").split(",")]:
+            return web.Response(status=304, headers={"ETag": tag})
+        vips = part.found(routing.tables[zone].vips)
+        body = routeviews.state(zone, routing, []) | {"vips": await _whole(len(vips), lambda: _plain(vips))}
+        return reply(body, headers={"ETag": tag})
+
+    def _wait(self, zone: str) -> web.Response | None:
+        """The answer while routes are not told."""
+        reason = self._running.routing.unready(zone)
+        return reply({"error": reason}, status=503, headers={"Retry-After": "1"}) if reason else None
+
+    # ------------------------------------------------------------------ moves
+
+    async def _moves(self, request: web.Request) -> web.Response:
+        zones = self._running.routing.tables
+        if not (zone := one_zone(request, zones)):
+            return which_zone(request, zones)
+        return self._wait(zone) or reply(routeviews.moves(zone, self._running.routing))
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        body = await _object(request)
+        zones = self._running.routing.tables
+        zone = body.get("zone") or next(iter(zones))
+        if zone not in zones or (len(zones) > 1 and not body.get("zone")):
+            raise Refused(f"which zone: known are {', '.join(zones)}")
+        home = self._running.estate.zones[zone].settings.clusters.home
+        service = routeviews.service_ref(body.get("service", ""), home)
+        if service is None:
+            raise Refused('expected {"service": "shop/user", "interface": "com.x.UserService"}')
+        text = body.get("interface", "")
+        interface: InterfaceId | None = parse_interface(text) if text else None
+        routing = self._running.routing
+        found = self._operations.forget(zone, service, interface)
+        return reply(
+            {"zone": zone, "forgotten": [routeviews.move_data(zone, routing, move) for move in found]}
+        )
+
+    # ------------------------------------------------------------------ the stream
+
+    def _hear(self, zone: str) -> None:
+        """The routes of a zone changed: wake those who follow them, some in each pass of the loop."""
+        self._texts.clear()
+        self._wake([follower for follower in self._followers if follower.zone == zone])
+
+    def _wake(self, followers: list[Follower]) -> None:
+        for follower in followers[:AT_ONCE]:
+            follower.stirred.set()
+        if rest := followers[AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._wake, rest)
+
+    async def _follow(self, request: web.Request, zone: str, part: Part) -> web.StreamResponse:
+        if len(self._followers) >= MOST_FOLLOWERS:
+            log("too-many-followers", level="warning", peer=request.remote, followers=len(self._followers))
+            text = f"{MOST_FOLLOWERS} connections follow the routes already; ask another replica, or later"
+            return reply({"error": text}, status=503, headers={"Retry-After": "5"})
+        follower = Follower(zone, part, self._resumed(request, zone))
+        stream = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        )
+        self._followers.add(follower)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await stream.prepare(request)
+                await self._tell(follower, stream)
+                await stream.write_eof()
+        except TimeoutError:
+            log("follower-stuck", level="warning", peer=request.remote)
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._followers.discard(follower)
+        return stream
+
+    def _resumed(self, request: web.Request, zone: str) -> int:
+        """The generation that a follower says it has, if that was counted by this process."""
+        replica, _, generation = request.headers.get("Last-Event-ID", "").rpartition(".")
+        routing = self._running.routing
+        if replica != routing.replica or not generation.isascii() or not generation.isdigit():
+            return NEVER
+        return min(int(generation), routing.logs[zone].generation)
+
+    async def _tell(self, follower: Follower, stream: web.StreamResponse) -> None:
+        """Send what a follower does not know, until it leaves or this process ends."""
+        routing = self._running.routing
+        while not self._ending:
+            if reason := routing.unready(follower.zone):
+                await _write(stream, _event("unready", text_of({"error": reason})))
+                return
+            follower.stirred.clear()
+            generation = routing.logs[follower.zone].generation
+            if follower.known != generation:
+                await _write(stream, await self._text(follower, generation))
+                follower.known = generation
+                continue
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await follower.stirred.wait()
+            except TimeoutError:
+                await _write(stream, b":\n\n")
+
+    async def _text(self, follower: Follower, generation: int) -> bytes:
+        """What brings a follower from what it knows to a generation that is the present one."""
+        key = (follower.zone, follower.known, generation, follower.part)
+        task = self._texts.get(key)
+        if task is None:
+            task = self._texts[key] = asyncio.ensure_future(
+                self._make(follower.zone, follower.known, follower.part)
+            )
+        return await asyncio.shield(task)
+
+    async def _make(self, zone: str, known: int, part: Part) -> bytes:
+        routing = self._running.routing
+        tag = routing.tag(zone)
+        changed = routing.logs[zone].since(known) if known != NEVER else None
+        if changed is not None:
+            data = routeviews.delta(zone, routing, known, changed, part)
+            return _event("delta", text_of(data), tag) if data["vips"] or data["gone"] else b""
+        vips = part.found(routing.tables[zone].vips)
+        data = routeviews.state(zone, routing, [])
+        text = await _whole(len(vips), lambda: text_of(data | {"vips": _plain(vips)}))
+        return _event("state", text, tag)
+
+
+def _plain(vips: list[Vip]) -> list[routeviews.Data]:
+    return [routeviews.vip_data(vip) for vip in vips]
+
+
+async def _whole(size: int, make: Callable[[], T]) -> T:
+    return make() if size <= INLINE else await asyncio.to_thread(make)
+
+
+def _event(name: str, text: str, tag: str = "") -> bytes:
+    """One server-sent event; JSON without line breaks is one line of data."""
+    identity = f"id: {tag}\n" if tag else ""
+    return f"event: {name}\n{identity}data: {text.rstrip()}\n\n".encode()
+
+
+async def _write(stream: web.StreamResponse, octets: bytes) -> None:
+    """Write as the other end takes it. Raises TimeoutError when it takes nothing."""
+    for start in range(0, len(octets), PIECE):
+        async with asyncio.timeout(STUCK_S):
+            await stream.write(octets[start : start + PIECE])
+
+
+async def _object(request: web.Request) -> dict[str, str]:
+    """The texts of a JSON object. Raises Refused."""
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError):
+        raise Refused("the body is no JSON") from None
+    if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
+        raise Refused("the body is no JSON object of texts")
+    return body
+
+
+def _address(query: Mapping[str, str]) -> str:
+    """``address`` in normal form, or ``''``. Raises Refused."""
+    text = query.get("address", "")
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        raise Refused(f"address={text}: not an IP address") from None
+
+
+def _port(query: Mapping[str, str]) -> int:
+    """``port``, or 0. Raises Refused."""
+    text = query.get("port", "")
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise Refused(f"port={text}: not a port")
+    return int(text or 0)
