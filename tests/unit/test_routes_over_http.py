@@ -1,0 +1,357 @@
+"""Routes over HTTP: single answers, the table with its ETag, the stream and who follows it; over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soadns.model import Vip
+from soadns.sidecar.routelog import MOST
+from soadns.web import routes
+from tests.unit.demo_process import DemoProcess
+from tests.unit.route_process import RouteProcess
+from tests.unit.test_http_api import ask, site
+from tests.unit.waiting import soon
+
+USER = "address=10.96.0.1&port=20880&interface=com.x.User"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "follow-routes.py"
+
+RESOLVED = """
+address=10.96.0.1&port=20880&interface=com.x.User                  200 outbound|20880||account.shop.svc.cluster.local
+address=10.96.0.1&port=20880&interface=com.x.User&version=0.0.0    200 outbound|20880||account.shop.svc.cluster.local
+address=10.96.0.1&port=20880&interface=com.x.Address               200 outbound|20880||user.shop.svc.cluster.local
+address=10.96.0.2&port=20880&interface=com.x.User                  200 outbound|20880||account.shop.svc.cluster.local
+address=10.96.0.2&port=20880&interface=Nobody                      200 outbound|20880||account.shop.svc.cluster.local
+address=10.96.9.9&port=20880&interface=com.x.User                  404 10.96.9.9 is no ClusterIP
+address=10.96.0.1&port=80&interface=com.x.User                     404 home/shop/user has 10.96.0.1, but no port 80
+address=10.96.0.1&interface=com.x.User                             409 of which call
+address=here&port=20880&interface=com.x.User                       409 address=here: not an IP address
+address=10.96.0.1&port=0&interface=com.x.User                      409 port=0: not a port
+zone=other&address=10.96.0.1&port=20880&interface=com.x.User       404 no zone other here
+"""
+
+
+@pytest.mark.parametrize("line", RESOLVED.strip().splitlines(), ids=lambda line: line.split()[0])
+async def test_one_call_is_resolved(line: str) -> None:
+    query, expected, said = line.split(maxsplit=2)
+    async with site(RouteProcess()) as port:
+        status, body = await ask(port, f"GET /v1/resolve?{query}")
+    assert status == int(expected)
+    assert str(body.get("cluster") or body.get("error")).startswith(said)
+
+
+async def test_the_table_has_a_tag_and_is_not_sent_again() -> None:
+    process = RouteProcess()
+    async with site(process) as port:
+        tag, body = await table(port)
+        assert [vip["service"] for vip in body["vips"]] == ["home/shop/user", "home/shop/account"]
+        assert tag == f'"replica.{body["generation"]}"'
+        assert await table(port, tag) == (tag, None)
+        process.tell("Service shop/third 10.96.0.3; pods shop/third 10.1.0.3; register New 10.1.0.3")
+        later, body = await table(port, tag)
+        assert later != tag
+        assert len(body["vips"]) == 3
+
+
+async def table(port: int, tag: str = "") -> tuple[str, Any]:
+    """ETag and body of all routes; None as body: they are as they were."""
+
+    def exchange() -> tuple[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", "/v1/routes", headers={"If-None-Match": tag} if tag else {})
+            reply = connection.getresponse()
+            text = reply.read()
+            return reply.headers["ETag"], json.loads(text) if reply.status == 200 else None
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(exchange)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("service=shop/user", ["10.96.0.1"]),
+        ("service=home/shop/account", ["10.96.0.2"]),
+        ("address=10.96.0.2", ["10.96.0.2"]),
+        ("address=10.96.0.2&port=20880", ["10.96.0.2"]),
+        ("address=10.96.0.2&port=80", []),
+        ("service=shop/user&address=10.96.0.2&port=20880", []),
+        ("", ["10.96.0.1", "10.96.0.2"]),
+    ],
+)
+async def test_a_part_of_the_table(query: str, expected: list[str]) -> None:
+    async with site(RouteProcess()) as port:
+        _, body = await ask(port, f"GET /v1/routes?{query}")
+    assert [vip["address"] for vip in body["vips"]] == expected
+
+
+async def test_who_does_not_know_everything_tells_no_routes() -> None:
+    process = RouteProcess(["zone unsynced"])
+    async with site(process) as port:
+        for path in (f"/v1/resolve?{USER}", "/v1/routes", "/v1/routes?watch=1", "/v1/moves"):
+            status, body = await ask(port, f"GET {path}")
+            assert (status, body["error"].split(":")[0]) == (
+                503,
+                "rpc.test waits for kube/home, zookeeper/main/dubbo",
+            )
+
+
+async def test_explain_says_what_sidecars_are_told_and_what_becomes_of_other_versions() -> None:
+    process = RouteProcess()
+    process.tell("register com.x.Split:1 10.1.0.1; register com.x.Split:2 10.1.0.2")
+    async with site(process) as port:
+        _, told = await ask(port, "GET /v1/explain/com.x.Split:1")
+        _, plain = await ask(port, "GET /v1/explain/com.x.Address")
+    [zone] = told["zones"]
+    assert zone["routes"]["missing"] == "closed"
+    assert [(rule["at"], rule["version"], rule["why"]) for rule in zone["routes"]["rules"]] == [
+        ("10.96.0.2:20880", "1", "variant"),
+        ("10.96.0.2:20880", "2", "own"),
+        ("10.96.0.2:20880", None, "missing"),
+        ("10.96.0.1:20880", "1", "own"),
+        ("10.96.0.1:20880", "2", "variant"),
+        ("10.96.0.1:20880", None, "missing"),
+    ]
+    assert plain["zones"][0]["routes"] == {"unready": None, "missing": "closed", "rules": []}
+
+
+async def test_a_move_is_forgotten_when_somebody_says_so() -> None:
+    process = RouteProcess()
+    async with site(process) as port:
+        _, body = await ask(port, "GET /v1/moves")
+        assert [(m["service"], m["interface"], m["to"]) for m in body["moves"]] == [
+            ("home/shop/user", "com.x.User", "home/shop/account")
+        ]
+        said = json.dumps({"service": "shop/user", "interface": "com.x.User"}).encode()
+        status, done = await ask(port, "POST /v1/forget", body=said)
+        assert (status, len(done["forgotten"])) == (200, 1)
+        _, after = await ask(port, f"GET /v1/resolve?{USER}")
+        assert after["cluster"] == "outbound|20880||user.shop.svc.cluster.local"
+        for wrong in (b"[]", b'{"service": "user"}', b'{"zone": "other", "service": "shop/user"}', b"{"):
+            assert (await ask(port, "POST /v1/forget", body=wrong))[0] == 409
+
+
+# --------------------------------------------------------------------------- the stream
+
+
+class Follower:
+    """A client of the stream that reads when it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def event(self) -> tuple[str, dict[str, Any]]:
+        """The next event: its name and data, with ``id`` added."""
+        fields: dict[str, str] = {}
+        while True:
+            line = (await self.reader.readuntil(b"\n")).decode().strip()
+            name, colon, value = line.partition(": ")
+            if name in ("event", "id", "data") and colon:
+                fields[name] = value
+            if "data" in fields and not line:
+                return fields["event"], {**json.loads(fields["data"]), "id": fields.get("id")}
+
+
+@contextlib.asynccontextmanager
+async def following(port: int, query: str = "", last: str = "") -> AsyncIterator[Follower]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+    writer.write(
+        f"GET /v1/routes?watch=1&{query} HTTP/1.0\r\nHost: 127.0.0.1\r\nLast-Event-ID: {last}\r\n\r\n".encode()
+    )
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        yield Follower(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+NEW = "Service shop/third 10.96.0.3; pods shop/third 10.1.0.3; register New,More 10.1.0.3"
+
+
+async def test_who_follows_is_told_the_state_and_then_what_changes() -> None:
+    process = RouteProcess()
+    async with site(process) as port, following(port) as follower:
+        name, state = await follower.event()
+        assert name == "state"
+        assert len(state["vips"]) == 2
+        process.tell(NEW)
+        name, delta = await follower.event()
+        assert (name, [vip["address"] for vip in delta["vips"]], delta["gone"]) == (
+            "delta",
+            ["10.96.0.3"],
+            [],
+        )
+        assert delta["since"] == state["generation"]
+        assert delta["id"] == process.routing.tag("rpc.test")
+        process.tell("delete shop/third; after 10s")
+        name, delta = await follower.event()
+        assert (name, delta["vips"], delta["gone"]) == (
+            "delta",
+            [],
+            [{"address": "10.96.0.3", "port": 20880}],
+        )
+
+
+async def test_who_follows_one_service_hears_of_no_other() -> None:
+    process = RouteProcess()
+    async with site(process) as port, following(port, "service=shop/user") as follower:
+        await follower.event()
+        process.tell(NEW)
+        process.tell("register com.x.User 10.1.0.1; unregister com.x.User 10.1.0.2; after 1m10s")
+        _, delta = await follower.event()
+        assert [vip["service"] for vip in delta["vips"]] == ["home/shop/user"]
+
+
+async def test_who_comes_back_is_told_the_difference_or_everything() -> None:
+    process = RouteProcess()
+    async with site(process) as port:
+        async with following(port) as follower:
+            _, state = await follower.event()
+        process.tell(NEW)
+        async with following(port, last=state["id"]) as follower:
+            name, delta = await follower.event()
+            assert (name, delta["since"]) == ("delta", state["generation"])
+        for other in ("another.3", "replica.99999", "replica.x", "rubbish"):
+            async with following(port, last=other) as follower:
+                if other == "replica.99999":  # from the future: nothing is new to it, until something is
+                    process.tell("delete shop/third; after 10s")
+                assert (await follower.event())[0] == ("delta" if other == "replica.99999" else "state")
+        process.routing.logs["rpc.test"].note(frozenset(("10.0.0.1", number) for number in range(MOST)))
+        process.routing.logs["rpc.test"].note(frozenset({("10.96.0.1", 20880)}))
+        async with following(port, last=state["id"]) as follower:
+            assert (await follower.event())[0] == "state", "it fell behind what is remembered"
+
+
+async def test_a_slow_one_is_told_less_often_and_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = RouteProcess()
+    large = [Vip(f"10.97.{n // 250}.{n % 250}", 20880, *_service_of(process)) for n in range(3_000)]
+
+    def change(round_: int) -> None:
+        table, log = process.routing.tables["rpc.test"], process.routing.logs["rpc.test"]
+        table.vips.update({vip.place: vip for vip in large})
+        log.note(frozenset(vip.place for vip in large))
+        process.routing._tell("rpc.test")
+
+    async with site(process) as port, following(port) as slow, following(port) as quick:
+        for each in (slow, quick):
+            await each.event()
+        seen = 0
+        for round_ in range(30):  # each is more than a connection holds
+            change(round_)
+            while seen < process.routing.logs["rpc.test"].generation:
+                _, delta = await quick.event()
+                seen = delta["generation"]
+        deltas = 0
+        known = 0
+        while known < seen:
+            _, delta = await slow.event()
+            known = delta["generation"]
+            deltas += 1
+        assert deltas < 30, "what it did not take was put together"
+
+
+def _service_of(process: RouteProcess) -> tuple[Any, ...]:
+    vip = process.routing.tables["rpc.test"].vips["10.96.0.1", 20880]
+    return vip.service, vip.uid, vip.host, vip.routes
+
+
+async def test_one_that_takes_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(routes, "STUCK_S", 0.2)
+    process = RouteProcess()
+    large = [Vip(f"10.97.{n // 250}.{n % 250}", 20880, *_service_of(process)) for n in range(60_000)]
+    process.routing.tables["rpc.test"].vips.update({vip.place: vip for vip in large})
+    async with site(process) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /v1/routes?watch=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        # It reads no more than its buffer holds.
+        await soon(lambda: "follower-stuck" in caplog.messages, within=60.0)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1 << 30)
+        writer.close()
+
+
+async def test_a_thousand_follow_and_hear_of_every_change() -> None:
+    process = RouteProcess()
+    async with site(process) as port, contextlib.AsyncExitStack() as stack:
+        followers = [await stack.enter_async_context(following(port)) for _ in range(1_000)]
+        assert {(await each.event())[0] for each in followers} == {"state"}
+        process.tell(NEW)
+        heard = await asyncio.gather(*(each.event() for each in followers))
+        assert {(name, data["generation"]) for name, data in heard} == {
+            ("delta", process.routing.logs["rpc.test"].generation)
+        }
+        assert (await ask(port, "GET /v1/routes"))[0] == 200
+
+
+async def test_there_is_a_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MOST_FOLLOWERS", 1)
+    async with site(RouteProcess()) as port, following(port) as follower:
+        await follower.event()
+        status, body = await ask(port, "GET /v1/routes?watch=1")
+        assert (status, body["error"].split(";")[0]) == (503, "1 connections follow the routes already")
+
+
+async def test_the_stream_ends_when_routes_may_not_be_told_any_more() -> None:
+    process = RouteProcess()
+    async with site(process) as port, following(port) as follower:
+        await follower.event()
+        process.book.zone.complete = False
+        process.routing._tell("rpc.test")
+        assert (await follower.event())[0] == "unready"
+        assert await follower.reader.read() == b""
+
+
+async def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "BEAT_S", 0.05)
+    async with site(RouteProcess()) as port, following(port) as follower:
+        await follower.event()
+        assert await follower.reader.readuntil(b"\n") == b":\n"
+
+
+async def test_the_end_of_the_process_does_not_wait_for_followers() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with site(RouteProcess()) as port:
+            follower = await stack.enter_async_context(following(port))
+            await follower.event()
+        assert await follower.reader.read() == b""
+
+
+async def test_the_example_client_keeps_the_table() -> None:
+    process = RouteProcess()
+    async with site(process) as port:
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLE), f"http://127.0.0.1:{port}", stdout=asyncio.subprocess.PIPE
+        )
+        assert client.stdout is not None
+        try:
+            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "2 places"
+            process.tell(NEW)
+            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "3 places"
+            process.tell("delete shop/third; after 10s")
+            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "2 places"
+        finally:
+            client.kill()
+            await client.wait()
+
+
+async def test_every_demo_process_tells_routes() -> None:
+    async with site(DemoProcess()) as port:
+        status, body = await ask(port, "GET /v1/routes")
+    assert status == 200
+    assert body["vips"]
