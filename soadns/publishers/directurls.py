@@ -21,6 +21,19 @@ FAMILIES = {DUBBO: ("dubbo", "tri"), SOFA: ("bolt",)}
 
 _DEFAULT = "hessian2"
 
+CALLS_ON: Mapping[str, Mapping[str, str]] = {
+    DUBBO: {"cluster.availablecheck": "false", "send.reconnect": "true"},
+    SOFA: {},
+}
+"""What a URL says by family, so that calls go on when the one connection breaks.
+
+A name is one invoker to Dubbo. When its provider says that it is going to stop, a consumer of 3.x takes the invoker out
+of its list while the connection lasts (10 s), and has nobody left until a timer connects again, which may be a minute
+later (``AbstractClusterInvoker``, ``dubbo.application.least-reconnect-duration``). Without the check it calls on: the
+provider answers until it ends, and the next call opens a connection to another pod. 2.6 does that only if it is told to
+(``AbstractClient``); else its timer does after up to two seconds.
+"""
+
 REASONS: Mapping[str, str] = {
     "not-answered": "the name is not answered",
     "no-name": "no resolver can send the name, or another interface holds it",
@@ -212,7 +225,7 @@ def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Sa
     said.notes += combined.notes
     if not speaking:
         said.notes.append("no provider is registered: nothing is known of timeout, retries and the like")
-    parameters = dict(combined.parameters)
+    parameters = {**CALLS_ON[family], **combined.parameters}
     if any(p.serialization for p in speaking):
         parameters |= _serialization([p.serialization or (_DEFAULT,) for p in speaking], said)
     if subject.tokens is not None and len(subject.tokens) == 1:

@@ -13,6 +13,7 @@ from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import close
 
+CALLS_ON = "cluster.availablecheck=false&send.reconnect=true"
 USER, ROLE, PAY = "com.example.User", "com.example.Role", "com.example.Pay"
 
 
@@ -44,7 +45,7 @@ def test_rules_are_found_wherever_they_stand_and_nothing_is_written(stage: Stage
     try:
         before = paths(client)
         assert told(soadns, "--everyone") == [
-            f"dubbo://{name}.rpc.cluster.local:20880" for name in (PAY, ROLE, USER)
+            f"dubbo://{name}.rpc.cluster.local:20880?{CALLS_ON}" for name in (PAY, ROLE, USER)
         ]
         assert paths(client) == before
 
@@ -52,13 +53,13 @@ def test_rules_are_found_wherever_they_stand_and_nothing_is_written(stage: Stage
         client.create(f"/dubbo/{USER}/configurators/{rule}", makepath=True)
         client.create(f"/dubbo/config/dubbo/{ROLE}::.condition-router", makepath=True)
         found = told(soadns, "--everyone")
-        assert found[0] == f"dubbo://{PAY}.rpc.cluster.local:20880"
+        assert found[0] == f"dubbo://{PAY}.rpc.cluster.local:20880?{CALLS_ON}"
         assert found[1].startswith(f"{ROLE}: it has a condition router ({ROLE}::.condition-router in the ")
         assert found[2] == f"{USER}: it has a configurator (override://)"
 
         client.create("/dubbo/config/dubbo/user.tag-router")  # of the application that provides all three
         assert all("it has a tag router (user.tag-router" in line for line in told(soadns, "--everyone"))
-        assert told(soadns, "--interface", PAY) == [f"dubbo://{PAY}.rpc.cluster.local:20880"]
+        assert told(soadns, "--interface", PAY) == [f"dubbo://{PAY}.rpc.cluster.local:20880?{CALLS_ON}"]
 
         client.create(f"/dubbo/{PAY}/routers", acl=[make_digest_acl("reg", "s3cr3t", all=True)])
         assert "it has rules that could not be read" in told(soadns, "--everyone")[0]
@@ -77,7 +78,7 @@ def test_a_token_is_written_only_where_it_is_asked_for(stage: Stage) -> None:
     assert "its providers want a token" in text
     assert "s3cr3t" not in text
     assert told(soadns, "--everyone", "--with-secrets") == [
-        f"dubbo://{USER}.rpc.cluster.local:20880?token=s3cr3t"
+        f"dubbo://{USER}.rpc.cluster.local:20880?{CALLS_ON}&token=s3cr3t"
     ]
     assert not soadns.logged("s3cr3t")
 
@@ -94,7 +95,7 @@ def test_callers_of_both_frameworks_are_known_by_their_applications(stage: Stage
     soadns.answers(ROLE, user.cluster_ip)
     soadns.answers(PAY, pay.cluster_ip)
 
-    assert told(soadns, "--application", "shop") == [f"dubbo://{USER}.rpc.cluster.local:20880"]
+    assert told(soadns, "--application", "shop") == [f"dubbo://{USER}.rpc.cluster.local:20880?{CALLS_ON}"]
     assert told(soadns, "--application", "shop", "--format", "sofa") == [
         f"bolt://{PAY}.rpc.cluster.local:12200"
     ]

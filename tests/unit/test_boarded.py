@@ -20,7 +20,9 @@ register com.x.User,com.x.Role 10.1.0.1 10.1.0.2 app=user
 register com.x.Old 10.9.0.1 app=old
 service shop/web 10.96.0.3; pods shop/web 10.1.0.9
 """
-USER = f"dubbo://com.x.User.{ZONE}:20880"
+CALLS_ON = "?cluster.availablecheck=false&send.reconnect=true"
+AT = f"dubbo://com.x.User.{ZONE}:20880"
+USER = f"{AT}{CALLS_ON}"
 RULED = Reading(rules=frozenset({"a configurator (override://)"}))
 
 
@@ -70,7 +72,7 @@ LINES: list[tuple[str, Line, str, Mapping[str, Reading], list[str]]] = [
         "",
         {},
         [
-            f"the file leads to dubbo://com.x.User.{ZONE}:20881, but it is at {USER} now: export it again",
+            f"the file leads to dubbo://com.x.User.{ZONE}:20881, but it is at {AT} now: export it again",
         ],
     ),
     (
@@ -110,7 +112,7 @@ LINES: list[tuple[str, Line, str, Mapping[str, Reading], list[str]]] = [
     ),
     (
         "the old world's",
-        Line("com.x.Old", f"dubbo://com.x.Old.{ZONE}:20880"),
+        Line("com.x.Old", f"dubbo://com.x.Old.{ZONE}:20880{CALLS_ON}"),
         "",
         {},
         [

@@ -16,6 +16,7 @@ from soadns.web.operations import Refused
 from tests.unit.notation import ZONE, Notebook, zone_settings
 from tests.unit.registries import Book, estate
 
+CALLS_ON = "?cluster.availablecheck=false&send.reconnect=true"
 ESTATE = """
 service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2
 register com.x.User,com.x.Role,com.x.Outer$Inner 10.1.0.1 10.1.0.2 app=user
@@ -44,10 +45,10 @@ OLD = "com.x.Old: no Service serves it yet: its name answers the providers' own 
 async def test_everyone_gets_every_interface_by_the_name_that_resolvers_can_send() -> None:
     assert lines(await exported(estate(ESTATE), everyone="1")) == [
         OLD,
-        f"com.x.Outer$Inner dubbo://com.x.Outer-Inner.{ZONE}:20880",
-        f"com.x.Pay dubbo://com.x.Pay.{ZONE}:20880",
-        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880",
-        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+        f"com.x.Outer$Inner dubbo://com.x.Outer-Inner.{ZONE}:20880{CALLS_ON}",
+        f"com.x.Pay dubbo://com.x.Pay.{ZONE}:20880{CALLS_ON}",
+        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880{CALLS_ON}",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}",
     ]
 
 
@@ -55,13 +56,13 @@ async def test_an_application_gets_what_it_calls_and_what_is_named() -> None:
     shop = frozenset({Caller("10.1.0.9", "shop")})
     book = Book(com_x_User=Reading(shop), com_x_Pay=Reading(frozenset({Caller("10.1.0.9", "other")})))
     assert lines(await exported(estate(ESTATE), book, application="shop")) == [
-        f"com.x.User dubbo://com.x.User.{ZONE}:20880"
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}"
     ]
     data = await exported(estate(ESTATE), book, application="shop", interface="com.x.Old,com.x.Role")
     assert lines(data) == [
-        f"com.x.Old dubbo://com.x.Old.{ZONE}:20880",
-        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880",
-        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+        f"com.x.Old dubbo://com.x.Old.{ZONE}:20880{CALLS_ON}",
+        f"com.x.Role dubbo://com.x.Role.{ZONE}:20880{CALLS_ON}",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}",
     ]
     assert [row["why"] != [] for row in data["items"]] == [True, False, False]
 
@@ -90,7 +91,7 @@ async def test_rules_of_an_interface_and_of_an_application_that_provides_it_coun
     assert lines(await exported(estate(ESTATE), book, everyone="1"))[2:] == [
         "com.x.Pay: it has a tag router (pay.tag-router in the configuration centre)",
         "com.x.Role: it has a configurator (override://)",
-        f"com.x.User dubbo://com.x.User.{ZONE}:20880",
+        f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}",
     ]
 
 
@@ -146,13 +147,13 @@ register com.x.B:1.0.0,com.x.B:2.0.0 10.1.0.1
 async def test_one_line_holds_for_every_group_and_version() -> None:
     assert lines(await exported(estate(VARIANTS), everyone="1")) == [
         "com.x.A: its groups and versions are served by home/shop/one and home/shop/two, and one line leads all to one",
-        f"com.x.B dubbo://com.x.B.{ZONE}:20880",
+        f"com.x.B dubbo://com.x.B.{ZONE}:20880{CALLS_ON}",
     ]
 
 
 async def test_a_variant_that_is_named_is_where_the_line_leads() -> None:
     data = await exported(estate(VARIANTS), interface="blue/com.x.A:1.0.0")
-    assert lines(data) == [f"com.x.A dubbo://com.x.A--g-blue--v-1-0-0.{ZONE}:20880"]
+    assert lines(data) == [f"com.x.A dubbo://com.x.A--g-blue--v-1-0-0.{ZONE}:20880{CALLS_ON}"]
     assert [row["why"] for row in data["items"]] == [[]]
 
 
@@ -187,7 +188,9 @@ async def test_what_has_no_name_that_reaches_it_has_no_line(registered: str, why
 
 async def test_capitals_are_kept() -> None:
     notebook = estate("service shop/one 10.96.0.1; pods shop/one 10.1.0.1", "register COM.X.API 10.1.0.1")
-    assert lines(await exported(notebook, everyone="1")) == [f"COM.X.API dubbo://COM.X.API.{ZONE}:20880"]
+    assert lines(await exported(notebook, everyone="1")) == [
+        f"COM.X.API dubbo://COM.X.API.{ZONE}:20880{CALLS_ON}"
+    ]
 
 
 # --------------------------------------------------------------------------- wishes

@@ -1,7 +1,8 @@
 """From provider URLs to the line that is exported, as text: what the providers say, and what becomes of it.
 
 Each case is a title, the providers' URLs (``com.x.A`` at a Service with their ports, unless ``ports`` says otherwise),
-what else is known, and after ``=>`` the URL, the reasons why it is not safe (``!``) and the notes (``-``).
+what else is known, and after ``=>`` the URL without ``CALLS_ON``, the reasons why it is not safe (``!``) and the
+notes (``-``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, ServedPort, Unbound
-from soadns.publishers.directurls import DUBBO, SOFA, Subject, direct_url
+from soadns.publishers.directurls import CALLS_ON, DUBBO, SOFA, Subject, direct_url
 from soadns.sources.dialects import DIALECTS
 
 HOST = "com.x.A.rpc.test"
@@ -332,12 +333,21 @@ def subject(family: str, given: list[str]) -> Subject:
     )
 
 
+def without_calls_on(url: str, family: str) -> str:
+    """A URL without what each of the family says; where there is a URL, it is there."""
+    address, _, query = url.partition("?")
+    parameters = [word for word in query.split("&") if word]
+    for key, value in CALLS_ON[family].items() if url else ():
+        parameters.remove(f"{key}={value}")
+    return f"{address}?{'&'.join(parameters)}" if parameters else address
+
+
 def told(family: str, given: list[str]) -> list[str]:
     found = direct_url(subject(family, given), family)
     if found is None:
         return ["=> not of this framework"]
     return [
-        f"=> {found.url or 'none'}",
+        f"=> {without_calls_on(found.url, family) or 'none'}",
         *(f"! {why}" for why in found.why),
         *(f"- {note}" for note in found.notes),
     ]
@@ -355,3 +365,8 @@ def test_what_becomes_of_dubbo_providers(title: str, given: list[str], expected:
 )
 def test_what_becomes_of_sofarpc_providers(title: str, given: list[str], expected: list[str]) -> None:
     assert told(SOFA, given) == expected, title
+
+
+def test_dubbo_calls_on_when_the_connection_breaks_and_sofarpc_needs_no_word_for_it() -> None:
+    assert CALLS_ON[DUBBO] == {"cluster.availablecheck": "false", "send.reconnect": "true"}
+    assert not CALLS_ON[SOFA]

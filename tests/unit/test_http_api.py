@@ -305,7 +305,7 @@ async def test_a_reader_that_leaves_amid_a_zone_is_no_fault(caplog: pytest.LogCa
 RESOLVE = """\
 # Direct URLs of 1 interface, for every application that reads this.
 # dubbo-resolve.properties: -Ddubbo.resolve.file=FILE, or this name in the home directory of the user.
-com.alipay.user.UserService=dubbo://com.alipay.user.UserService.rpc.cluster.local:20880
+com.alipay.user.UserService=dubbo://com.alipay.user.UserService.rpc.cluster.local:20880?cluster.availablecheck=false&send.reconnect=true
 """
 
 
