@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -157,3 +158,15 @@ def test_node_local_dns_cache_asks_by_tcp_alone(pair: list[Soadns], around: Arou
         assert come == 5
         assert asked(pair, "TXT", "udp", zone) == 0
     holds(server, OF_THE_CLUSTER)
+
+
+def test_node_local_dns_cache_answers_on_while_coredns_is_gone(around: Around, start: Start) -> None:
+    behind = start(corefile("stub", around) + CLUSTER)
+    around = Around(around.first, around.second, cluster_dns=f"127.0.0.1:{behind.port}")
+    server = start(corefile("nodelocal", around, success="success 9984 1 1"))
+    name = f"com.alipay.user.UserService.{ZONE}."
+    asked_before = dig(server.port, name)
+    assert asked_before.data
+    behind.process.kill()
+    time.sleep(1.5)  # what it remembers is old now
+    assert dig(server.port, name).data == asked_before.data

@@ -55,12 +55,13 @@ class Around:
 
 def corefile(name: str, around: Around, **changes: str) -> str:
     """A file of ``deploy/coredns`` there, with ``{port}`` for its own port; changes are of its lines, by first word.
+    What a line opens goes with it.
 
     ``corefile("stub", around, cache="")`` has no cache.
     """
     text = (FOLDER / f"{name}.Corefile").read_text(encoding="utf-8")
     for word, line in changes.items():
-        text, count = re.subn(rf"^( *){word}\b.*$", rf"\1{line}", text, flags=re.M)
+        text, count = re.subn(rf"^( *){word}\b(?:[^\n{{]*\{{[^}}]*\}}|.*)$", rf"\1{line}", text, flags=re.M)
         assert count, f"{name}.Corefile says nothing of {word}"
     text = re.sub(r"^ *bind .*\n", "", text, flags=re.M)
     text = re.sub(r"\bkubernetes cluster\.local [^{]*\{[^}]*\}", lambda _: KUBERNETES, text)
