@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-real test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers soak clean again
+.PHONY: help demo demo-real test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clients-page soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became
 
 bench-workers: $(VENV)/.installed-dev parts-benches ## What callers notice while processes die; one worker and two (ARGS='--stopped 5' is shorter)
 	@$(BIN)/python -m tests.bench.workers $(ARGS)
+
+clients-page: $(VENV)/.installed-dev ## The tables of docs/clients.md, from what the last test-scenarios measured
+	@$(BIN)/python -m tests.clients.page
 
 soak: $(VENV)/.installed-dev parts-benches ## Ten minutes of a thousand changes a second: memory, latencies, nothing lost (ARGS='--minutes 1')
 	@$(BIN)/python -m tests.bench.soak $(ARGS)

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -147,7 +147,7 @@ class Consumer:
     def __init__(self, connect: Callable[[str, str, float], Call]) -> None:
         self._connect = connect
         self._references: dict[str, Call] = {}
-        self._steady = Steady()
+        self._steady: dict[str, Steady] = defaultdict(Steady)
 
     def run(self) -> None:
         for line in sys.stdin:
@@ -173,12 +173,14 @@ class Consumer:
             case "call" | "generic":
                 return {"answer": self._call(said)()}
             case "steady":
-                self._steady.start(self._call(said), said["every_ms"], said["threads"])
+                steady = self._steady[said.get("as", "")]
+                steady.start(self._call(said), said["every_ms"], said["threads"])
                 return {}
             case "tally":
-                return self._steady.tally()
+                return self._steady[said.get("as", "")].tally()
             case "stop":
-                self._steady.stop()
+                for steady in self._steady.values():
+                    steady.stop()
                 return {}
             case other:
                 raise ValueError(f"can not do {other}")

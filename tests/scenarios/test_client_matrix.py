@@ -45,8 +45,6 @@ def _each(way: str, *, package: str = "com.example") -> dict[str, str]:
 
 _MIXED = {USER: PROPERTY, ORDER: CENTRE, INNER: FILE, UPPER: FILE, DEEP: PROPERTY}
 _AT_HOME = _MIXED | {INNER: HOME, UPPER: HOME}
-SOON = "-Ddubbo.connectivity.validation=false"
-"""Lets Dubbo 3 connect again for a call, and not when a timer comes."""
 CLIENTS = {
     client.name: client
     for client in (
@@ -54,7 +52,7 @@ CLIENTS = {
         Client(DUBBO, "dubbo-2.7.23", "dubbo", _MIXED),
         Client(DUBBO, "dubbo-3.2.16", "dubbo", _MIXED),
         Client(DUBBO, "dubbo-3.2.16", "tri", _AT_HOME),
-        Client(DUBBO, "dubbo-3.3.5", "dubbo", _MIXED, java=(SOON,)),
+        Client(DUBBO, "dubbo-3.3.5", "dubbo", _MIXED),
         Client(DUBBO, "dubbo-3.3.5", "tri", _AT_HOME),
         Client(SOFARPC, "sofarpc-5.6.0", "bolt", _each(DIRECT)),
         Client(SOFARPC, "sofarpc-5.12.0", "bolt", _each(DIRECT)),
@@ -72,8 +70,6 @@ DEAF = {"sofarpc-5-6-0-bolt", "sofa-rpc-node-2-10-0-bolt"}
 _RESTART = "restart callers, while the old pods still serve"
 CURES = {
     **dict.fromkeys(NEVER, f"a move: {_RESTART}"),
-    "dubbo-3-2-16-dubbo": f"`{SOON}` in the JVM's options, else a lost connection is missed for up to a minute",
-    "dubbo-3-3-5-dubbo": f"done: `{SOON}` in the JVM's options",
     "sofarpc-5-6-0-bolt": f"timeout: `{SOFA_TIMEOUT}` in the JVM's options",
     "sofa-rpc-node-2-10-0-bolt": "timeout: `responseTimeout` of the application's code",
 }

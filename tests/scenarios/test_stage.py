@@ -11,20 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients.driving import INTERFACES
-from tests.scenarios.stage.clients import Caller
 from tests.scenarios.stage.soadns import ZONE
-from tests.scenarios.stage.timeline import (
-    API_SERVER,
-    CALM,
-    COREDNS,
-    LOSSES,
-    SOADNS,
-    ZOOKEEPER,
-    Timeline,
-    back,
-    lost,
-)
-from tests.scenarios.stage.town import Behind, Town
+from tests.scenarios.stage.town import Town
 
 REST, PRIVATE = "rest", "private-tcp"
 KINDS = (REST, PRIVATE)
@@ -81,41 +69,6 @@ def of_their_own(word: str) -> list[str]:
     return [interface.replace(".example.", f".{word}.") for interface in INTERFACES]
 
 
-def rides(town: Town, kind: str) -> tuple[list[Behind], Caller, str]:
-    """Two pods that provide an interface, and somebody who calls it by name."""
-    service, interface = (
-        town.shop(f"faults-{kind}", kind),
-        f"com.example.shop.{kind.title().replace('-', '')}Service",
-    )
-    pods = town.deploy(kind, service, interface)
-    town.knows(interface, service)
-    caller = town.caller(kind, "shop")
-    town.board(caller, interface)
-    caller.refer(interface)
-    return pods, caller, interface
-
-
-def test_what_faults_cost_callers(town: Town) -> None:
-    pods: list[Behind] = []
-    riders = {}
-    for kind in KINDS:
-        behind, caller, interface = rides(town, kind)
-        pods += behind
-        riders[kind] = caller, interface
-    costs = Timeline(town, *pods).run(riders)
-    print(costs)
-    for kind in KINDS:
-        assert costs.calls(kind, CALM)
-        assert costs.failed(kind, CALM) == 0, costs
-    for what in LOSSES:
-        assert costs.failed(PRIVATE, lost(what), back(what)) == 0, costs
-    for what in (ZOOKEEPER, API_SERVER):
-        assert costs.failed(REST, lost(what), back(what)) == 0, costs
-    for what in (SOADNS, COREDNS):  # it looks up for every call
-        assert costs.phases[lost(what)][REST].longest_gap_ms > 1_000, costs
-        assert costs.phases[back(what)][REST].by, costs
-
-
 def test_an_unmodified_application_is_boarded_as_operators_do_it(town: Town) -> None:
     service = town.shop("boarded", "dubbo")
     pod = town.register(DUBBO, service, *BOARDED)
@@ -138,21 +91,3 @@ def test_an_unmodified_application_is_boarded_as_operators_do_it(town: Town) -> 
         assert caller.connected(service.port) == {service.cluster_ip}, by
         caller.end()
     pod.stop()
-
-
-def test_what_faults_cost_a_caller_with_the_registry_and_without_soadns(town: Town) -> None:
-    interface = "com.example.shop.UPPERCASEService"
-    town.kill(*town.soadns)
-    try:
-        pods = town.deploy(DUBBO, town.shop("direct", "dubbo"), interface)
-        caller = town.caller(DUBBO, "direct")
-        caller.refer(interface)
-        losses = (COREDNS, ZOOKEEPER, API_SERVER)
-        costs = Timeline(town, *pods, losses=losses).run({DUBBO: (caller, interface)})
-    finally:
-        town.restart(*town.soadns)
-    print(costs)
-    assert costs.calls(DUBBO, CALM)
-    assert costs.failed(DUBBO, CALM) == 0, costs
-    for what in losses:
-        assert costs.failed(DUBBO, lost(what), back(what)) == 0, costs

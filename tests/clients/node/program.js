@@ -136,8 +136,14 @@ async function consume() {
   const client = new RpcClient({ logger, registry: registry(), appName: given.app });
   client.on('error', error => loud(text(error)));
   const references = new Map();
-  const steady = new Steady();
+  const steadies = new Map();
   const key = said => [ said.interface, said.group, said.version ].join('/');
+
+  function steady(said) {
+    const as = said.as || '';
+    if (!steadies.has(as)) steadies.set(as, new Steady());
+    return steadies.get(as);
+  }
 
   async function refer(said) {
     const { serverHost, timeout, ...unknown } = said.options || {};
@@ -168,12 +174,12 @@ async function consume() {
       case 'generic':
         return { answer: await call(said)() };
       case 'steady':
-        steady.start(call(said), said.every_ms, said.threads);
+        steady(said).start(call(said), said.every_ms, said.threads);
         return {};
       case 'tally':
-        return steady.tally();
+        return steady(said).tally();
       case 'stop':
-        await steady.stop();
+        await Promise.all([ ...steadies.values() ].map(each => each.stop()));
         return {};
       default:
         throw new Error(`can not do ${said.do}`);

@@ -139,16 +139,15 @@ class Caller:
                     found.add(str(ip_address(int(address[-8:], 16).to_bytes(4, sys.byteorder))))
         return found
 
-    def steady(self, interface: str, *, every_ms: int, threads: int) -> None:
-        """Call all the time from now on."""
-        self._done(
-            self.process.ask("steady", interface=interface, every_ms=every_ms, threads=threads), interface
-        )
+    def steady(self, interface: str, *, every_ms: int, threads: int, name: str = "") -> None:
+        """Call all the time from now on; a name keeps them apart from other steady calls."""
+        said = {"interface": interface, "every_ms": every_ms, "threads": threads, "as": name}
+        self._done(self.process.ask("steady", **said), interface)
 
-    def tally(self) -> Tally:
-        """What became of the steady calls since the last look."""
-        found = self._done(self.process.ask("tally"), "")
-        return Tally(**{name: found[name] for name in Tally.__dataclass_fields__})
+    def tally(self, name: str = "") -> Tally:
+        """What became of the steady calls of a name since the last look."""
+        found = self._done(self.process.ask("tally", **{"as": name}), "")
+        return Tally(**{field: found[field] for field in Tally.__dataclass_fields__})
 
     def _done(self, answer: dict[str, Any], interface: str) -> dict[str, Any]:
         assert answer["ok"], f"{self}, {interface}: {answer['error']}\n{self.process.tail()}"

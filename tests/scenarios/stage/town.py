@@ -137,6 +137,14 @@ class Town(Cluster):
         Who has no registry declares them at its Service. ``options`` are of the provider's command line
         (``timeout=1000``).
         """
+        pod = self.pod(kind, service, *interfaces, quarter=quarter, **options)
+        pod.start()
+        return pod
+
+    def pod(
+        self, kind: str, service: Service, *interfaces: str, quarter: Quarter = TOWN, **options: object
+    ) -> Behind:
+        """The same before its start."""
         name = f"{service.name}-{next(self._names)}"
         home = self.home(name)
         if kind in SCRIPTS:
@@ -147,9 +155,7 @@ class Town(Cluster):
             more=_command_line(options),
         )  # fmt: skip
         self._last_to_first.callback(provider.end)
-        pod = Behind(provider, service, home)
-        pod.start()
-        return pod
+        return Behind(provider, service, home)
 
     def caller(
         self, kind: str, app: str, *, quarter: Quarter = TOWN, started: bool = True, **options: object
@@ -180,7 +186,7 @@ class Town(Cluster):
 
     def deploy(self, kind: str, service: Service, *interfaces: str, pods: int = 2) -> list[Behind]:
         """So many new pods of a Service, all at once."""
-        return _at_once(lambda _: self.register(kind, service, *interfaces), range(pods))
+        return at_once(lambda _: self.register(kind, service, *interfaces), range(pods))
 
     def move(self, to: Service, *pods: Behind, interfaces: Sequence[str]) -> list[Behind]:
         """Deploy interfaces in another Service: as many new pods there, and when they are ready the old ones end."""
@@ -189,7 +195,7 @@ class Town(Cluster):
         for service in {id(pod.service): pod.service for pod in pods}.values():
             if service.annotations:
                 service.annotate(interfaces="")
-        _at_once(Behind.stop, pods)
+        at_once(Behind.stop, pods)
         return fresh
 
     # ------------------------------------------------------------------ what operators do
@@ -293,9 +299,11 @@ class Town(Cluster):
             each.start()
 
 
-def _at_once(do: Callable[[T], R], each: Iterable[T]) -> list[R]:
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(do, each))
+def at_once(do: Callable[[T], R], each: Iterable[T]) -> list[R]:
+    """Do it with each in a thread of its own; the first error is raised when all have ended."""
+    them = list(each)
+    with ThreadPoolExecutor(max(1, len(them))) as pool:
+        return list(pool.map(do, them))
 
 
 def _command_line(options: Mapping[str, object]) -> list[str]:

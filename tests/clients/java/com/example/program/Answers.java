@@ -10,7 +10,14 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** The implementation of every service. */
-final class Answers implements UserService, OrderService, UPPERCASEService, Outer.InnerService, DeepService {
+final class Answers
+        implements UserService, OrderService, UPPERCASEService, Outer.InnerService, DeepService,
+                com.example.dubbo.ByRegistry, com.example.dubbo.ByName, com.example.dubbo.ByConnections,
+                com.example.dubbo.ByTwoUrls, com.example.dubbo.ByTwoNames,
+                com.example.tri.ByRegistry, com.example.tri.ByName, com.example.tri.ByConnections,
+                com.example.tri.ByTwoUrls, com.example.tri.ByTwoNames,
+                com.example.bolt.ByRegistry, com.example.bolt.ByName, com.example.bolt.ByConnections,
+                com.example.bolt.ByTwoUrls, com.example.bolt.ByTwoNames {
     private static final long LONGER_THAN_ANY_TIMEOUT_MS = 60_000;
 
     private final String id;

@@ -22,7 +22,7 @@ final class Consumer {
     private final PrintStream answers;
     private final Map<String, Desk> references = new HashMap<>();
     private final Map<String, Framework.Generic> generics = new HashMap<>();
-    private final Steady steady = new Steady();
+    private final Map<String, Steady> steady = new HashMap<>();
 
     Consumer(Framework framework, Arguments arguments, PrintStream answers) {
         this.framework = framework;
@@ -69,17 +69,24 @@ final class Consumer {
                 answer.add("answer", JSON.toJsonTree(Call.of(said).on(generic(said))));
                 break;
             case "steady":
-                steady.start(Call.of(said), desk(said), said.get("every_ms").getAsInt(), said.get("threads").getAsInt());
+                steady(said).start(
+                        Call.of(said), desk(said), said.get("every_ms").getAsInt(), said.get("threads").getAsInt());
                 break;
             case "tally":
-                steady.tally(answer);
+                steady(said).tally(answer);
                 break;
             case "stop":
-                steady.stop();
+                for (Steady each : steady.values()) {
+                    each.stop();
+                }
                 break;
             default:
                 throw new IllegalArgumentException("can not do " + what);
         }
+    }
+
+    private Steady steady(JsonObject said) {
+        return steady.computeIfAbsent(said.has("as") ? said.get("as").getAsString() : "", as -> new Steady());
     }
 
     private Desk desk(JsonObject said) {

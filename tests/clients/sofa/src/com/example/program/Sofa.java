@@ -104,6 +104,10 @@ public final class Sofa implements Framework {
         if (retries != null) {
             reference.setRetries(retries);
         }
+        Integer connections = wanted.takeNumber("connections");
+        if (connections != null) {
+            reference.setConnectionNum(connections);
+        }
         String cluster = wanted.takeText("cluster");
         if (cluster != null) {
             reference.setCluster(cluster);

@@ -1,0 +1,6 @@
+package com.example.dubbo;
+
+import com.example.shop.Desk;
+
+/** Called by two direct URLs, whose names differ and mean the same. */
+public interface ByTwoNames extends Desk {}
