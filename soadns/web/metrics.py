@@ -64,6 +64,7 @@ class Exporter(Collector):
         yield from self._workers()
         yield from self._sources()
         yield from self._names()
+        yield from self._routes()
         yield from self._process()
 
     def _dns(self) -> Iterator[Metric]:
@@ -101,6 +102,20 @@ class Exporter(Collector):
             ("soadns_dns_tcp_refused", "TCP connections closed for want of room.", total.refused),
         ):
             yield _counter(name, text, {(): value})
+
+    def _routes(self) -> Iterator[Metric]:
+        routing = self._running.routing
+        for name, text, values in (
+            ("told", "1 while routes are told to sidecars.",
+             {(zone,): float(not routing.unready(zone)) for zone in routing.tables}),
+            ("places", "ClusterIPs and ports that have routes.",
+             {(zone,): float(len(table.vips)) for zone, table in routing.tables.items()}),
+            ("moves", "Interfaces that callers of a Service may still send to it.",
+             {(zone,): float(len(table.moves)) for zone, table in routing.tables.items()}),
+            ("generation", "Changes of the routes since the process began.",
+             {(zone,): float(log.generation) for zone, log in routing.logs.items()}),
+        ):  # fmt: skip
+            yield _gauge(f"soadns_routes_{name}", text, values, "zone")
 
     def _workers(self) -> Iterator[Metric]:
         workers = {(str(index),): worker for index, worker in enumerate(self._running.workers())}

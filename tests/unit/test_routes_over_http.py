@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from soadns import narrate
 from soadns.model import Vip
 from soadns.sidecar.routelog import MOST
 from soadns.web import routes
@@ -122,6 +123,14 @@ async def test_explain_says_what_sidecars_are_told_and_what_becomes_of_other_ver
         ("10.96.0.1:20880", "2", "variant"),
         ("10.96.0.1:20880", None, "missing"),
     ]
+    lines = narrate.explanation(told)
+    start = lines.index("  sidecars are told")
+    assert [line.split()[1:4] for line in lines[start + 1 : start + 4]] == [
+        ["com.x.Split:1", "home/shop/user", "port"],
+        ["com.x.Split:2", "home/shop/account", "port"],
+        ["com.x.Split", "refused", "a"],
+    ]
+    assert lines[start + 7] == "    other groups and versions are refused (sidecar.missing: closed)"
     assert plain["zones"][0]["routes"] == {"unready": None, "missing": "closed", "rules": []}
 
 
