@@ -25,6 +25,9 @@ def test_every_client_is_there_and_none_lost_a_call_that_it_must_not_lose() -> N
     assert [row[0] for row in found] == [page.name(client) for client in CLIENTS]
     for client, row in zip(CLIENTS, found, strict=True):
         said = dict(zip(page.COLUMNS, row, strict=True))
+        called, _, interfaces = said["names"].partition(" of ")
+        assert called == interfaces, row
+        assert said["configuration"] != page.NOTHING, row
         for what in (SOADNS, COREDNS, ZOOKEEPER, API_SERVER):
             by_name, _, without = said[what].partition(" / ")
             assert re.fullmatch(r"\d+", by_name), row
