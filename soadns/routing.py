@@ -64,6 +64,10 @@ class Routing:
                 table.bind(interface, bound, _paths(zone, interface))
             if interfaces or services:
                 self._flush(name, now)
+            if name in self._whole and not zone.complete:
+                # What it stood on turned out to be another cluster's.
+                self._whole.discard(name)
+                self._tell(name)
 
     @staticmethod
     def _service(zone: Zone, table: RouteTable, ref: ObjectRef) -> None:

@@ -35,7 +35,7 @@ from soadns.sidecar.rules import Rule, is_at, plan, spoken, target
 class Wire:
     """One wire name."""
 
-    variants: set[InterfaceId]
+    variants: tuple[InterfaceId, ...]
     """Interfaces whose callers write it."""
     rules: tuple[Rule, ...] = ()
     at: frozenset[ObjectRef] = frozenset()
@@ -171,13 +171,12 @@ class RouteTable:
         for name in written.union(before):
             self._dirty.add(name)
             wire = self._wires.get(name)
-            if name not in written:
-                if wire is not None:
-                    wire.variants.discard(interface)
-            elif wire is None:
-                self._wires[name] = Wire({interface})
-            else:
-                wire.variants.add(interface)
+            if wire is None:
+                if name in written:
+                    self._wires[name] = Wire((interface,))
+            elif (name in written) != (interface in wire.variants):
+                # Hardly any has more than one or two: a tuple takes a quarter of a set.
+                wire.variants = tuple(sorted({*wire.variants} ^ {interface}))
 
     def _plan(self, name: str) -> set[ObjectRef]:
         """Make the rules of a wire name anew; returns the Services at which it has rules, or had."""

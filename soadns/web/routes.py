@@ -38,6 +38,8 @@ AT_ONCE = 50
 INLINE = 200
 """Places that are written as JSON at once; more of them in another thread, for that takes a while."""
 T = TypeVar("T")
+MOST_TEXTS = 256
+"""Texts that are kept for whoever needs the same, until the routes change."""
 NEVER = -1
 """The generation of whoever knows nothing."""
 
@@ -212,6 +214,8 @@ class Routes:
         key = (follower.zone, follower.known, generation, follower.part)
         task = self._texts.get(key)
         if task is None:
+            if len(self._texts) >= MOST_TEXTS:
+                self._texts.clear()
             task = self._texts[key] = asyncio.ensure_future(
                 self._make(follower.zone, follower.known, follower.part)
             )

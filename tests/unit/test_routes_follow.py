@@ -1,0 +1,79 @@
+"""Routes follow what zones decide: over random estates, in any order of events, and over restarts."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soadns.model import Place, Vip
+from soadns.routing import Routing
+from tests.unit.notation import ZONE
+from tests.unit.test_order_of_events import Instant, Replica, history_of
+
+
+class Routed(Replica):
+    """A replica whose routes follow it, as in the control process."""
+
+    routing: Routing | None = None
+
+    def work(self) -> None:
+        if self.routing is None or self.routing._estate is not self.estate:
+            before = {} if self.routing is None else self.routing.moves
+            self.routing = Routing(self.estate, "closed", "replica")
+            self.routing.begin(before, self.now)
+        super().work()
+        self.routing.follow(self.now)
+
+    @property
+    def vips(self) -> dict[Place, Vip]:
+        assert self.routing is not None
+        return self.routing.tables[ZONE].vips
+
+    def built_at_once(self) -> dict[Place, Vip]:
+        """The routes of another process that is told what is there, and what has moved."""
+        assert self.routing is not None
+        other = Routing(self.estate, "closed", "other")
+        self.zone._decided.update(self.zone.outcomes)
+        other.begin(self.routing.moves, self.now)
+        other.announce(ZONE, self.now)
+        return other.tables[ZONE].vips
+
+
+@given(history_of(gaps=(0.0, 6.0, 61.0, 700.0)), st.randoms(use_true_random=False))
+def test_routes_do_not_depend_on_the_order_within_an_instant(
+    instants: list[Instant], chance: random.Random
+) -> None:
+    one, other = Routed(), Routed()
+    for gap, batch in instants:
+        shuffled = list(batch)
+        chance.shuffle(shuffled)
+        for replica, edits in ((one, batch), (other, shuffled)):
+            replica.wait_until(replica.now + gap)
+            replica.hear(edits)
+        assert one.vips == other.vips
+        assert one.routing.moves == other.routing.moves  # type: ignore[union-attr]
+
+
+@given(history_of(gaps=(0.0, 6.0, 61.0, 700.0)))
+def test_routes_that_followed_are_those_of_what_is_there(instants: list[Instant]) -> None:
+    replica = Routed()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+    assert replica.built_at_once() == replica.vips
+
+
+@given(history_of(gaps=(6.0, 61.0, 700.0)))
+def test_a_restart_changes_no_route(instants: list[Instant]) -> None:
+    replica = Routed()
+    for gap, batch in instants:
+        replica.wait_until(replica.now + gap)
+        replica.hear(batch)
+    replica.wait_until(replica.now + 3600.0)
+    before, moves = replica.vips, replica.routing.moves  # type: ignore[union-attr]
+    replica.restart()
+    replica.wait_until(replica.now + 3600.0)
+    assert replica.routing.moves == moves  # type: ignore[union-attr]
+    assert replica.vips == before
