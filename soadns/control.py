@@ -139,7 +139,7 @@ class Control:
             self.zones[name] = data
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(own_addresses(self.config)))
-        self.routing.begin(before.moves, self.clock())
+        self.routing.begin(before.moves)
         # Workers read no question before they have a table, and with this one they could answer none: a caller is
         # better off with another server, which CoreDNS tries after silence, but not after SERVFAIL.
         self.publisher.publish(delta, more=True)
@@ -229,7 +229,10 @@ class Control:
         else:
             self._arrived = None
             self._announce()
-            self._set_timer(now)
+            if self.routing.pending:
+                self._schedule(passes=PASSES)
+            else:
+                self._set_timer(now)
 
     def _take_in(self, now: float) -> None:
         """Fold what has come, while there is time for it."""
@@ -298,7 +301,6 @@ class Control:
     # ------------------------------------------------------------------ publishing
 
     def _publish(self, now: float) -> None:
-        self.routing.follow(now)
         delta = Delta()
         for name, zone in self.estate.zones.items():
             if self.zones[name].state == READY and zone.awaited:
@@ -315,6 +317,7 @@ class Control:
                 self._awaited.append((generation, self._arrived))
         if not more or now - self._begun > CATCH_UP_S:
             self.publisher.offer()
+        self.routing.follow(now)  # after DNS, which nobody is to wait for
 
     def _announce(self) -> None:
         """Say of zones what can be said now that nothing waits to be worked on.

@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 
 from soadns.binding.estate import Estate
+from soadns.binding.state import State
 from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, Move, ObjectRef
 from soadns.sidecar.routelog import RouteLog
 from soadns.sidecar.routes import RouteTable
+
+AT_ONCE = 250
+"""Names of which one call of ``follow`` tells a table: it runs between the turns of a busy event loop."""
 
 
 class Routing:
@@ -27,6 +31,10 @@ class Routing:
             name: RouteTable(zone.settings.clusters.home, missing) for name, zone in estate.zones.items()
         }
         self.logs = {name: RouteLog() for name in estate.zones}
+        self._remembered: dict[str, list[tuple[InterfaceId, State]]] = {name: [] for name in estate.zones}
+        """By zone: where interfaces were before this process began, as far as the tables are not told yet."""
+        self._waiting: dict[str, set[InterfaceId]] = {name: set() for name in estate.zones}
+        """By zone: interfaces that were decided upon, likewise."""
         self._whole: set[str] = set()
         """Zones all of whose names were advanced since they know everything."""
         self._listeners: dict[int, Callable[[str], None]] = {}
@@ -34,40 +42,61 @@ class Routing:
 
     # ------------------------------------------------------------------ what is told
 
-    def begin(self, moves: Mapping[str, Iterable[Move]], now: float) -> None:
-        """Take what a snapshot brought back: where each interface was, and what had moved, by zone."""
+    def begin(self, moves: Mapping[str, Iterable[Move]]) -> None:
+        """Take what a snapshot brought back: where each interface was, and what had moved, by zone.
+
+        ``follow`` works it off bit by bit: names are answered before that.
+        """
         for name, zone in self._estate.zones.items():
-            table = self.tables[name]
-            table.adopt(moves.get(name, ()))
-            for ref in zone.store.services.by_ref:
-                self._service(zone, table, ref)
-            for interface, state in zone.states.items():
-                if state.winner is not None:
-                    host = zone.settings.clusters.host(state.winner)
-                    before = Binding(
-                        interface, "service", state.addresses, state.ports, state.winner, host, state.strength
-                    )
-                    table.bind(interface, before, _paths(zone, interface))
-            table.flush(now)
-        self.follow(now)
+            self.tables[name].adopt(moves.get(name, ()))
+            self._remembered[name] = [
+                (interface, state) for interface, state in zone.states.items() if state.winner is not None
+            ]
+            zone.store.changed_services.update(zone.store.services.by_ref)
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``follow`` has left something for the next call."""
+        return any(self._remembered.values()) or any(self._waiting.values())
 
     def follow(self, now: float) -> None:
-        """Take what the zones decided since the last call."""
+        """Take what the zones decided since the last call, or as much of that as is done in some milliseconds."""
         for name, zone in self._estate.zones.items():
             table = self.tables[name]
             interfaces, services = zone.take_decided()
             for ref in services:
                 self._service(zone, table, ref)
-            for interface in interfaces:
-                outcome = zone.outcomes.get(interface)
-                bound = outcome if isinstance(outcome, Binding) else None
-                table.bind(interface, bound, _paths(zone, interface))
-            if interfaces or services:
-                self._flush(name, now)
+            waiting, remembered = self._waiting[name], self._remembered[name]
+            waiting.update(interfaces)
+            if worked := bool(services or waiting or remembered):
+                self._work_off(zone, table)
+            if worked and (changed := table.flush(now)):
+                self.logs[name].note(frozenset(changed))
+                self._tell(name)
             if name in self._whole and not zone.complete:
                 # What it stood on turned out to be another cluster's.
                 self._whole.discard(name)
                 self._tell(name)
+
+    def _work_off(self, zone: Zone, table: RouteTable) -> None:
+        """Tell a table of some names: first where they were, and when that is known of all, where they are."""
+        waiting, remembered = self._waiting[zone.settings.name], self._remembered[zone.settings.name]
+        room = AT_ONCE
+        while remembered and room:
+            interface, state = remembered.pop()
+            assert state.winner is not None
+            host = zone.settings.clusters.host(state.winner)
+            before = Binding(interface, "service", state.addresses, state.ports, state.winner, host)
+            table.bind(interface, before, _paths(zone, interface))
+            room -= 1
+        if remembered or room < AT_ONCE:
+            return
+        while waiting and room:
+            interface = waiting.pop()
+            outcome = zone.outcomes.get(interface)
+            bound = outcome if isinstance(outcome, Binding) else None
+            table.bind(interface, bound, _paths(zone, interface))
+            room -= 1
 
     @staticmethod
     def _service(zone: Zone, table: RouteTable, ref: ObjectRef) -> None:
@@ -81,7 +110,7 @@ class Routing:
 
     def announce(self, zone: str, now: float) -> None:
         """All names of a complete zone are advanced: its routes may be told from now on."""
-        if zone not in self._whole:
+        if zone not in self._whole and not self.pending:
             self._whole.add(zone)
             self.tables[zone].prune()
             self._flush(zone, now)

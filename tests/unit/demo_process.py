@@ -35,7 +35,7 @@ class DemoProcess:
             self.estate.fold(source.poll(), NOW)
         self.estate.work(NOW)
         self.routing = Routing(self.estate, parsed.sidecar.missing, "demo-1")
-        self.routing.begin({}, NOW)
+        self.routing.follow(NOW)
         for zone in self.estate.zones:
             self.routing.announce(zone, NOW)
         self.figures = Figures()

@@ -29,11 +29,16 @@ class RouteBook(Notebook):
         fresh = getattr(self, "routing", None) is None or self.routing._estate is not self.estate
         if fresh:
             self.routing = Routing(self.estate, self.missing, "replica")
-            self.routing.begin({} if self.kept is None else self.kept.moves, self.now)
+            self.routing.begin({} if self.kept is None else self.kept.moves)
         super().work()
-        self.routing.follow(self.now)
+        self.follow()
         if self.zone.complete and not self.estate.pending:
             self.routing.announce(ZONE, self.now)
+
+    def follow(self) -> None:
+        self.routing.follow(self.now)
+        while self.routing.pending:
+            self.routing.follow(self.now)
 
     # ---------------------------------------------------------------- verbs
 

@@ -13,6 +13,12 @@ from tests.unit.notation import ZONE
 from tests.unit.test_order_of_events import Instant, Replica, history_of
 
 
+def settle(routing: Routing, now: float) -> None:
+    routing.follow(now)
+    while routing.pending:
+        routing.follow(now)
+
+
 class Routed(Replica):
     """A replica whose routes follow it, as in the control process."""
 
@@ -22,9 +28,9 @@ class Routed(Replica):
         if self.routing is None or self.routing._estate is not self.estate:
             before = {} if self.routing is None else self.routing.moves
             self.routing = Routing(self.estate, "closed", "replica")
-            self.routing.begin(before, self.now)
+            self.routing.begin(before)
         super().work()
-        self.routing.follow(self.now)
+        settle(self.routing, self.now)
 
     @property
     def vips(self) -> dict[Place, Vip]:
@@ -36,7 +42,8 @@ class Routed(Replica):
         assert self.routing is not None
         other = Routing(self.estate, "closed", "other")
         self.zone._decided.update(self.zone.outcomes)
-        other.begin(self.routing.moves, self.now)
+        other.begin(self.routing.moves)
+        settle(other, self.now)
         other.announce(ZONE, self.now)
         return other.tables[ZONE].vips
 

@@ -258,12 +258,16 @@ async def test_a_slow_one_is_told_less_often_and_keeps_nobody_waiting(
     async with site(process) as port, following(port) as slow, following(port) as quick:
         for each in (slow, quick):
             await each.event()
+        reading = slow.writer.transport
+        assert isinstance(reading, asyncio.Transport)
+        reading.pause_reading()
         seen = 0
         for round_ in range(30):  # each is more than a connection holds
             change(round_)
             while seen < process.routing.logs["rpc.test"].generation:
                 _, delta = await quick.event()
                 seen = delta["generation"]
+        reading.resume_reading()
         deltas = 0
         known = 0
         while known < seen:
