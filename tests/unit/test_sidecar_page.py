@@ -22,7 +22,7 @@ SHOWN_URL = "http://127.0.0.1:8053"
 def shown() -> list[tuple[str, list[str]]]:
     """Every command of the page with the lines that follow it."""
     found = []
-    for block in re.findall(r"^```session\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
         for piece in block.strip().split("\n\n$ "):
             command, *lines = piece.removeprefix("$ ").splitlines()
             found.append((command, [line for line in lines if line.strip() != "…"]))
