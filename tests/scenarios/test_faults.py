@@ -11,13 +11,14 @@ import pytest
 
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage import costs as figures
-from tests.scenarios.stage.riders import CLIENTS, NAME, REGISTRY, TWO_NAMES, Client, Crowd
+from tests.scenarios.stage.riders import CLIENTS, LOCAL, NAME, REGISTRY, TWO_NAMES, Client, Crowd
 from tests.scenarios.stage.timeline import (
     AFTERWARDS,
     API_SERVER,
     CALM,
     COREDNS,
     KILLED,
+    LOSSES,
     RESTARTED,
     SOADNS,
     ZOOKEEPER,
@@ -38,6 +39,8 @@ KEYS = [client.key for client in CLIENTS]
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Costs:
     town = Town(tmp_path_factory.mktemp("faults"))
     try:
+        local = town.node_local()
+        local.start()
         crowd = Crowd(town, "-Dsun.net.inetaddr.ttl=1", "-Dconsumer.reconnect.period=1000")
         found = Timeline(town, crowd.waves).run(crowd.riders)
     finally:
@@ -66,6 +69,15 @@ def test_the_loss_of_coredns_costs_calls_of_those_alone_who_look_up_meanwhile(
         assert costs.phases[back(COREDNS)][rider].by
     else:
         assert costs.failed(rider, lost(COREDNS), back(COREDNS)) == 0
+
+
+@pytest.mark.parametrize("client", LOCAL, ids=[client.key for client in LOCAL])
+def test_behind_nodelocal_dnscache_no_loss_costs_a_call(client: Client, costs: Costs) -> None:
+    for way in client.ways:
+        rider = client.key, way
+        for what in LOSSES:
+            assert costs.phases[lost(what)][rider].by, (way, what)
+            assert costs.failed(rider, lost(what), back(what)) == 0, (way, what)
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=KEYS)

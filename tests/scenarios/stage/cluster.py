@@ -15,7 +15,7 @@ from typing import Any
 from tests.scenarios.stage.corefiles import FOLDER
 from tests.scenarios.stage.kubernetes import ADMIN, ApiServer, Etcd
 from tests.scenarios.stage.nameservers import CoreDns
-from tests.scenarios.stage.network import MACHINE, PODS, Network
+from tests.scenarios.stage.network import MACHINE, NODE_LOCAL, PODS, Network
 from tests.scenarios.stage.places import Node, Pod
 from tests.scenarios.stage.process import Process, command_of, printed
 from tests.scenarios.stage.stage import Service
@@ -24,8 +24,8 @@ DNS = "10.96.0.10"
 """The ClusterIP of the cluster's name server."""
 NAMESPACE = "shop"
 SEARCH = f"{NAMESPACE}.svc.cluster.local svc.cluster.local cluster.local"
-RESOLV = f"search {SEARCH}\nnameserver {DNS}\noptions ndots:5\n"
-"""What the kubelet writes for a pod of the namespace."""
+RESOLV = f"search {SEARCH}\nnameserver {{}}\noptions ndots:5\n"
+"""What the kubelet writes for a pod of the namespace; the name server is what its ``clusterDNS`` says."""
 MACHINE_NAME = "machine"
 
 CLUSTER_BLOCK = """
@@ -121,13 +121,14 @@ class Cluster:
 
     # ------------------------------------------------------------------ Kubernetes
 
-    def home(self, name: str) -> Home:
+    def home(self, name: str, *, nameserver: str = DNS) -> Home:
         """A new pod, in which nothing runs yet."""
         folder = self.folder / name
         (folder / "home").mkdir(parents=True)
         ip = self._network.next_address()
         hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{ip} {name}\n"
-        files = {"hosts": hosts, "resolv.conf": RESOLV, "nsswitch.conf": "passwd: files\nhosts: files dns\n"}
+        resolv = RESOLV.format(nameserver)
+        files = {"hosts": hosts, "resolv.conf": resolv, "nsswitch.conf": "passwd: files\nhosts: files dns\n"}
         pod = Pod(self.node, name, folder, files)
         self._last_to_first.callback(pod.close)
         self._network.connect(pod, ip)
@@ -158,3 +159,19 @@ class Cluster:
         cluster = CLUSTER_BLOCK.format(kubeconfig=self.api.kubeconfig(ADMIN))
         server = CoreDns(home.folder / "server", "cluster.local", stub + cluster, port=53, place=home.place)
         return server, home
+
+    def node_local(self) -> CoreDns:
+        """CoreDNS with ``nodelocal.Corefile`` on the machine, to start when the one of ``name_server`` runs.
+
+        It has an address of its own there, and asks at the one that pods ask otherwise: so it is put up beside a
+        kube-proxy whose ClusterIPs are no addresses of the machine's to listen at.
+        """
+        text = (FOLDER / "nodelocal.Corefile").read_text(encoding="utf-8")
+        for there, here in {
+            "__PILLAR__LOCAL__DNS__ __PILLAR__DNS__SERVER__": NODE_LOCAL,
+            "__PILLAR__CLUSTER__DNS__": DNS,
+        }.items():
+            assert there in text
+            text = text.replace(there, here)
+        folder = self.folder / "node-local"
+        return CoreDns(folder, "cluster.local", text, host=NODE_LOCAL, port=53, place=self.node)

@@ -27,11 +27,21 @@ def wire_name(name: str) -> bytes:
 
 
 class NameServer:
-    """One server of one zone; ``port`` speaks UDP and TCP."""
+    """One server of one zone; ``port`` of ``host`` speaks UDP and TCP."""
 
-    def __init__(self, name: str, folder: Path, zone: str, *, port: int = 0, place: Place = OUTSIDE) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        zone: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        place: Place = OUTSIDE,
+    ) -> None:
         self.name = name
         self.zone = zone
+        self.host = host
         self.port = port or free_port()
         self.place = place
         self.folder = folder
@@ -49,7 +59,7 @@ class NameServer:
     def _loaded(self) -> bool:
         with self.place.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.2)
-            sock.connect(("127.0.0.1", self.port))
+            sock.connect((self.host, self.port))
             sock.send(_SOA + wire_name(self.zone) + b"\0\6\0\1")
             with suppress(TimeoutError):
                 reply = sock.recv(4096)
@@ -138,9 +148,16 @@ class CoreDns(NameServer):
     """coredns with a Corefile; every ``{port}`` in it is the one it listens on."""
 
     def __init__(
-        self, folder: Path, zone: str, corefile: str, *, port: int = 0, place: Place = OUTSIDE
+        self,
+        folder: Path,
+        zone: str,
+        corefile: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        place: Place = OUTSIDE,
     ) -> None:
-        super().__init__("CoreDNS", folder, zone, port=port, place=place)
+        super().__init__("CoreDNS", folder, zone, host=host, port=port, place=place)
         config = folder / "Corefile"
         config.write_text(corefile.replace("{port}", str(self.port)))
         self._run("coredns", "-conf", str(config))

@@ -14,15 +14,23 @@ from tests.scenarios.stage.process import command_of
 
 MACHINE, OLD_WORLD = "172.18.0.2", "172.18.0.3"
 """Addresses of the machine: the cluster's own, and one where servers outside of the cluster are."""
+NODE_LOCAL = "169.254.20.10"
+"""The address of the machine at which its pods find NodeLocal DNSCache."""
 SERVICES, PODS = "10.96.0.0/16", "10.244.0.0/16"
 
 _SET_UP = f"""
 link set lo up
 address add {MACHINE}/32 dev lo
 address add {OLD_WORLD}/32 dev lo
-route add {SERVICES} dev lo src {MACHINE}
+address add {NODE_LOCAL}/32 dev lo
+link add services type veth peer name services0
+link set services0 up
+link set services up
+route add {SERVICES} dev services src {MACHINE}
 """
-"""What the machine itself sends to a ClusterIP needs a route before the rules see it."""
+"""What the machine itself sends to a ClusterIP needs a route before the rules see it. By ``lo`` it would never hear
+that they refuse a Service without endpoints; a wire from the machine to itself does as its way out would.
+"""
 
 
 class Network:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage.clients import Caller
+from tests.scenarios.stage.cluster import DNS
+from tests.scenarios.stage.network import NODE_LOCAL
 from tests.scenarios.stage.soadns import ZONE
 from tests.scenarios.stage.town import Behind, Town, at_once
 
@@ -22,6 +24,7 @@ WAYS = {
 }  # fmt: skip
 """By the interface that is called so, of each protocol's package."""
 PLAIN = (REGISTRY, NAME)
+BY_NAME = tuple(way for way in WAYS if way != REGISTRY)
 CONNECTIONS_EACH = 4
 PODS_EACH = 2
 TIMEOUT_MS = 5000
@@ -37,10 +40,13 @@ class Client:
     family: str
     """Whose pods it calls."""
     ways: tuple[str, ...] = tuple(WAYS)
+    nameserver: str = DNS
+    """Whom its pod asks."""
 
     @property
     def key(self) -> str:
-        return f"{self.program}/{self.protocol}"
+        cached = ", NodeLocal" if self.nameserver == NODE_LOCAL else ""
+        return f"{self.program}/{self.protocol}{cached}"
 
 
 CLIENTS = (
@@ -56,6 +62,12 @@ CLIENTS = (
     Client("rest", "http", "rest", PLAIN),
     Client("private-tcp", "tcp", "private-tcp", PLAIN),
 )
+LOCAL = (
+    Client("dubbo-3.3.5", "dubbo", "dubbo", (NAME,), NODE_LOCAL),
+    Client("sofarpc-5.12.0", "bolt", "bolt", BY_NAME, NODE_LOCAL),
+    Client("rest", "http", "rest", PLAIN, NODE_LOCAL),
+)
+"""Behind NodeLocal DNSCache: those who look a name up though they are connected, and one who does not."""
 PROVIDERS = {
     "dubbo": "dubbo-3.3.5", "tri": "dubbo-3.3.5", "bolt": "sofarpc-5.12.0", "rest": "rest",
     "private-tcp": "private-tcp",
@@ -94,9 +106,10 @@ class Crowd:
             for way in WAYS:
                 town.knows(interface_of(family, way), service)
         self._resolve = {family: self._settings(family) for family in ("dubbo", "tri", "bolt")}
-        self._callers: dict[str, Caller] = {}
-        at_once(self._start, dict.fromkeys(client.program for client in CLIENTS))
-        self.riders = [self._rider(client, way) for client in CLIENTS for way in client.ways]
+        self._callers: dict[tuple[str, str], Caller] = {}
+        clients = CLIENTS + LOCAL
+        at_once(self._start, dict.fromkeys((client.program, client.nameserver) for client in clients))
+        self.riders = [self._rider(client, way) for client in clients for way in client.ways]
 
     def _pods(self, family: str) -> list[Behind]:
         service = self._town.shop(f"shop-{family}", family)
@@ -108,15 +121,16 @@ class Crowd:
 
     def _settings(self, family: str) -> dict[str, str]:
         """For each interface that is called by name, what an operator makes of the line that is exported for it."""
-        named = {interface_of(family, way): way for way in WAYS if way != REGISTRY}
+        named = {interface_of(family, way): way for way in BY_NAME}
         words = [word for interface in named for word in ("--interface", interface)]
         text = self._town.exported(*words, "--format", "sofa" if family == "bolt" else "resolve")
         lines = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
         return {interface: varied(lines[interface], family, way) for interface, way in named.items()}
 
-    def _start(self, program: str) -> None:
-        caller = self._town.caller(program, f"caller-{program}", started=False)
-        self._callers[program] = caller
+    def _start(self, process: tuple[str, str]) -> None:
+        program, nameserver = process
+        caller = self._town.caller(program, f"caller-{program}", started=False, nameserver=nameserver)
+        self._callers[process] = caller
         java = list(self._java)
         if program.startswith("dubbo"):
             file = caller.folder / "dubbo-resolve.properties"
@@ -140,7 +154,9 @@ class Crowd:
         caller.start(*java)
 
     def _rider(self, client: Client, way: str) -> Rider:
-        rider = Rider(client, way, self._callers[client.program], interface_of(client.family, way))
+        rider = Rider(
+            client, way, self._callers[client.program, client.nameserver], interface_of(client.family, way)
+        )
         options = {"timeout": TIMEOUT_MS} if client.program in SCRIPTS else {}
         rider.caller.refer(rider.interface, **options)
         return rider

@@ -158,10 +158,17 @@ class Town(Cluster):
         return Behind(provider, service, home)
 
     def caller(
-        self, kind: str, app: str, *, quarter: Quarter = TOWN, started: bool = True, **options: object
+        self,
+        kind: str,
+        app: str,
+        *,
+        quarter: Quarter = TOWN,
+        started: bool = True,
+        nameserver: str = DNS,
+        **options: object,
     ) -> Caller:
         """An application that calls, in a pod of its own. It has the registry, if it can have one."""
-        home = self.home(f"{app}-{next(self._names)}")
+        home = self.home(f"{app}-{next(self._names)}", nameserver=nameserver)
         caller = Caller(
             kind, app, registry=quarter.registry(kind, self.zookeeper.hosts), folder=home.folder, place=home.place,
             java=quarter.java, more=_command_line(options),
