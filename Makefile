@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-real test test-unit test-scenarios lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clients-page soak clean again
+.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clients-page soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -55,13 +55,17 @@ demo-real: $(VENV)/.installed ## The same for real: Dubbo and SOFARPC in a small
 	@$(BIN)/python -B tools/parts.py --demo
 	@exec $(BIN)/python -m tests.demo $(ARGS)
 
-test: lint test-unit test-scenarios ## Everything, with real servers; sets itself up
+test: namespaces lint test-unit test-scenarios ## Everything, with real servers; sets itself up
 
 test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; under 30 seconds
 	@echo "test: rules, situations and packets"
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/situations $(ARGS)
 
-test-scenarios: $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd, Knot, NSD ...
+namespaces:
+	@unshare --net --mount --pid --fork true 2>/dev/null || { \
+	  echo "the scenarios make network namespaces, which takes root with CAP_SYS_ADMIN; without it: make lint test-unit" >&2; exit 2; }
+
+test-scenarios: namespaces $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd, Knot, NSD ...
 	@echo "test: scenarios with real servers"
 	@$(BIN)/python -m pytest -q tests/scenarios $(ARGS)
 

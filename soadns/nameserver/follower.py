@@ -14,7 +14,7 @@ from soadns.nameserver import frames
 from soadns.nameserver.rrsets import RRsets
 from soadns.nameserver.table import Delta, Names, Remains, Table
 
-ALIKE = 16_384
+ALIKE = 4_096
 """RRsets that are remembered for being held once, at most."""
 
 

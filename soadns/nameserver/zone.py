@@ -19,7 +19,7 @@ from soadns.nameserver.table import LOADING, MAX_ZONES, OTHERS, PARTLY, READY, D
 APEX_TTL = 3600
 REFRESH, RETRY, EXPIRE = 10, 5, 86_400
 """Short refresh: secondaries behind a Service hear no NOTIFY (dns practice for hidden primaries)."""
-ALIKE = 16_384
+ALIKE = 4_096
 """What so many records were compiled to is remembered, at most."""
 
 _KINDS = {kind: place for place, kind in enumerate(presentation.TYPES)}
