@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -212,13 +213,25 @@ def main(
     if given.role == "consumer":
         Consumer(connect).run()
         return
+    # Blocked in every thread, so that it waits for whoever takes it: to interrupt who reads is left to chance.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     desk = Desk(given.id, given.interfaces.split(","))
     end = serve(desk, given.bind, given.port)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    alone = threading.Event()
+    threading.Thread(target=_until_input_ends, args=(alone,), daemon=True).start()
     print("ready", flush=True)
-    with contextlib.closing(sys.stdin):
-        try:
-            sys.stdin.read()
-        finally:
-            end()
-            desk.finish()
+    signal.sigwait({signal.SIGTERM})
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    ending.join(GRACE_S)
+    desk.finish()
+    sys.stdout.flush()
+    os._exit(0 if alone.is_set() else 128 + signal.SIGTERM)  # whatever a thread still waits for
+
+
+def _until_input_ends(alone: threading.Event) -> None:
+    """The end of the input ends the program as the signal does."""
+    while os.read(sys.stdin.fileno(), 65_536):
+        pass
+    alone.set()
+    os.kill(os.getpid(), signal.SIGTERM)
