@@ -63,7 +63,11 @@ class Service:
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": f"{self.name}-1", "namespace": self.namespace, "labels": labels},
             "ports": [
-                {"name": port.get("name", ""), "port": port.get("targetPort", port["port"]), "protocol": port.get("protocol", "TCP")}
+                {
+                    "name": port.get("name", ""),
+                    "port": port.get("targetPort", port["port"]),
+                    "protocol": port.get("protocol", "TCP"),
+                }
                 for port in self._spec["ports"]
             ],
             "endpoints": [
