@@ -31,7 +31,6 @@ from soadns.model import (
     Event,
     Identified,
     InterfaceId,
-    Move,
     ObjectRef,
     Reading,
     Rejected,
@@ -44,6 +43,7 @@ from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
 from soadns.ownaddresses import own_addresses
 from soadns.publishers import zonefile
+from soadns.routemodel import Move
 from soadns.routing import Routing
 from soadns.sources import Source
 from soadns.sources.zookeeper import ZooKeeperSource

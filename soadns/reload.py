@@ -18,8 +18,9 @@ from soadns.config import Config
 from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
-from soadns.model import InterfaceId, Move, ObjectRef
+from soadns.model import InterfaceId, ObjectRef
 from soadns.removals import losses, names_concerned, standings
+from soadns.routemodel import Move
 from soadns.supervisor import AGAIN_STATUS
 from soadns.web.operations import Operations, Refused, Reloaded
 

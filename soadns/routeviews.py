@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from soadns.addresses import print_address
-from soadns.model import InterfaceId, Move, ObjectRef, Place, Route, Target, Vip
+from soadns.model import InterfaceId, ObjectRef
+from soadns.routemodel import Move, Place, Route, Target, Vip
 from soadns.routing import Routing
 from soadns.views import when
 

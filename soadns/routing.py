@@ -13,7 +13,8 @@ from itertools import count
 from soadns.binding.estate import Estate
 from soadns.binding.state import State
 from soadns.binding.zone import Zone
-from soadns.model import Binding, InterfaceId, Move, ObjectRef
+from soadns.model import Binding, InterfaceId, ObjectRef
+from soadns.routemodel import Move
 from soadns.sidecar.routelog import RouteLog
 from soadns.sidecar.routes import RouteTable
 

@@ -30,7 +30,6 @@ from soadns.model import (
     EndpointSlice,
     InterfaceId,
     Key,
-    Move,
     Node,
     ObjectRef,
     Observation,
@@ -38,6 +37,7 @@ from soadns.model import (
     Provider,
     Service,
 )
+from soadns.routemodel import Move
 
 FORMAT = 2
 """Of the body. A field that is added with a default leaves it as it is: it is passed over by an older soadns, and

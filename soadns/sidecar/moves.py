@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from soadns.indexes import place
-from soadns.model import InterfaceId, Move, ObjectRef
+from soadns.model import InterfaceId, ObjectRef
+from soadns.routemodel import Move
 
 
 class Moves:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from soadns.model import Place
+from soadns.routemodel import Place
 
 MOST = 100_000
 """Changed places that are remembered; whoever knows less than that is told everything."""

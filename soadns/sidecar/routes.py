@@ -12,19 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from soadns.indexes import place
-from soadns.model import (
-    ANY,
-    Binding,
-    InterfaceId,
-    Move,
-    ObjectRef,
-    Place,
-    Route,
-    ServedPort,
-    Service,
-    Target,
-    Vip,
-)
+from soadns.model import Binding, InterfaceId, ObjectRef, ServedPort, Service
+from soadns.routemodel import ANY, Move, Place, Route, Target, Vip
 from soadns.sidecar.bindings import Bindings
 from soadns.sidecar.homeservices import HomeServices
 from soadns.sidecar.moves import Moves

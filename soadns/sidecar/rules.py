@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from soadns.model import Binding, InterfaceId, ObjectRef, ServedPort, Target
+from soadns.model import Binding, InterfaceId, ObjectRef, ServedPort
+from soadns.routemodel import Target
 
 CLOSED, OPEN = "closed", "open"
 """What becomes of a group or version that nobody has."""

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
-from soadns.model import InterfaceId, Move, ObjectRef
+from soadns.model import InterfaceId, ObjectRef
+from soadns.routemodel import Move
 from soadns.routing import Routing
 
 

@@ -19,8 +19,9 @@ from aiohttp import web
 
 from soadns import routeviews
 from soadns.logs import log
-from soadns.model import InterfaceId, Vip
+from soadns.model import InterfaceId
 from soadns.naming import parse_interface
+from soadns.routemodel import Vip
 from soadns.routeviews import Part
 from soadns.web.operations import Operations, Refused, Running
 from soadns.web.replies import one_zone, reply, text_of, which_zone

@@ -11,10 +11,11 @@ from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
 from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
-from soadns.model import InterfaceId, Move, ObjectRef, Reading
+from soadns.model import InterfaceId, ObjectRef, Reading
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
 from soadns.publishers import zonefile
+from soadns.routemodel import Move
 from soadns.routing import Routing
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.operations import Reloaded

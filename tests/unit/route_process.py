@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from soadns.model import InterfaceId, Move, ObjectRef
+from soadns.model import InterfaceId, ObjectRef
+from soadns.routemodel import Move
 from tests.unit.demo_process import DemoProcess
 from tests.unit.routes_notation import RouteBook
 

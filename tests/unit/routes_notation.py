@@ -6,7 +6,8 @@ import shlex
 from dataclasses import dataclass, field, replace
 
 from soadns import snapshot
-from soadns.model import Provider, Route, Vip
+from soadns.model import Provider
+from soadns.routemodel import Route, Vip
 from soadns.routing import Routing
 from soadns.sidecar.routes import RouteTable
 from tests.unit.notation import ZONE, Notebook

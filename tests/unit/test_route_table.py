@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns import snapshot
-from soadns.model import Binding, InterfaceId, Move, ObjectRef, Place, Port, ServedPort, Service, Vip
+from soadns.model import (
+    Binding,
+    InterfaceId,
+    ObjectRef,
+    Port,
+    ServedPort,
+    Service,
+)
+from soadns.routemodel import Move, Place, Vip
 from soadns.sidecar import routes
 from soadns.sidecar.moves import merged
 from soadns.sidecar.routelog import MOST, RouteLog

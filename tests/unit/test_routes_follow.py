@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns.model import Place, Vip
+from soadns.routemodel import Place, Vip
 from soadns.routing import Routing
 from tests.unit.notation import ZONE
 from tests.unit.test_order_of_events import Instant, Replica, history_of

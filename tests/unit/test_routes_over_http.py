@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from soadns import narrate
-from soadns.model import Vip
+from soadns.routemodel import Vip
 from soadns.sidecar.routelog import MOST
 from soadns.web import routes
 from tests.unit.demo_process import DemoProcess
