@@ -102,11 +102,7 @@ class ZoneData:
 
         Later changes do not show, so it may be read slowly, and by another thread.
         """
-        apex = self._rrsets(
-            {wire.SOA: self._apex(wire.SOA, self._soa_rdata(self._ns, self._mail)),
-             wire.NS: self._apex(wire.NS, self._ns)}
-        )  # fmt: skip
-        return _in_order([(self._wire, apex), *self._owners.values()])
+        return _in_order([(self._wire, self._apex(self._ns, self._mail)), *self._owners.values()])
 
     # ------------------------------------------------------------------ compiling
 
@@ -120,16 +116,18 @@ class ZoneData:
         times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
         return wire.soa_rdata(name_server, mail, self.serial, times)
 
-    def _apex(self, kind: int, rdata: bytes) -> bytes:
-        return _counts(1) + wire.rr(_HERE, kind, APEX_TTL, rdata)
+    def _apex(self, name_server: bytes, mail: bytes) -> RRsets:
+        """SOA and NS, with these names in their records."""
+        soa = self._soa_rdata(name_server, mail)
+        records = {wire.SOA: soa, wire.NS: name_server}
+        return self._rrsets(
+            {kind: _counts(1) + wire.rr(_HERE, kind, APEX_TTL, rdata) for kind, rdata in records.items()}
+        )
 
     def _soa(self, delta: Delta) -> None:
-        rdata = self._soa_rdata(*wire.apex_names(_HERE))
-        name_server = wire.apex_names(_HERE)[0]
-        delta.owners[self._wire] = self._rrsets(
-            {wire.SOA: self._apex(wire.SOA, rdata), wire.NS: self._apex(wire.NS, name_server)}
-        )
-        negative = wire.rr(b"", wire.SOA, self.negative_ttl, rdata)
+        names = wire.apex_names(_HERE)
+        delta.owners[self._wire] = self._apex(*names)
+        negative = wire.rr(b"", wire.SOA, self.negative_ttl, self._soa_rdata(*names))
         state = PARTLY if self.state == READY and self._unsaid else self.state
         label = self.origin if self.number < MAX_ZONES else OTHERS
         delta.zones[self._wire] = ZoneEntry(state, negative, self.serial, label, self.number)
