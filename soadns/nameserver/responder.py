@@ -188,21 +188,15 @@ class Responder:
         row: list[int],
         kind: int,
     ) -> bytes | None:
-        turns, first, folded = self.table.turns, 0, b""
+        size = answer.size if isinstance(answer, Wheel) else len(answer)
+        if 12 + len(question) + size - COUNTS + len(opt) > limit:
+            return None
         if isinstance(answer, Wheel):
             folded = question[:-TYPED].lower() + question[-TYPED:]
-            first = turns.first(folded, answer)
-            octets = answer.order(first)
-        else:
-            octets = answer
-        counts = one_more(octets[:COUNTS]) if opt else octets[:COUNTS]
-        reply = b"".join((packet[:2], head, counts, question, octets[COUNTS:], opt))
-        if len(reply) > limit:
-            return None
+            answer = answer.order(self.table.turns.take(folded, answer))
+        counts = one_more(answer[:COUNTS]) if opt else answer[:COUNTS]
         row[kind] += 1
-        if isinstance(answer, Wheel):
-            turns.take(folded, answer, first)
-        return reply
+        return b"".join((packet[:2], head, counts, question, answer[COUNTS:], opt))
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
         """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
@@ -312,10 +306,7 @@ class Responder:
         for one in kinds:
             answer = self.table.find(name, one)
             if isinstance(answer, Wheel):
-                question = wire.question(name.lower(), one)
-                first = self.table.turns.first(question, answer)
-                self.table.turns.take(question, answer, first)
-                return answer.order(first)
+                return answer.order(self.table.turns.take(wire.question(name.lower(), one), answer))
             if answer is not None:
                 return answer
         return None

@@ -53,10 +53,15 @@ class Wheel:
         """How many there are."""
         return int(_COUNT.unpack_from(self.octets)[0])
 
+    @property
+    def size(self) -> int:
+        """Octets of an answer, whichever record it begins with."""
+        return COUNTS + (len(self.octets) - COUNTS >> 1)
+
     def order(self, first: int) -> bytes:
         """The answer that begins with the record of this number."""
         octets, at = self.octets, COUNTS + first * self.step
-        return octets[:COUNTS] + octets[at : at + (len(octets) - COUNTS >> 1)]
+        return octets[:COUNTS] + octets[at : at + self.size - COUNTS]
 
 
 class Turns:
@@ -74,15 +79,13 @@ class Turns:
         self._places = array("H", bytes(2 * PLACES))
         """Numbers of records, counted from one; zero for what was not asked for yet."""
 
-    def first(self, question: bytes, wheel: Wheel) -> int:
-        """The record with which the answer to a folded question begins."""
-        value = hash(question)
+    def take(self, question: bytes, wheel: Wheel) -> int:
+        """The number of the record with which the answer to a folded question begins; after it the next one is due."""
+        value, records = hash(question), wheel.records
         place = self._places[value % PLACES]
-        return (place - 1 if place else value // PLACES) % wheel.records
-
-    def take(self, question: bytes, wheel: Wheel, first: int) -> None:
-        """It was answered so: the next one is due."""
-        self._places[hash(question) % PLACES] = (first + 1) % wheel.records + 1
+        first = (place - 1 if place else value // PLACES) % records
+        self._places[value % PLACES] = (first + 1) % records + 1
+        return first
 
 
 Answer = bytes | Wheel
