@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns import cli
+from soadns import console
 from soadns.cli import main
 
 NOBODY = "http://127.0.0.1:1"
@@ -84,10 +84,10 @@ def test_without_any_configuration_the_next_step_is_told(
     row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, _, expected = row.partition(" | ")
-    monkeypatch.setattr(cli, "DEFAULT_PATH", str(tmp_path / "soadns.yaml"))
-    assert main([*arguments.split(), "--config", cli.DEFAULT_PATH]) == 2
+    monkeypatch.setattr(console, "DEFAULT_PATH", str(tmp_path / "soadns.yaml"))
+    assert main([*arguments.split(), "--config", console.DEFAULT_PATH]) == 2
     printed = capsys.readouterr()
-    assert expected.format(path=cli.DEFAULT_PATH) in printed.err
+    assert expected.format(path=console.DEFAULT_PATH) in printed.err
     assert not printed.out
 
 
