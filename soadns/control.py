@@ -13,7 +13,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,6 @@ from soadns.model import (
     Identified,
     InterfaceId,
     ObjectRef,
-    Reading,
     Rejected,
     Service,
     Trouble,
@@ -46,8 +45,7 @@ from soadns.publishers import zonefile
 from soadns.routemodel import Move
 from soadns.routing import Routing
 from soadns.sources import Source
-from soadns.sources.zookeeper import ZooKeeperSource
-from soadns.web.operations import Refused
+from soadns.zoneregistries import ZoneRegistries
 
 TURN_S = 0.01
 """Time of a turn, half of it for events while there are any; what was begun by then is ended."""
@@ -102,6 +100,7 @@ class Control:
         )
         self.publisher = publisher
         self.sources = list(sources)
+        self._registries = ZoneRegistries(estate, self.sources)
         self.figures = Figures()
         self.changed = asyncio.Event()
         """Set when something worth a snapshot happened."""
@@ -382,39 +381,15 @@ class Control:
 
     async def texts(self, source: str, interface: str) -> list[str]:
         """Paths of the znodes of an interface, read now."""
-        for each in self.sources:
-            if source in each.ids and isinstance(each, ZooKeeperSource):
-                return await each.texts(source, interface)
-        return []
+        return await self._registries.texts(source, interface)
 
     async def direct_urls(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
         """A page of direct URLs (``soadns.exports``)."""
-        return await exports.page(self, self.estate.zones[zone], query, limit=limit)
+        return await exports.page(self._registries, self.estate.zones[zone], query, limit=limit)
 
     async def survey(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
         """A page of the survey (``soadns.exports``)."""
-        return await exports.survey(self, self.estate.zones[zone], query, limit=limit)
-
-    def called(self, zone: str) -> set[str]:
-        """Interfaces that the zone's registries have a node of, whether anybody provides them or not."""
-        return set().union(*(each.names(source) for each, source in self._registries(zone)))
-
-    async def about(
-        self, zone: str, names: Collection[str], what: frozenset[str]
-    ) -> list[dict[str, Reading]]:
-        """What each of the zone's registries says and is not kept. Raises Refused without a connection."""
-        found = []
-        for each, source in self._registries(zone):
-            reading = await each.about(source, names, what)
-            if reading is None:
-                raise Refused(f"{source} can not be read now: who calls, routers and configurators are there")
-            found.append(reading)
-        return found
-
-    def _registries(self, zone: str) -> list[tuple[ZooKeeperSource, str]]:
-        wanted = self.estate.zones[zone].settings.sources
-        readable = [each for each in self.sources if isinstance(each, ZooKeeperSource)]
-        return [(each, source) for each in readable for source in each.ids if source in wanted]
+        return await exports.survey(self._registries, self.estate.zones[zone], query, limit=limit)
 
     def zone_file(self, zone: str) -> Iterator[str] | None:
         """The lines of a zone's master file, as it is now; they may be read in another thread.
