@@ -7,6 +7,7 @@ estates are tried by ``pytest --hypothesis-profile=explore --hypothesis-seed=1 t
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -172,6 +173,11 @@ class Replica:
         self.now = max(self.now, end)
         self.work()
 
+    def go_on(self, gap: float, batch: list[Edit]) -> None:
+        """Some time without events, then those of one instant."""
+        self.wait_until(self.now + gap)
+        self.hear(batch)
+
     def hear(self, batch: list[Edit]) -> None:
         events: list[object] = []
         for source, key, value in batch:
@@ -200,17 +206,24 @@ class Replica:
         return {owner: records for owner, records in self.published.items() if records is not None}
 
 
+def in_two_orders(
+    instants: list[Instant], chance: random.Random, one: Replica, other: Replica
+) -> Iterator[None]:
+    """Have two replicas hear the same instant by instant, the other one in another order."""
+    for gap, batch in instants:
+        shuffled = list(batch)
+        chance.shuffle(shuffled)
+        one.go_on(gap, batch)
+        other.go_on(gap, shuffled)
+        yield
+
+
 @given(history_of(gaps=(0.0, 1.0, 6.0, 30.0, 61.0, 700.0)), st.randoms(use_true_random=False))
 def test_the_order_of_events_within_one_instant_never_matters(
     instants: list[Instant], chance: random.Random
 ) -> None:
     one, other = Replica(), Replica()
-    for gap, batch in instants:
-        shuffled = list(batch)
-        chance.shuffle(shuffled)
-        for replica, edits_ in ((one, batch), (other, shuffled)):
-            replica.wait_until(replica.now + gap)
-            replica.hear(edits_)
+    for _ in in_two_orders(instants, chance, one, other):
         assert one.zone.outcomes == other.zone.outcomes
         assert one.zone.states == other.zone.states
         assert one.answers() == other.answers()
@@ -220,8 +233,7 @@ def test_the_order_of_events_within_one_instant_never_matters(
 def test_looking_again_at_every_name_changes_nothing(instants: list[Instant]) -> None:
     replica = Replica()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
         zone = replica.zone
         before = decisions(zone), dict(zone.outcomes), replica.answers()
         zone.store.dirty.update(zone.states)
@@ -238,8 +250,7 @@ def decisions(zone: Zone) -> dict[InterfaceId, State]:
 def test_an_answer_published_is_the_answer_of_the_outcome(instants: list[Instant]) -> None:
     replica = Replica()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
         for interface, outcome in replica.zone.outcomes.items():
             for owner in replica.zone.owners.names_of(interface):
                 records = replica.published[naming.key(owner)]
@@ -311,8 +322,7 @@ def test_a_first_reading_bit_by_bit_ends_like_one_in_a_single_instant(
 def test_a_store_kept_up_to_date_equals_one_built_from_what_is_there_now(instants: list[Instant]) -> None:
     replica = Replica()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
     replica.wait_until(replica.now + 100.0)
     fresh = Store(DEFAULTS.store)
     changes = [Change(source, key, None, value) for (source, key), value in replica.world.items()]
@@ -370,8 +380,7 @@ def test_a_source_that_is_not_named_changes_nothing() -> None:
 def test_a_name_hears_of_everything_that_concerns_it(instants: list[Instant]) -> None:
     replica = Replica()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
         zone, before = replica.zone, replica.answers()
         zone.store.dirty.update(zone.states, zone.store.interfaces, zone.store.services.declared)
         replica.work()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from soadns.routemodel import Place, Vip
 from soadns.routing import Routing
 from tests.unit.notation import ZONE
-from tests.unit.test_order_of_events import Instant, Replica, history_of
+from tests.unit.test_order_of_events import Instant, Replica, history_of, in_two_orders
 
 
 def settle(routing: Routing, now: float) -> None:
@@ -53,12 +53,7 @@ def test_routes_do_not_depend_on_the_order_within_an_instant(
     instants: list[Instant], chance: random.Random
 ) -> None:
     one, other = Routed(), Routed()
-    for gap, batch in instants:
-        shuffled = list(batch)
-        chance.shuffle(shuffled)
-        for replica, edits in ((one, batch), (other, shuffled)):
-            replica.wait_until(replica.now + gap)
-            replica.hear(edits)
+    for _ in in_two_orders(instants, chance, one, other):
         assert one.vips == other.vips
         assert one.routing.moves == other.routing.moves  # type: ignore[union-attr]
 
@@ -67,8 +62,7 @@ def test_routes_do_not_depend_on_the_order_within_an_instant(
 def test_routes_that_followed_are_those_of_what_is_there(instants: list[Instant]) -> None:
     replica = Routed()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
     assert replica.built_at_once() == replica.vips
 
 
@@ -76,8 +70,7 @@ def test_routes_that_followed_are_those_of_what_is_there(instants: list[Instant]
 def test_a_restart_changes_no_route(instants: list[Instant]) -> None:
     replica = Routed()
     for gap, batch in instants:
-        replica.wait_until(replica.now + gap)
-        replica.hear(batch)
+        replica.go_on(gap, batch)
     replica.wait_until(replica.now + 3600.0)
     before, moves = replica.vips, replica.routing.moves  # type: ignore[union-attr]
     replica.restart()
