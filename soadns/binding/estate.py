@@ -1,6 +1,6 @@
 """All zones over all sources: one fold of events, fanned out. Pure, like the zones themselves.
 
-The daemon, the demo and the tests drive the same three calls: ``fold`` (events came), ``work`` (advance
+Whoever drives it makes the same three calls: ``fold`` (events came), ``work`` (advance
 names) and ``next_clock`` (when to call ``work`` again if nothing comes).
 """
 

@@ -3,6 +3,7 @@ kills them; each story has a chroot and a namespace for itself."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper
+
+
+def pytest_configure() -> None:
+    """Who ends a run by SIGTERM is answered as by Ctrl-C: every server of a story is ended with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
