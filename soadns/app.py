@@ -44,6 +44,9 @@ FAULT_STATUS = 70
 """Exit status of a control process that can not go on by itself."""
 COLLECT = (50_000, 20, 50)
 """Thresholds of the control process's cyclic collector; with Python's own a first sync takes a quarter longer."""
+NICE = 5
+"""By how much the control process steps back from processor time that workers want: a question is to be answered
+before a change is worked on. On cores that are all taken it still gets a quarter of one."""
 IDENTITY_S = 3.0
 """How long to wait at start for clusters to say who they are."""
 
@@ -136,6 +139,7 @@ def control_main(arguments: list[str]) -> int:
     parser.add_argument("--http-listen", type=int)
     parser.add_argument("--http-probes", type=int)
     options = parser.parse_args(arguments)
+    os.nice(NICE)
     try:
         config = in_force(options.state, options.config)
         logs.configure(config.log.level, config.log.format)
