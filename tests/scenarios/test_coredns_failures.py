@@ -25,6 +25,8 @@ from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
+pytestmark = pytest.mark.alone
+
 RATE = 300
 """Of each crowd."""
 PATIENCE = 5.0

@@ -29,6 +29,8 @@ from tests.scenarios.stage.timeline import (
 )
 from tests.scenarios.stage.town import Town
 
+pytestmark = pytest.mark.alone
+
 LOOKS_UP = {"rest/http", "sofarpc-5.12.0/bolt"}
 """Who looks a name up though it is connected: for each call, or every ten seconds."""
 CALLS_PER_SECOND = 20

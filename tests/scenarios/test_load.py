@@ -15,6 +15,8 @@ from tests.scenarios.stage import shop
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
+pytestmark = pytest.mark.alone
+
 RATE = 10_000
 INTERFACES = 1_000
 

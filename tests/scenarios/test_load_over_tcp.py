@@ -23,6 +23,8 @@ from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
 from tests.tcp_crowd import TcpCrowd
 
+pytestmark = pytest.mark.alone
+
 RATE = 400
 """Questions a second of each kind of callers."""
 KEPT = 8
