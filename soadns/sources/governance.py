@@ -23,12 +23,19 @@ RULES = ("routers", "configurators")
 CENTRE = ("config", "dubbo")
 """Where the rules of 2.7 and later are, below the root."""
 
+OLD_CENTRE = "config"
+"""Where 2.7.0 and 2.7.1 looked for them, below the root: ``config/<subject>/condition-router``."""
+
+NO_SUBJECTS = frozenset({"dubbo", "mapping"})
+"""Children of ``OLD_CENTRE`` that are something else."""
+
 _KINDS = {
     ".condition-router": "a condition router",
     ".tag-router": "a tag router",
     ".script-router": "a script router",
     ".affinity-router": "an affinity router",
     ".configurators": "a configurator",
+    ".MESHAPPRULE": "rules of a mesh",  # VirtualService and DestinationRule, obeyed by 3.x
 }
 _ROUTERS = {"condition": "a condition router", "tag": "a tag router", "script": "a script router"}
 
@@ -96,6 +103,12 @@ def central_rule_of(node: str) -> Rule | None:
             subject = node.removesuffix(ending).partition(":")[0].rpartition("*")[2]
             return Rule(subject, f"{kind} ({node} in the configuration centre)") if subject else None
     return None
+
+
+def old_central_rule_of(subject: str, node: str) -> Rule | None:
+    """The rule that a child of ``OLD_CENTRE`` has a node for."""
+    kind = _KINDS.get(f".{node}")
+    return Rule(subject, f"{kind} ({subject}/{node} in the configuration centre)") if kind else None
 
 
 def token_of(dialect: Dialect, leaf: str) -> str:

@@ -5,12 +5,12 @@ All of it blocks and belongs in a thread of its own. Nothing is watched, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from soadns.model import Caller, Reading
 from soadns.sources import governance, zkclient
-from soadns.sources.governance import CENTRE, CONSUMERS, PROVIDERS, RULES
+from soadns.sources.governance import CENTRE, CONSUMERS, NO_SUBJECTS, OLD_CENTRE, PROVIDERS, RULES, Rule
 from soadns.sources.providerurl import masked
 from soadns.sources.zktree import Tree
 
@@ -47,15 +47,24 @@ def about(
     found = {name: _Found() for name in wanted.values()}
     governed = GOVERNED in what and governance.has_rules(tree.dialect)
     directories = {tree.join(child, c): (wanted[child], c) for child, c in _asked(tree, wanted, what)}
-    # One directory of the configuration centre has the rules of all interfaces and applications.
-    paths = [*directories, *([tree.join(*CENTRE)] if governed else [])]
+    # One directory of the configuration centre has the rules of all interfaces and applications, another one a
+    # child for each subject of old rules.
+    centre, old_centre = tree.join(*CENTRE), tree.join(OLD_CENTRE)
+    subjects: list[str] = []
+    paths = [*directories, *([centre, old_centre] if governed else [])]
     for path, leaves, trouble in zkclient.children_of_many(client, paths, in_flight=in_flight):
         said = f"{path}: {trouble}" if trouble else ""
         if path in directories:
             name, category = directories[path]
             found[name].take(tree, category, leaves, said)
+            continue
+        if trouble:
+            _may_be_ruled(found, said)
+        if path == centre:
+            _take_central(found, map(governance.central_rule_of, leaves))
         else:
-            _take_central(found, leaves, said)
+            subjects = [subject for subject in leaves if subject not in NO_SUBJECTS]
+    _read_old_rules(client, tree, subjects, found, in_flight=in_flight)
     return {name: each.reading() for name, each in found.items()}
 
 
@@ -98,11 +107,26 @@ class _Found:
         return Reading(frozenset(self.callers), frozenset(self.rules), frozenset(self.tokens), unread)
 
 
-def _take_central(found: dict[str, _Found], nodes: list[str], trouble: str) -> None:
+def _may_be_ruled(found: Mapping[str, _Found], trouble: str) -> None:
+    for each in found.values():
+        each.rules.add(f"rules that could not be read ({trouble})")
+
+
+def _take_central(found: dict[str, _Found], rules: Iterable[Rule | None]) -> None:
     """Rules of the configuration centre, which may be of applications."""
-    if trouble:
-        for each in found.values():
-            each.rules.add(f"rules that could not be read ({trouble})")
-    for rule in map(governance.central_rule_of, nodes):
+    for rule in rules:
         if rule is not None:
             found.setdefault(rule.subject, _Found()).rules.add(rule.text)
+
+
+def _read_old_rules(
+    client: Any, tree: Tree, subjects: list[str], found: dict[str, _Found], *, in_flight: int
+) -> None:
+    """Rules as the first releases of 2.7 have them; applications keep other things there, too. Blocks."""
+    by_path = {tree.join(OLD_CENTRE, subject): subject for subject in subjects}
+    for path, nodes, trouble in zkclient.children_of_many(client, by_path, in_flight=in_flight):
+        subject = by_path[path]
+        if trouble:
+            said = f"rules that could not be read ({path}: {trouble})"
+            found.setdefault(subject, _Found()).rules.add(said)
+        _take_central(found, (governance.old_central_rule_of(subject, node) for node in nodes))

@@ -48,6 +48,7 @@ com.x.A.configurators                | com.x.A  a configurator
 blue*com.x.A:1.0.0.configurators     | com.x.A  a configurator
 shop.tag-router                      | shop     a tag router
 shop.script-router                   | shop     a script router
+shop.MESHAPPRULE                     | shop     rules of a mesh
 .configurators                       | nothing
 dubbo.properties                     | nothing
 com.x.A                              | nothing
@@ -83,6 +84,21 @@ def test_rules_of_the_configuration_centre_are_told_by_their_names(node: str, ex
         assert subject == "nothing"
     else:
         assert (rule.subject, rule.text) == (subject, f"{kind.strip()} ({node} in the configuration centre)")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("com.x.A/configurators", "com.x.A a configurator"),
+        ("shop/condition-router", "shop a condition router"),
+        ("shop/tag-router", "shop a tag router"),
+        ("shop/dubbo.properties", ""),
+    ],
+)
+def test_rules_as_the_first_releases_of_2_7_have_them(path: str, expected: str) -> None:
+    rule = governance.old_central_rule_of(*path.split("/"))
+    said = f"{rule.subject} {rule.text}" if rule is not None else ""
+    assert said == (f"{expected} ({path} in the configuration centre)" if expected else "")
 
 
 @given(st.text(max_size=80), st.sampled_from(["consumer://", "condition://", "bolt://", ""]), st.booleans())
