@@ -90,6 +90,9 @@ _API = (
 """How to reach a running soadns."""
 _RUNNING = (*_API, _OUTPUT)
 _ONE_ZONE = _option("--zone", help="only in this zone")
+_WITH_TRI = _switch(
+    "--with-tri", help="tri is safe enough: callers look a name up once, and are restarted after a move"
+)
 
 VERBS = (
     Verb("serve", "run the name server", ("soadns serve --config /etc/soadns/soadns.yaml",), (_CONFIG,)),
@@ -170,6 +173,7 @@ VERBS = (
                 {"metavar": "ZONE", "nargs": "?", "default": "", "help": "the zone (the only one)"},
             ),
             _switch("--all", help="every name, not the first ten of each kind"),
+            _WITH_TRI,
             *_RUNNING,
         ),
     ),
@@ -233,6 +237,7 @@ VERBS = (
                 help="also the interfaces of this file: who calls by name is no longer registered as a caller",
             ),
             _switch("--with-secrets", help="write tokens, too"),
+            _WITH_TRI,
             *_RUNNING,
         ),
         exclusive=(

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from soadns.publishers.directurls import FAMILIES
+from soadns.publishers.advice import protocol_of
+from soadns.publishers.directurls import FAMILIES, TRI
 from soadns.publishers.properties import Line, masked, token
 from soadns.render import printable, table
 
@@ -57,7 +58,7 @@ def by_family(lines: Iterable[Line]) -> dict[str, list[str]]:
 
 
 def _family(url: str) -> str:
-    protocol = url.partition("://")[0]
+    protocol = protocol_of(url)
     return next((family for family, protocols in FAMILIES.items() if protocol in protocols), "")
 
 
@@ -86,6 +87,10 @@ def _one(line: Line, item: Data | None, outside: set[str], application: str) -> 
         problems.append("its token is not the one that its providers want now: export it again")
     elif now and now != line.url:
         notes.append(f"export it again, to have what its providers say now: {masked(now)}")
+    if protocol_of(line.url) == TRI and standing["since"]:
+        notes.append(
+            f"callers by tri that started before {standing['since']} call where its name led then: restart them"
+        )
     if standing["service"] and not standing["ready"]:
         problems.append(f"no endpoint address of {standing['service']} is ready")
     if not standing["registered"]:

@@ -7,7 +7,7 @@ registries a moment ago. The shape is documented in ``docs/http.md``.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from soadns import naming
@@ -15,7 +15,7 @@ from soadns.binding.networks import within
 from soadns.binding.zone import Zone
 from soadns.model import Binding, Caller, InterfaceId, Outcome, Provider, Reading
 from soadns.publishers.directurls import DUBBO, FAMILIES, Subject, direct_url
-from soadns.views import Data
+from soadns.views import Data, when
 
 NOTHING = Reading()
 
@@ -31,6 +31,10 @@ class Wish:
     alone: tuple[InterfaceId, ...] = ()
     """Looked at whoever is registered as their caller: one that has boarded no longer is."""
     secrets: bool = False
+    callers_apart: bool = False
+    """Whether rules of the applications that call are looked at elsewhere: they are no matter of an interface."""
+    tri: bool = False
+    """Whether it is taken that callers by ``tri`` follow no move."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -38,19 +42,19 @@ class Wish:
         return frozenset(interface.name for interface in (*self.named, *self.alone))
 
 
-def page(zone: Zone, wish: Wish, called: Iterable[str], *, after: str, limit: int) -> list[str]:
-    """The next Java names to look at, in order; fewer than ``limit`` at the end.
+def known(zone: Zone, wish: Wish, called: Iterable[str]) -> set[str]:
+    """The Java names to look at; ``called`` are names that somebody may call though nobody provides them."""
+    names = set(wish.names)
+    if not wish.alone and (wish.application or wish.everyone):
+        names.update(interface.name for interface in zone.outcomes)
+    if not wish.alone and wish.application:
+        names.update(called)
+    return names
 
-    ``called`` are names that somebody may call though nobody provides them.
-    """
-    known = set(wish.names)
-    if wish.alone:
-        return heapq.nsmallest(limit, (name for name in known if name > after))
-    if wish.application or wish.everyone:
-        known.update(interface.name for interface in zone.outcomes)
-    if wish.application:
-        known.update(called)
-    return heapq.nsmallest(limit, (name for name in known if name > after))
+
+def page(names: Collection[str], *, after: str, limit: int) -> list[str]:
+    """The next of the names, in order; fewer than ``limit`` at the end."""
+    return heapq.nsmallest(limit, (name for name in names if name > after))
 
 
 def merged(readings: Iterable[Mapping[str, Reading]]) -> dict[str, Reading]:
@@ -80,30 +84,28 @@ def wanted(names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) ->
     ]
 
 
-def rows(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[Data]:
-    """One row per line to write or to leave out, in order."""
+def rows(zone: Zone, name: str, wish: Wish, readings: Mapping[str, Reading]) -> list[Data]:
+    """One row per line to write or to leave out for a Java name, in order."""
     found: list[Data] = []
-    for name in names:
-        for subject, named in subjects(zone, name, wish, readings):
-            url = direct_url(subject, wish.family)
-            if url is None and not (named or wish.alone):
-                continue
-            why = (
-                list(url.why) if url is not None else ["it is an interface of the other framework (--format)"]
-            )
-            text = url.url if url is not None else ""
-            found.append(
-                {
-                    "key": subject.key,
-                    "url": text or None,
-                    "exported": bool(text) and (named or not why),
-                    "named": named,
-                    "why": why,
-                    "notes": list(url.notes) if url is not None else [],
-                }
-            )
-            if wish.alone:
-                found[-1]["standing"] = _standing(zone, name, subject, wish, readings)
+    for subject, named in subjects(zone, name, wish, readings):
+        url = direct_url(subject, wish.family)
+        if url is None and not (named or wish.alone):
+            continue
+        why = list(url.why) if url is not None else ["it is an interface of the other framework (--format)"]
+        text = url.url if url is not None else ""
+        found.append(
+            {
+                "key": subject.key,
+                "url": text or None,
+                "protocol": (url.protocol if url is not None else "") or None,
+                "exported": bool(text) and (named or not why),
+                "named": named,
+                "why": why,
+                "notes": list(url.notes) if url is not None else [],
+            }
+        )
+        if wish.alone:
+            found[-1]["standing"] = _standing(zone, name, subject, wish, readings)
     return found
 
 
@@ -111,9 +113,11 @@ def _standing(zone: Zone, name: str, subject: Subject, wish: Wish, readings: Map
     """How a line does that applications have already: what is behind the name, and who goes by the registry."""
     answer = subject.answer if isinstance(subject.answer, Binding) else None
     roster = zone.store.rosters.get(answer.service) if answer and answer.service is not None else None
+    state = zone.states.get(answer.interface) if answer is not None else None
     registered = {(p.host, p.port) for p in subject.providers if p.protocol in FAMILIES[wish.family]}
     return {
         "service": str(answer.service) if answer and answer.service is not None else None,
+        "since": when(state.since) if state is not None else None,
         "addresses": list(answer.addresses) if answer else [],
         "endpoints": len(roster.addresses) if roster is not None else 0,
         "ready": roster.ready if roster is not None else 0,
@@ -203,6 +207,8 @@ def _subject(
     governing = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
     state = zone.states.get(answering)
     said = [readings[subject] for subject in governing if subject in readings]
+    # Others are those of an application that calls, obeyed by nobody else (RegistryDirectory, AppRouter).
+    calling = sorted(_calling(asked.name, wish, readings) - governing.keys())
     return Subject(
         key=key,
         host=host,
@@ -212,8 +218,24 @@ def _subject(
         split=_split(zone, variants),
         vanishing=state is not None and state.vanishing,
         rules=sorted({rule for reading in said for rule in reading.rules}),
+        callers_rules=[(name, rule) for name in calling for rule in rules_of(name, readings)],
         tokens=readings.get(asked.name, NOTHING).tokens if wish.secrets else None,
+        tri=wish.tri,
     )
+
+
+def _calling(name: str, wish: Wish, readings: Mapping[str, Reading]) -> set[str]:
+    """The applications whose calls a line changes, as far as such may have rules."""
+    if wish.callers_apart or wish.family != DUBBO:
+        return set()
+    if wish.application:
+        return {wish.application}
+    return {caller.application for caller in readings.get(name, NOTHING).callers if caller.application}
+
+
+def rules_of(application: str, readings: Mapping[str, Reading]) -> list[str]:
+    """What governs all calls of an application, in words."""
+    return sorted(readings.get(application, NOTHING).rules)
 
 
 def _split(zone: Zone, variants: list[InterfaceId]) -> list[str]:

@@ -16,11 +16,13 @@ from soadns.publishers.properties import Line
 
 def export_verb(options: argparse.Namespace) -> int:
     """A zone's file, or direct URLs."""
+    from soadns.progress import Progress
     from soadns.publishers import properties
+    from soadns.publishers.advice import advice
 
     asked = (options.application, options.everyone, options.interface, options.previous)
     if options.what == "zonefile":
-        if any((*asked, options.with_secrets)) or options.output != "text":
+        if any((*asked, options.with_secrets, options.with_tri)) or options.output != "text":
             raise UsageError("export zonefile takes a zone, and none of the options of export resolve")
         for piece in api(options).stream("/v1/zonefile", {"zone": options.zone}):
             print(piece.decode("ascii"), end="")
@@ -37,8 +39,15 @@ def export_verb(options: argparse.Namespace) -> int:
         "interface": ",".join(options.interface),
         "everyone": "1" if options.everyone else "",
         "secrets": "1" if options.with_secrets else "",
+        "tri": "1" if options.with_tri else "",
     }
-    data = api(options).direct_urls(query, [line.key for line in before])
+    progress = Progress(sys.stderr, "interfaces")
+    try:
+        data = api(options).direct_urls(query, [line.key for line in before], progress)
+    finally:
+        progress.end()
+    said = advice(row["protocol"] for row in data["items"] if row["exported"])
+    data["advice"] = [each.plain() for each in said]
     application = options.application
     show(options, data, lambda d: list(properties.lines(d["items"], options.format, application=application)))
     told = properties.changes(before, data["items"], options.previous)
@@ -59,6 +68,7 @@ def boarded_verb(options: argparse.Namespace) -> int:
         "zone": options.zone,
         "application": options.application,
         "secrets": "1" if secrets else "",
+        "tri": "1",  # whoever has such a line has taken what it brings; it is told
     }
     pages = [
         each
@@ -102,10 +112,11 @@ def survey_verb(options: argparse.Namespace) -> int:
 
     progress = Progress(sys.stderr, "interfaces")
     try:
-        data = api(options).survey({"zone": options.zone}, progress)
+        query = {"zone": options.zone, "tri": "1" if options.with_tri else ""}
+        data = api(options).survey(query, progress)
     finally:
         progress.end()
-    found = survey(data["items"], data["outside"])
+    found = survey(data["items"], data["outside"], data["ruled"])
     shown = surveypage.EVERY if options.all else surveypage.SHOWN
     whole = {"zone": data["zone"], **found.plain(), **data}
     show(options, whole, lambda d: surveypage.lines(found, d, shown=shown))

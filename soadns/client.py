@@ -82,14 +82,21 @@ class Client:
             if not after:
                 return {"items": items, "waiting": page["waiting"]}
 
-    def direct_urls(self, query: Mapping[str, str], also: Collection[str] = ()) -> dict[str, Any]:
+    def direct_urls(
+        self, query: Mapping[str, str], also: Collection[str], progress: Callable[[int, int], None]
+    ) -> dict[str, Any]:
         """``/v1/directurls``, its pages put together. Raises ClientError.
 
-        ``also`` are interfaces that are looked at whoever calls them, beside those that the query asks for.
+        ``also`` are interfaces that are looked at whoever calls them, beside those that the query asks for;
+        ``progress`` is told how many names of the others were looked at, of how many.
         """
         pages: list[dict[str, Any]] = []
         if any(query.get(key) for key in ("application", "everyone", "interface")) or not also:
-            pages += self._pages("/v1/directurls", query)
+            looked = 0
+            for page in self._pages("/v1/directurls", query):
+                pages.append(page)
+                looked += page["looked"]
+                progress(looked, page["names"])
         found = {row["key"] for page in pages for row in page["items"]}
         pages += self.standing(query, [name for name in also if name not in found])
         return _together(pages)
@@ -117,13 +124,16 @@ class Client:
         """
         whole: dict[str, Any] = {"items": [], "unread": [], "callersUnread": 0}
         outside: dict[tuple[str, str], dict[str, Any]] = {}
+        ruled: dict[str, dict[str, Any]] = {}
         looked = 0
         for page in self._pages("/v1/survey", query):
             for key in whole:
                 whole[key] += page[key]
             outside |= {(row["application"] or "", row["address"]): row for row in page["outside"]}
+            ruled |= {row["application"]: row for row in page["ruled"]}
             looked += page["looked"]
             progress(looked, page["names"])
+        whole["ruled"] = [ruled[name] for name in sorted(ruled)]
         rows = [outside[caller] for caller in sorted(outside)]
         return {"zone": page["zone"], "callersRead": page["callersRead"], **whole, "outside": rows}
 

@@ -46,6 +46,7 @@ def wish_of(query: Mapping[str, str]) -> Wish:
         named=_interfaces(query.get("interface", "")),
         alone=_interfaces(query.get("names", "")),
         secrets="secrets" in query,
+        tri="tri" in query,
     )
     if not (wish.application or wish.everyone or wish.names):
         raise Refused("whose interfaces: application=, interface=, names= or everyone=1")
@@ -70,22 +71,31 @@ async def page(
         min(limit, MAX_LIMIT),
     )
     called = registries.called(zone) if wish.application and not wish.alone else ()
-    names = boarding.page(known, wish, called, after=after, limit=limit)
+    every = boarding.known(known, wish, called)
+    names = boarding.page(every, after=after, limit=limit)
+    looked = len(names)
     more = names[-1] if len(names) == limit else None
     readings = await registries.about(zone, names, CALLERS)
     names = boarding.wanted(names, wish, boarding.merged(readings))
     readings += await registries.about(zone, names, GOVERNED | TOKENS if wish.secrets else GOVERNED)
     together = boarding.merged(readings)
     items: list[dict[str, Any]] = []
+    lead: list[str] = []
+    """Names whose callers are to reach a Service."""
     for begin in range(0, len(names), AT_ONCE):
-        items += boarding.rows(known, names[begin : begin + AT_ONCE], wish, together)
+        for name in names[begin : begin + AT_ONCE]:
+            rows = boarding.rows(known, name, wish, together)
+            lead += [name] if wish.alone or any(row["exported"] for row in rows) else []
+            items += rows
         await asyncio.sleep(0)  # what comes from sources is not to wait for all of them
     return {
         "zone": zone,
         "items": items,
-        "outside": _plain(boarding.outside(known, names, wish, together)),
+        "outside": _plain(boarding.outside(known, lead, wish, together)),
         "callersRead": bool(readings),
         "unread": _unread(names, together),
+        "looked": looked,
+        "names": len(every),
         "next": more,
     }
 
@@ -97,23 +107,24 @@ async def survey(
 
     Raises Refused while a registry can not be asked.
     """
-    zone = known.settings.name
+    zone, wishes = known.settings.name, surveying.wishes(tri="tri" in query)
     every = surveying.known(known, registries.called(zone))
-    names = surveying.page(every, after=query.get("after", ""), limit=min(limit, MAX_LIMIT))
+    names = boarding.page(every, after=query.get("after", ""), limit=min(limit, MAX_LIMIT))
     callers = boarding.merged(await registries.about(zone, names, CALLERS))
     governed = await registries.about(zone, names, GOVERNED)
     together = boarding.merged([callers, *governed])
-    outside = boarding.outside(known, names, surveying.WISHES[DUBBO], callers)
+    outside = boarding.outside(known, names, wishes[DUBBO], callers)
     strangers = frozenset(outside)
     items: list[dict[str, Any]] = []
     for begin in range(0, len(names), AT_ONCE):
         portion = names[begin : begin + AT_ONCE]
-        items += [item.plain() for item in surveying.items(known, portion, together, strangers)]
+        items += [item.plain() for item in surveying.items(known, portion, together, strangers, wishes)]
         await asyncio.sleep(0)  # as above
     return {
         "zone": zone,
         "items": items,
         "outside": _plain(outside),
+        "ruled": _ruled(names, together),
         "callersRead": bool(governed),
         "callersUnread": sum(bool(callers[name].unread) for name in names if name in callers),
         "unread": _unread(names, together),
@@ -125,6 +136,13 @@ async def survey(
 
 def _plain(callers: Iterable[Caller]) -> list[dict[str, Any]]:
     return [{"address": host, "application": application or None} for host, application in callers]
+
+
+def _ruled(names: Iterable[str], readings: Mapping[str, Reading]) -> list[dict[str, Any]]:
+    """The applications that call some names and have rules of their own, in order."""
+    callers = {c.application for name in names for c in readings.get(name, boarding.NOTHING).callers}
+    found = ((name, boarding.rules_of(name, readings)) for name in sorted(callers))
+    return [{"application": name, "rules": rules} for name, rules in found if name and rules]
 
 
 def _unread(names: Iterable[str], readings: Mapping[str, Reading]) -> list[str]:

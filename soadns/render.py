@@ -155,6 +155,7 @@ def _words(name: str) -> str:
 def beside_direct_urls(data: Data) -> list[str]:
     """What there is to say of exported direct URLs that no file holds: decisions, and who may not reach the names."""
     lines = [f"{row['key']}: {note}" for row in data["items"] if row["exported"] for note in row["notes"]]
+    lines += [f"{row['protocol']}: {row['text']}" for row in data["advice"]]
     if outside := data["outside"]:
         lines.append(
             f"{len(outside)} of their callers are not known to be in a cluster: neither endpoints nor Nodes, nor in "

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from soadns.publishers.advice import Advice, advice
+
 Data = Mapping[str, Any]
 
 
@@ -33,11 +35,13 @@ class Application:
     """Interfaces it calls that are not safe to board, in order."""
     outside: tuple[str, ...]
     """Its addresses that are not known to be in a cluster."""
+    rules: tuple[str, ...]
+    """Routers and configurators of its own, which consumers with direct URLs do not read."""
 
     @property
     def can_board(self) -> bool:
-        """Whether all that it calls is safe, and all of it can reach a ClusterIP as far as is known."""
-        return not self.waits_for and not self.outside
+        """Whether all it calls is safe, nothing governs it, and it can reach a ClusterIP as far as is known."""
+        return not (self.waits_for or self.outside or self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Survey:
     silent: tuple[Silent, ...]
     nameless: int
     """Interfaces with callers that do not say their application."""
+    advice: tuple[Advice, ...]
+    """What the protocols of those that can board bring."""
 
     def plain(self) -> dict[str, Any]:
         """What the items say only together, as JSON has it."""
@@ -91,6 +97,7 @@ class Survey:
                 "halfBoarded": len(self.half_boarded),
                 "silent": len(self.silent),
             },
+            "advice": [each.plain() for each in self.advice],
             "reasons": [{"reason": each.reason, "interfaces": len(each.interfaces)} for each in self.reasons],
             "applications": [
                 {
@@ -99,6 +106,7 @@ class Survey:
                     "interfaces": each.interfaces,
                     "waitsFor": list(each.waits_for),
                     "outside": list(each.outside),
+                    "rules": list(each.rules),
                 }
                 for each in self.applications
             ],
@@ -115,8 +123,11 @@ class Survey:
         }
 
 
-def survey(items: Sequence[Data], outside: Iterable[Data]) -> Survey:
-    """Put the items of an estate together; ``outside`` are the callers not known to be in a cluster."""
+def survey(items: Sequence[Data], outside: Iterable[Data], ruled: Iterable[Data]) -> Survey:
+    """Put the items of an estate together.
+
+    ``outside`` are the callers not known to be in a cluster, ``ruled`` applications with rules of their own.
+    """
     reasons: dict[str, dict[str, str]] = {}
     calls = Counter[tuple[str, str]]()
     called: dict[str, list[Data]] = {}
@@ -135,7 +146,7 @@ def survey(items: Sequence[Data], outside: Iterable[Data]) -> Survey:
             Reason(reason, tuple(sorted(found.items())))
             for reason, found in sorted(reasons.items(), key=lambda pair: (-len(pair[1]), pair[0]))
         ),
-        applications=_applications(called, outside),
+        applications=_applications(called, outside, {row["application"]: row["rules"] for row in ruled}),
         calls=tuple(
             Edge(caller, provider, count)
             for (caller, provider), count in sorted(calls.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -143,6 +154,7 @@ def survey(items: Sequence[Data], outside: Iterable[Data]) -> Survey:
         half_boarded=tuple(sorted(item["interface"] for item in items if item["halfBoarded"])),
         silent=tuple(_silent(item) for item in sorted(items, key=_name) if item["heldBy"]),
         nameless=len(nameless),
+        advice=tuple(advice(word for item in items if item["safe"] for word in item["protocols"])),
     )
 
 
@@ -150,7 +162,9 @@ def _name(item: Data) -> str:
     return str(item["interface"])
 
 
-def _applications(called: Mapping[str, Sequence[Data]], outside: Iterable[Data]) -> tuple[Application, ...]:
+def _applications(
+    called: Mapping[str, Sequence[Data]], outside: Iterable[Data], rules: Mapping[str, Sequence[str]]
+) -> tuple[Application, ...]:
     addresses: dict[str, set[str]] = {}
     for row in outside:
         addresses.setdefault(row["application"] or "", set()).add(row["address"])
@@ -160,6 +174,7 @@ def _applications(called: Mapping[str, Sequence[Data]], outside: Iterable[Data])
             len(found),
             tuple(sorted(_name(item) for item in found if not item["safe"])),
             tuple(sorted(addresses.get(name, ()))),
+            tuple(rules.get(name, ())),
         )
         for name, found in sorted(called.items())
     )

@@ -7,9 +7,8 @@ of the items is looked at in ``soadns.survey``.
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from soadns import boarding
@@ -19,8 +18,6 @@ from soadns.boarding import NOTHING, Wish
 from soadns.model import Binding, Caller, InterfaceId, Reading
 from soadns.publishers.directurls import FAMILIES, Why, direct_url, spoken
 from soadns.views import Data, half_boarded
-
-WISHES = {family: Wish(family=family, everyone=True) for family in FAMILIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,8 @@ class Item:
     interface: str
     families: tuple[str, ...]
     """Whose direct URL it has, or would have: ``dubbo``, ``sofa``."""
+    protocols: tuple[str, ...]
+    """Those of its direct URLs."""
     service: str
     """The Service that it answers, ``''`` for none."""
     why: tuple[Why, ...]
@@ -58,6 +57,7 @@ class Item:
         return {
             "interface": self.interface,
             "families": list(self.families),
+            "protocols": list(self.protocols),
             "service": self.service or None,
             "safe": not self.why,
             "why": [{"reason": why.reason, "detail": why.text} for why in self.why],
@@ -71,25 +71,29 @@ class Item:
         }
 
 
+def wishes(*, tri: bool = False) -> dict[str, Wish]:
+    """By family what is judged: everything; ``tri`` says that callers who follow no move are taken."""
+    return {family: Wish(family=family, everyone=True, tri=tri, callers_apart=True) for family in FAMILIES}
+
+
 def known(zone: Zone, called: Iterable[str]) -> set[str]:
     """The Java names that there is something to say of; ``called`` are those that somebody may call."""
     return {*called, *(interface.name for interface in zone.outcomes)}
 
 
-def page(names: Collection[str], *, after: str, limit: int) -> list[str]:
-    """The next of the names, in order; fewer than ``limit`` at the end."""
-    return heapq.nsmallest(limit, (name for name in names if name > after))
-
-
 def items(
-    zone: Zone, names: Iterable[str], readings: Mapping[str, Reading], outside: Set[Caller]
+    zone: Zone,
+    names: Iterable[str],
+    readings: Mapping[str, Reading],
+    outside: Set[Caller],
+    wishes: Mapping[str, Wish],
 ) -> Iterator[Item]:
     """One item for each name that somebody provides, declares or calls."""
     for name in names:
         variants = boarding.variants(zone, name)
         callers = readings.get(name, NOTHING).callers
         if variants or callers:
-            yield _item(zone, name, variants, readings, outside)
+            yield _item(zone, name, variants, readings, outside, wishes)
 
 
 def _item(
@@ -98,8 +102,9 @@ def _item(
     variants: list[InterfaceId],
     readings: Mapping[str, Reading],
     outside: Set[Caller],
+    wishes: Mapping[str, Wish],
 ) -> Item:
-    families, why = _judged(zone, name, readings)
+    families, protocols, why = _judged(zone, name, readings, wishes)
     callers = readings.get(name, NOTHING).callers
     strangers = [caller for caller in callers if caller in outside]
     providers = {p.application for interface in variants for p in boarding.usable(zone, interface)}
@@ -108,6 +113,7 @@ def _item(
     return Item(
         interface=name,
         families=tuple(families),
+        protocols=tuple(sorted(protocols)),
         service=str(answer.service or "") if isinstance(answer, Binding) else "",
         why=tuple(why),
         applications=tuple(sorted(application for application in providers if application)),
@@ -117,13 +123,16 @@ def _item(
     )
 
 
-def _judged(zone: Zone, name: str, readings: Mapping[str, Reading]) -> tuple[list[str], dict[Why, None]]:
-    """Whose direct URLs a name has, and all that speaks against any of them."""
+def _judged(
+    zone: Zone, name: str, readings: Mapping[str, Reading], wishes: Mapping[str, Wish]
+) -> tuple[list[str], set[str], dict[Why, None]]:
+    """Whose direct URLs a name has, of which protocols, and all that speaks against any of them."""
     families: dict[str, None] = {}
     why: dict[Why, None] = {}
     judged: set[str] = set()
+    found: set[str] = set()
     for family, protocols in FAMILIES.items():
-        for subject, _ in boarding.subjects(zone, name, WISHES[family], readings):
+        for subject, _ in boarding.subjects(zone, name, wishes[family], readings):
             speaks = bool(spoken(subject) & set(protocols))
             # What belongs to neither family is judged once.
             if not speaks and judged - {family}:
@@ -132,9 +141,10 @@ def _judged(zone: Zone, name: str, readings: Mapping[str, Reading]) -> tuple[lis
                 continue
             judged.add(family)
             families |= {family: None} if speaks else {}
+            found |= {url.protocol} if url.url else set()
             prefix = f"{subject.key}: " if subject.key != name else ""
             why |= {Why(reason, f"{prefix}{text}"): None for reason, text in url.reasons}
-    return list(families), why
+    return list(families), found, why
 
 
 def _counted(callers: Iterable[Caller], strangers: Iterable[Caller]) -> tuple[Calls, ...]:

@@ -31,6 +31,10 @@ def lines(found: Survey, data: Mapping[str, Any], *, shown: int = SHOWN) -> list
         f"{_several(len(found.applications), 'calling application')} can board now"
     ]
     text += _section(f"Interfaces that can board now: {len(safe):,}", [*safe], shown)
+    known = [
+        f"{each.protocol}, {_several(each.interfaces, 'interface')}: {each.text}" for each in found.advice
+    ]
+    text += _section("To know before one of these boards (docs/boarding.md)", known, EVERY)
     text += _reasons(found, shown)
     names = [f"{each.name}  {_several(each.interfaces, 'interface')}" for each in boarding]
     text += _section(f"Applications that can board now: {len(boarding):,}", names, shown)
@@ -71,6 +75,7 @@ def _waiting(applications: Sequence[Application], shown: int) -> list[str]:
         return []
     unsafe = [each for each in applications if each.waits_for]
     outside = [each for each in applications if each.outside]
+    ruled = [each for each in applications if each.rules]
     text = ["", f"Applications that can not board as a whole yet: {len(applications):,}"]
     if unsafe:
         text.append(f"  {len(unsafe):,} interfaces: they call what is not safe to board")
@@ -78,6 +83,10 @@ def _waiting(applications: Sequence[Application], shown: int) -> list[str]:
         text.append(
             f"  {len(outside):,} outside: addresses not known to be in a cluster (kubernetes[].networks), from where "
             "no ClusterIP is reached"
+        )
+    if ruled:
+        text.append(
+            f"  {len(ruled):,} rules: routers or configurators of their own, of which a direct URL knows nothing"
         )
     return [*text, *_some([_said_of(each) for each in applications], shown, indent="    ")]
 
@@ -88,6 +97,8 @@ def _said_of(each: Application) -> str:
         said.append(f"not {_first(each.waits_for)}")
     if each.outside:
         said.append(f"outside: {_first(each.outside)}")
+    if each.rules:
+        said.append(f"it has {_first(each.rules)}")
     return f"{each.name}: {'; '.join(said)}"
 
 

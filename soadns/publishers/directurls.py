@@ -3,7 +3,8 @@
 With a direct URL a Dubbo or SOFARPC consumer asks no registry, and what provider URLs used to tell it is gone. So the
 URL carries that: Dubbo's consumers take parameters of a direct URL like those of a provider (ClusterUtils.mergeUrl)
 and put what their own reference says above them. What no URL can carry (routers, tags, a token that nobody may see,
-one call to every provider) is a reason to leave the interface out.
+one call to every provider) is a reason to leave the interface out. So is ``tri``: its consumers look a name up once
+(``docs/clients.md``), and after a move call whoever has the old address.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from soadns.model import Binding, Outcome, Provider
 from soadns.publishers.callsettings import combine
 
 DUBBO, SOFA = "dubbo", "sofa"
-FAMILIES = {DUBBO: ("dubbo", "tri"), SOFA: ("bolt",)}
+TRI = "tri"
+FAMILIES = {DUBBO: ("dubbo", TRI), SOFA: ("bolt",)}
 """Protocols that have a direct URL of the framework, the preferred one first."""
 
 _DEFAULT = "hessian2"
@@ -44,6 +46,7 @@ REASONS: Mapping[str, str] = {
     "other-protocol": "no direct URL is written for its protocols",
     "no-protocol": "nobody says its protocol",
     "split": "its groups and versions are served by several Services",
+    "tri": "its callers look the name up once, and follow no move (--with-tri)",
     "rules": "routers or configurators govern its calls, or can not be read",
     "tags": "its providers are tagged",
     "tls": "its providers want TLS",
@@ -85,8 +88,12 @@ class Subject:
     """Whether its name is to go unless what spoke for its Service returns."""
     rules: Sequence[str] = ()
     """What governs its calls, in words, e.g. ``a condition router``."""
+    callers_rules: Sequence[tuple[str, str]] = ()
+    """Applications that call it, and what governs their calls, likewise."""
     tokens: frozenset[str] | None = None
     """Those of its providers, where somebody asked for secrets and they could be read."""
+    tri: bool = False
+    """Whether somebody takes it that callers by ``tri`` follow no move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class DirectUrl:
     """Why it is not safe; nothing where it is."""
     notes: tuple[str, ...] = ()
     """What was decided for the operator, who may see it otherwise."""
+    protocol: str = ""
+    """That of the URL, or that it would have; ``''`` when nobody says one."""
 
     @property
     def why(self) -> tuple[str, ...]:
@@ -137,17 +146,20 @@ def direct_url(subject: Subject, family: str) -> DirectUrl | None:
     if impossible := _impossible(subject, protocol, words, protocols):
         said.why.append(impossible)
     # Where no URL can be made, the reasons are those of the protocol that it would have.
-    judged = protocol or min(words & set(protocols) or words, default="")
+    would = protocol or min(words & set(protocols), default="")
+    judged = would or min(words, default="")
     speaking = [provider for provider in subject.providers if provider.protocol == judged]
     _judge(subject, speaking, said)
+    if judged == TRI and not subject.tri:
+        said.no("tri", _once(subject))
     if impossible:
-        return DirectUrl(subject.key, "", tuple(said.why), tuple(said.notes))
+        return DirectUrl(subject.key, "", tuple(said.why), tuple(said.notes), would)
     numbers = [port.port for port in ports if port.protocol == protocol]
     if len(numbers) > 1:
         rest = ", ".join(map(str, numbers[1:]))
         said.notes.append(f"port {numbers[0]}, by which most providers are registered; also {rest}")
     url = f"{protocol}://{subject.host}:{numbers[0]}{_rest(subject, family, speaking, said)}"
-    return DirectUrl(subject.key, url, tuple(said.why), tuple(said.notes))
+    return DirectUrl(subject.key, url, tuple(said.why), tuple(said.notes), protocol)
 
 
 def _foreign(words: set[str], family: str) -> bool:
@@ -194,6 +206,8 @@ def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
         said.no("split", text)
     for rule in subject.rules:
         said.no("rules", f"it has {rule}")
+    for application, rule in subject.callers_rules:
+        said.no("rules", f"{application}, which calls it, has {rule}")
     if tags := sorted({value for p in subject.providers for key, value in p.settings if key == "dubbo.tag"}):
         said.no("tags", f"its providers are tagged ({', '.join(tags)}): a name leads to all of them")
     if any(p.tls for p in subject.providers):
@@ -211,6 +225,17 @@ def _judge(subject: Subject, speaking: Sequence[Provider], said: _Said) -> None:
     if odd:
         text = f"its providers want {_listed(odd)}, and not {_DEFAULT}, which a direct URL falls back to"
         said.no("serialization", text)
+
+
+def _once(subject: Subject) -> str:
+    """Why tri is a reason, and what its providers offer beside it."""
+    text = (
+        "callers by tri look its name up once per process, and follow no move until they restart (--with-tri)"
+    )
+    ports = sorted({p.port for p in subject.providers if p.protocol == "dubbo"})
+    if not ports:
+        return text
+    return f"{text}; its providers speak dubbo, too, but its Service has no port {_listed(ports, 'or')}"
 
 
 def _rest(subject: Subject, family: str, speaking: Sequence[Provider], said: _Said) -> str:

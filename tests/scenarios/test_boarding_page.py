@@ -11,8 +11,8 @@ from tests.scenarios.stage.terminal import Event, Terminal, steps
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, CHINESE = DOCS / "boarding.md", DOCS / "boarding.zh-CN.md"
-ORDER, AUDIT, INNER, PAY, STOCK, REPORT = (
-    f"com.example.{name}" for name in ("Order", "Audit", "Outer$Inner", "Pay", "Stock", "Report")
+ORDER, AUDIT, INNER, PAY, STOCK, REPORT, RATE = (
+    f"com.example.{name}" for name in ("Order", "Audit", "Outer$Inner", "Pay", "Stock", "Report", "Rate")
 )
 
 
@@ -21,10 +21,11 @@ class Shop:
 
     def __init__(self, stage: Stage) -> None:
         soadns = stage.soadns()
-        self.order, pay, web = (
+        self.order, pay, web, rate = (
             stage.service("order"),
             stage.service("pay", port=12200),
             stage.service("shop", port=8080),
+            stage.service("rate", port=50051),
         )
         self.pods = []
         for timeout in (10000, 3000):
@@ -36,6 +37,7 @@ class Shop:
         self.pay = stage.pod(pay)
         self.pay.registers(PAY, dialect="sofa", timeout=5000, serialization="hessian2")
         self.pay.calls(ORDER, INNER)
+        stage.pod(rate).registers(RATE, protocol="tri")
         stage.pod(web, application="shop").calls(ORDER, AUDIT, INNER)
         stage.process("192.168.9.9", 8080, "shop").calls(ORDER)
         self.order.annotate(interfaces=REPORT)
@@ -46,6 +48,7 @@ class Shop:
         for interface in (ORDER, AUDIT, STOCK, REPORT, "com.example.Outer-Inner"):
             soadns.answers(interface, self.order.cluster_ip)
         soadns.answers(PAY, pay.cluster_ip)
+        soadns.answers(RATE, rate.cluster_ip)
         self.terminal = Terminal(stage, soadns, {"order": self.order})
         self.events: dict[str, Callable[[], None]] = {
             "pay restarts with pay.properties": lambda: self.pay.unregisters(ORDER, INNER),

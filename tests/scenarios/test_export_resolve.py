@@ -57,6 +57,21 @@ def test_rules_are_found_wherever_they_stand_and_nothing_is_written(stage: Stage
         assert found[1].startswith(f"{ROLE}: it has a condition router ({ROLE}::.condition-router in the ")
         assert found[2] == f"{USER}: it has a configurator (override://)"
 
+        client.create(f"/dubbo/config/{PAY}/configurators", makepath=True)  # as 2.7.0 has it
+        client.create("/dubbo/config/shop/dubbo.properties", makepath=True)
+        assert told(soadns, "--everyone")[0].startswith(
+            f"{PAY}: it has a configurator ({PAY}/configurators in the "
+        )
+        client.delete(f"/dubbo/config/{PAY}/configurators")
+
+        stage.process("192.168.9.8", 8080, "shop").calls(PAY)
+        client.create("/dubbo/config/dubbo/shop.condition-router")  # obeyed by shop, whatever it calls
+        rule = "a condition router (shop.condition-router in the configuration centre)"
+        mine = f"{PAY}: shop, which calls it, has {rule}"
+        assert told(soadns, "--application", "shop") == [mine]
+        assert told(soadns, "--everyone")[0] == mine
+        client.delete("/dubbo/config/dubbo/shop.condition-router")
+
         client.create("/dubbo/config/dubbo/user.tag-router")  # of the application that provides all three
         assert all("it has a tag router (user.tag-router" in line for line in told(soadns, "--everyone"))
         assert told(soadns, "--interface", PAY) == [f"dubbo://{PAY}.rpc.cluster.local:20880?{CALLS_ON}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import Caller, Reading
 from tests.unit.notation import Notebook, zone_settings
 
@@ -25,8 +26,8 @@ class Book:
         return [self.readings]
 
 
-def estate(*statements: str) -> Notebook:
-    notebook = Notebook(zone_settings({}))
+def estate(*statements: str, settings: ZoneSettings | None = None) -> Notebook:
+    notebook = Notebook(settings or zone_settings({}))
     for statement in "\n".join(statements).replace("\n", ";").split(";"):
         if statement.strip():
             notebook.say(statement.strip())

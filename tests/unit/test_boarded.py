@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,9 +30,8 @@ RULED = Reading(rules=frozenset({"a configurator (override://)"}))
 async def found(
     *lines: Line, statements: str = "", book: Book | None = None, application: str = "shop"
 ) -> list[boarded.Boarded]:
-    query = {"names": ",".join(line.key for line in lines)} | (
-        {"application": application} if application else {}
-    )
+    query = {"names": ",".join(line.key for line in lines), "tri": "1"}
+    query |= {"application": application} if application else {}
     page = await exports.page(book or Book(), estate(ESTATE, statements).zone, query, limit=100)
     return boarded.boarded(lines, [page], application)
 
@@ -65,6 +65,14 @@ LINES: list[tuple[str, Line, str, Mapping[str, Reading], list[str]]] = [
         "",
         {"com_x_User": RULED},
         ["(not safe to board, but named: it has a configurator (override://))"],
+    ),
+    (
+        "tri looks up once",
+        Line("com.x.Fast", f"tri://com.x.Fast.{ZONE}:50051{CALLS_ON}"),
+        "service shop/fast 10.96.0.4 port=50051; pods shop/fast 10.1.0.7 port=50051; "
+        "register com.x.Fast 10.1.0.7:50051 protocol=tri",
+        {},
+        ["(callers by tri that started before … call where its name led then: restart them)"],
     ),
     (
         "another port",
@@ -130,7 +138,8 @@ LINES: list[tuple[str, Line, str, Mapping[str, Reading], list[str]]] = [
 async def test_what_is_said_of_a_line(
     line: Line, statements: str, readings: Mapping[str, Reading], expected: list[str]
 ) -> None:
-    assert said(await found(line, statements=statements, book=Book(**readings))) == expected
+    rows = said(await found(line, statements=statements, book=Book(**readings)))
+    assert [re.sub(r"20\d\d-[\d-]+T[\d:.]+Z", "…", text) for text in rows] == expected
 
 
 async def test_a_token_is_compared_and_not_shown() -> None:

@@ -95,11 +95,36 @@ async def test_rules_of_an_interface_and_of_an_application_that_provides_it_coun
     ]
 
 
+async def test_rules_of_an_application_that_calls_count_for_its_own_lines_and_for_everyones() -> None:
+    rule = "a configurator (shop.configurators in the configuration centre)"
+    callers = frozenset({Caller("10.1.0.9", "shop"), Caller("10.1.0.8", "bill")})
+    book = Book(com_x_User=Reading(callers), shop=Reading(rules=frozenset({rule})))
+    left_out = f"com.x.User: shop, which calls it, has {rule}"
+    url = f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}"
+    assert lines(await exported(estate(ESTATE), book, application="shop")) == [left_out]
+    assert left_out in lines(await exported(estate(ESTATE), book, everyone="1"))
+    assert lines(await exported(estate(ESTATE), book, application="bill")) == [url]
+    named = await exported(estate(ESTATE), book, interface="com.x.User")
+    assert (lines(named), len(named["items"][0]["why"])) == ([url], 1)
+
+
+async def test_what_has_tri_alone_is_exported_where_it_is_named_or_taken() -> None:
+    notebook = estate(
+        "service shop/fast 10.96.0.1 port=50051; pods shop/fast 10.1.0.1 port=50051",
+        "register com.x.Fast 10.1.0.1:50051 protocol=tri; register com.x.User 10.9.0.1 app=old",
+    )
+    url = f"com.x.Fast tri://com.x.Fast.{ZONE}:50051{CALLS_ON}"
+    left_out, _ = (await exported(notebook, everyone="1"))["items"]
+    assert (left_out["exported"], left_out["protocol"], len(left_out["why"])) == (False, "tri", 1)
+    assert lines(await exported(notebook, everyone="1", tri="1"))[0] == url
+    assert lines(await exported(notebook, interface="com.x.Fast")) == [url]
+
+
 async def test_pages_follow_each_other_and_end() -> None:
     notebook, found, after = estate(ESTATE), [], ""
     for expected in (2, 2, 1):
         data = await exported(notebook, everyone="1", limit=2, after=after)
-        assert len(data["items"]) == expected
+        assert (len(data["items"]), data["looked"], data["names"]) == (expected, expected, 5)
         found += [row["key"] for row in data["items"]]
         after = data["next"]
     assert found == ["com.x.Old", "com.x.Outer$Inner", "com.x.Pay", "com.x.Role", "com.x.User"]
@@ -115,9 +140,21 @@ async def test_callers_are_outside_unless_an_endpoint_a_node_or_in_a_pod_network
     assert [row["address"] for row in data["outside"]] == ["10.1.0.77", "192.168.0.1", "legacy.example"]
     settings = zone_settings({})
     pods = replace(settings.store, networks={"home": (ip_network("10.1.0.0/16"),)})
-    notebook = Notebook(replace(settings, store=pods))
+    notebook = estate(ESTATE.replace("; node n1 192.0.2.8", ""), settings=replace(settings, store=pods))
     data = await exported(notebook, book, interface="com.x.User")
     assert [row["address"] for row in data["outside"]] == ["192.0.2.8", "192.168.0.1", "legacy.example"]
+
+
+async def test_callers_of_what_is_not_exported_need_no_way_to_it() -> None:
+    book = Book(com_x_Old=Reading(frozenset({Caller("192.168.0.1", "a")})))
+    data = await exported(estate(ESTATE), book, everyone="1")
+    assert data["outside"] == []
+    data = await exported(estate(ESTATE), book, everyone="1", family="sofa")
+    assert (data["items"], data["outside"]) == ([], [])
+    data = await exported(estate(ESTATE), book, interface="com.x.Old")
+    assert [row["address"] for row in data["outside"]] == ["192.168.0.1"]
+    data = await exported(estate(ESTATE), book, names="com.x.Old")
+    assert [row["address"] for row in data["outside"]] == ["192.168.0.1"]
 
 
 async def test_of_an_application_its_own_callers_are_told() -> None:

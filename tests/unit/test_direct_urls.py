@@ -2,7 +2,7 @@
 
 Each case is a title, the providers' URLs (``com.x.A`` at a Service with their ports, unless ``ports`` says otherwise),
 what else is known, and after ``=>`` the URL without ``CALLS_ON``, the reasons why it is not safe (``!``) and the
-notes (``-``).
+notes (``-``). ``with tri`` says that tri is taken as it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import pytest
 
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, ServedPort, Unbound
-from soadns.publishers.directurls import CALLS_ON, DUBBO, SOFA, Subject, direct_url
+from soadns.publishers.advice import TEXTS, advice
+from soadns.publishers.directurls import CALLS_ON, DUBBO, FAMILIES, SOFA, Subject, direct_url
 from soadns.sources.dialects import DIALECTS
 
 HOST = "com.x.A.rpc.test"
@@ -116,11 +117,40 @@ dubbo rather than tri
     dubbo://10.0.0.1:20880/com.x.A?timeout=2000
     => dubbo://com.x.A.rpc.test:20880?timeout=2000
 
+tri alone: whoever looks a name up once follows no move
+    tri://10.0.0.1:50051/com.x.A?timeout=9000
+    => tri://com.x.A.rpc.test:50051?timeout=9000
+    ! callers by tri look its name up once per process, and follow no move until they restart (--with-tri)
+
 tri where the Service has no other port
     tri://10.0.0.1:50051/com.x.A?timeout=9000
     dubbo://10.0.0.1:20880/com.x.A?timeout=2000
     ports tri:50051
     => tri://com.x.A.rpc.test:50051?timeout=9000
+    ! callers by tri look its name up once per process, and follow no move until they restart (--with-tri); \
+its providers speak dubbo, too, but its Service has no port 20880
+
+tri that somebody takes as it is
+    tri://10.0.0.1:50051/com.x.A?timeout=9000
+    with tri
+    => tri://com.x.A.rpc.test:50051?timeout=9000
+
+both at one port
+    tri://10.0.0.1:50051/com.x.A?ext.protocol=dubbo
+    => dubbo://com.x.A.rpc.test:50051
+
+tri that nobody registers any more, by the port's name
+    ports tri:50051
+    => tri://com.x.A.rpc.test:50051
+    ! callers by tri look its name up once per process, and follow no move until they restart (--with-tri)
+    - no provider is registered: nothing is known of timeout, retries and the like
+
+tri, and the Service has another port
+    tri://10.0.0.1:50051/com.x.A
+    ports
+    => none
+    ! Service home/shop/shop has no port 50051, by which its providers are registered
+    ! callers by tri look its name up once per process, and follow no move until they restart (--with-tri)
 
 two ports
     dubbo://10.0.0.1:20880/com.x.A
@@ -330,6 +360,7 @@ def subject(family: str, given: list[str]) -> Subject:
         split=said.get("split", "").split(),
         rules=[said["rule"]] if "rule" in said else [],
         tokens=frozenset(said["tokens"].split()) if "tokens" in said else None,
+        tri="with" in said,
     )
 
 
@@ -365,6 +396,27 @@ def test_what_becomes_of_dubbo_providers(title: str, given: list[str], expected:
 )
 def test_what_becomes_of_sofarpc_providers(title: str, given: list[str], expected: list[str]) -> None:
     assert told(SOFA, given) == expected, title
+
+
+@pytest.mark.parametrize(
+    ("given", "protocol"),
+    [
+        ("dubbo://10.0.0.1:20880/com.x.A", "dubbo"),
+        ("tri://10.0.0.1:20880/com.x.A", "tri"),
+        ("dubbo://10.0.0.1:20880/com.x.A\nports", "dubbo"),
+        ("ports rest:80", ""),
+    ],
+)
+def test_it_knows_the_protocol_that_it_has_or_would_have(given: str, protocol: str) -> None:
+    found = direct_url(subject(DUBBO, given.splitlines()), DUBBO)
+    assert found is not None
+    assert found.protocol == protocol
+
+
+def test_every_protocol_that_is_exported_has_its_advice_once_however_many_interfaces_have_it() -> None:
+    assert set(TEXTS) == {protocol for protocols in FAMILIES.values() for protocol in protocols}
+    found = advice(["tri", "dubbo", "tri", "rest", ""])
+    assert [(each.protocol, each.interfaces) for each in found] == [("dubbo", 1), ("tri", 2)]
 
 
 def test_dubbo_calls_on_when_the_connection_breaks_and_sofarpc_needs_no_word_for_it() -> None:

@@ -193,7 +193,10 @@ def test_every_key_of_the_api_is_documented() -> None:
     named = {"names": "com.alipay.user.UserService"}
     answers.append(asyncio.run(process.direct_urls(zone, named, limit=100)))
     page_of_survey = asyncio.run(process.survey(zone, {}, limit=100))
-    answers += [page_of_survey, survey(page_of_survey["items"], page_of_survey["outside"]).plain()]
+    answers += [
+        page_of_survey,
+        survey(page_of_survey["items"], page_of_survey["outside"], page_of_survey["ruled"]).plain(),
+    ]
     assert keys_in(answers) - known == set()
 
 

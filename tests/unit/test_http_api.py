@@ -391,9 +391,12 @@ async def test_the_command_line_prints_a_file_of_direct_urls(capsysbinary: Captu
 
         status, out, err = await run("--interface", "com.alipay.user.UserService")
         assert (status, out) == (0, RESOLVE)
-        assert err.startswith("soadns: no registry in ZooKeeper is read")
+        advice, rest = err.splitlines()
+        assert advice.startswith("soadns: dubbo: who is connected stays at the old pods after a move")
+        assert rest.startswith("soadns: no registry in ZooKeeper is read")
         status, out, _ = await run("--interface", "com.alipay.user.UserService", "-o", "json")
         assert json.loads(out)["items"][0]["url"].startswith("dubbo://")
+        assert [row["protocol"] for row in json.loads(out)["advice"]] == ["dubbo"]
         assert (await run("--interface", "com.x.Unknown"))[0] == 1
         assert (await run("nope", "--everyone"))[0] == 1
         status, out, err = await run()

@@ -133,9 +133,13 @@ def test_what_strangers_wrote_is_no_command_to_a_terminal() -> None:
         **row("com.x.A", "dubbo://com.x.A.rpc.test:20880"),
         "notes": ["differ in mock (\x1b[2J, 用户): left out"],
     }
-    data = {"items": [noted], "outside": [], "callersRead": True, "unread": ["/dubbo/\n: x"]}
+    data = {
+        "items": [noted], "advice": [{"protocol": "dubbo", "interfaces": 1, "text": "it is so"}], "outside": [],
+        "callersRead": True, "unread": ["/dubbo/\n: x"],
+    }  # fmt: skip
     assert render.beside_direct_urls(data) == [
         "com.x.A: differ in mock (\\x1b[2J, 用户): left out",
+        "dubbo: it is so",
         "not read: /dubbo/\\n: x",
     ]
 
