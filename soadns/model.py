@@ -178,6 +178,8 @@ class Endpoint:
     address: str
     ready: bool = True
     terminating: bool = False
+    serving: bool = True
+    """Whether it would be ready if it were not terminating."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from soadns.addresses import print_address
 from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Move, Place, Route, Target, Vip
 from soadns.routing import Routing
+from soadns.sidecar.clusters import Cluster, cluster_name
 from soadns.views import when
 
 Data = dict[str, Any]
@@ -48,32 +49,58 @@ def ordered(vips: Iterable[Vip]) -> list[Vip]:
     return sorted(vips, key=lambda vip: vip.place)
 
 
-def state(zone: str, routing: Routing, vips: Iterable[Vip]) -> Data:
-    """All that is asked for, as it is now."""
-    return {**_head(zone, routing), "vips": [vip_data(vip) for vip in vips]}
+def state(zone: str, routing: Routing, vips: Iterable[Vip], *, clusters: bool = False) -> Data:
+    """All that is asked for, as it is now; ``clusters`` counts the generations of these as well."""
+    return {**_head(zone, routing, whole=clusters), "vips": [vip_data(vip) for vip in vips]}
 
 
-def delta(zone: str, routing: Routing, since: int, changed: Iterable[Place], part: Part) -> Data:
-    """What changed after a generation: places as they are now, and those that are no more."""
-    table = routing.tables[zone]
-    vips = [table.vips[at] for at in sorted(changed) if at in table.vips]
-    gone = sorted(at for at in changed if at not in table.vips and part.address in ("", at[0]))
-    return {
-        **_head(zone, routing),
+def delta(
+    zone: str,
+    routing: Routing,
+    since: int,
+    changed: Iterable[Place | str],
+    part: Part,
+    *,
+    clusters: bool = False,
+) -> Data:
+    """What changed after a generation: places and clusters as they are now, and those that are no more."""
+    table, places = routing.tables[zone], sorted(at for at in changed if not isinstance(at, str))
+    vips = [table.vips[at] for at in places if at in table.vips]
+    gone = [at for at in places if at not in table.vips and part.address in ("", at[0])]
+    told: Data = {
+        **_head(zone, routing, whole=clusters),
         "since": since,
         "vips": [vip_data(vip) for vip in vips if part.holds(vip)],
         # Whose it was is not known any more: whoever follows one Service passes over what it does not have.
         "gone": [{"address": address, "port": port} for address, port in gone if part.port in (0, port)],
     }
+    if clusters:
+        held = routing.clusters[zone].clusters
+        names = sorted(name for name in changed if isinstance(name, str))
+        told["clusters"] = [cluster_data(held[name]) for name in names if name in held]
+        told["goneClusters"] = [name for name in names if name not in held]
+    return told
 
 
-def _head(zone: str, routing: Routing) -> Data:
+def _head(zone: str, routing: Routing, *, whole: bool = False) -> Data:
     return {
         "zone": zone,
         "replica": routing.replica,
-        "generation": routing.logs[zone].generation,
+        "generation": routing.generation(zone, clusters=whole),
         "missing": routing.tables[zone].missing,
     }
+
+
+def clusters(zone: str, routing: Routing, name: str = "") -> list[Cluster]:
+    """The clusters that routes lead to, or one of them, in order."""
+    found = routing.clusters[zone].clusters
+    return [found[each] for each in ([name] if name else sorted(found)) if each in found]
+
+
+def cluster_data(cluster: Cluster) -> Data:
+    """One cluster and its endpoints now."""
+    ends = [{"address": address, "port": port} for address, port in cluster.endpoints]
+    return {"name": cluster.name, "endpoints": ends}
 
 
 def vip_data(vip: Vip) -> Data:
@@ -108,7 +135,11 @@ def target_data(target: Target) -> Data:
         "host": target.host or None,
         "port": target.port,
         "cluster": target.cluster or None,
-        "endpoints": {"from": "endpointslices" if target.service is not None else "registry", "of": of},
+        "endpoints": {
+            "from": "endpointslices" if target.service is not None else "registry",
+            "of": of,
+            "cluster": cluster_name(target),
+        },
     }
 
 

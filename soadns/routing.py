@@ -1,8 +1,8 @@
-"""The routes of all zones: tables for sidecars that follow what the zones decide. Pure.
+"""The routes of all zones, and the clusters that they lead to: tables for sidecars that follow what the zones decide.
 
 After each turn of the control process ``follow`` hands over what was decided in it, so the work is proportional to
 that. A zone's routes are told to nobody before the zone knows everything it waits for and every name of it is
-advanced: half a table would send requests to the wrong Service.
+advanced: half a table would send requests to the wrong Service. Pure.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from itertools import count
 from soadns.binding.estate import Estate
 from soadns.binding.state import State
 from soadns.binding.zone import Zone
-from soadns.model import Binding, InterfaceId, ObjectRef
-from soadns.routemodel import Move
+from soadns.model import Binding, EndpointSlice, InterfaceId, ObjectRef, Service
+from soadns.routemodel import Move, Place
+from soadns.sidecar.clusters import ClusterTable, Spot
 from soadns.sidecar.routelog import RouteLog
 from soadns.sidecar.routes import RouteTable
 
@@ -31,14 +32,23 @@ class Routing:
         self.tables = {
             name: RouteTable(zone.settings.clusters.home, missing) for name, zone in estate.zones.items()
         }
-        self.logs = {name: RouteLog() for name in estate.zones}
+        self.clusters = {
+            name: ClusterTable(zone.settings.clusters.home, ZoneEndpoints(zone))
+            for name, zone in estate.zones.items()
+        }
+        """For sidecars whose clusters are not Istio's."""
+        self.logs: dict[str, RouteLog[Place]] = {name: RouteLog() for name in estate.zones}
+        """What changed of routes."""
+        self.whole_logs: dict[str, RouteLog[Place | str]] = {name: RouteLog() for name in estate.zones}
+        """What changed of routes and of clusters, which are known by their names."""
         self._remembered: dict[str, list[tuple[InterfaceId, State]]] = {name: [] for name in estate.zones}
         """By zone: where interfaces were before this process began, as far as the tables are not told yet."""
         self._waiting: dict[str, set[InterfaceId]] = {name: set() for name in estate.zones}
         """By zone: interfaces that were decided upon, likewise."""
         self._whole: set[str] = set()
         """Zones all of whose names were advanced since they know everything."""
-        self._listeners: dict[int, Callable[[str], None]] = {}
+        self._listeners: dict[int, tuple[Callable[[str], None], bool]] = {}
+        """Whom to tell, and whether of clusters as well."""
         self._numbers = count()
 
     # ------------------------------------------------------------------ what is told
@@ -64,16 +74,15 @@ class Routing:
         """Take what the zones decided since the last call, or as much of that as is done in some milliseconds."""
         for name, zone in self._estate.zones.items():
             table = self.tables[name]
-            interfaces, services = zone.take_decided()
+            interfaces, services, slices = zone.take_decided()
             for ref in services:
                 self._service(zone, table, ref)
             waiting, remembered = self._waiting[name], self._remembered[name]
             waiting.update(interfaces)
-            if worked := bool(services or waiting or remembered):
+            if services or waiting or remembered:
                 self._work_off(zone, table)
-            if worked and (changed := table.flush(now)):
-                self.logs[name].note(frozenset(changed))
-                self._tell(name)
+            self.clusters[name].touch(services | slices, interfaces)
+            self._flush(name, now)
             if name in self._whole and not zone.complete:
                 # What it stood on turned out to be another cluster's.
                 self._whole.discard(name)
@@ -105,9 +114,17 @@ class Routing:
             table.put(ref, zone.store.services.by_ref.get(ref), zone.settings.clusters.host(ref))
 
     def _flush(self, zone: str, now: float) -> None:
-        if changed := self.tables[zone].flush(now):
-            self.logs[zone].note(frozenset(changed))
+        """Bring routes and clusters up to date, and then say so: no route leads to a cluster that is not there."""
+        routes = self.tables[zone].flush(now)
+        self.clusters[zone].lead(routes)
+        clusters = self.clusters[zone].flush()
+        if routes or clusters:
+            self.whole_logs[zone].note(frozenset({*routes, *clusters}))
+        if routes:
+            self.logs[zone].note(frozenset(routes))
             self._tell(zone)
+        elif clusters:
+            self._tell(zone, routes=False)
 
     def announce(self, zone: str, now: float) -> None:
         """All names of a complete zone are advanced: its routes may be told from now on."""
@@ -151,19 +168,60 @@ class Routing:
         """``<replica>.<generation>``: what names the state of a zone's routes."""
         return f"{self.replica}.{self.logs[zone].generation}"
 
-    def listen(self, hear: Callable[[str], None]) -> int:
-        """Have a function called with the zone whose routes changed; returns what ``leave`` takes."""
+    def generation(self, zone: str, *, clusters: bool = False) -> int:
+        """Of a zone's routes, or of these and its clusters: it grows with every change."""
+        return (self.whole_logs if clusters else self.logs)[zone].generation
+
+    def since(
+        self, zone: str, generation: int, *, clusters: bool = False
+    ) -> frozenset[Place] | frozenset[Place | str] | None:
+        """What changed after a generation; None where that is not remembered."""
+        return (self.whole_logs[zone] if clusters else self.logs[zone]).since(generation)
+
+    def listen(self, hear: Callable[[str], None], *, clusters: bool = False) -> int:
+        """Have a function called with the zone whose routes (or clusters) changed; returns what ``leave`` takes."""
         number = next(self._numbers)
-        self._listeners[number] = hear
+        self._listeners[number] = (hear, clusters)
         return number
 
     def leave(self, number: int) -> None:
         """Call it no longer."""
         self._listeners.pop(number, None)
 
-    def _tell(self, zone: str) -> None:
-        for hear in list(self._listeners.values()):
-            hear(zone)
+    def _tell(self, zone: str, *, routes: bool = True) -> None:
+        for hear, clusters in list(self._listeners.values()):
+            if routes or clusters:
+                hear(zone)
+
+
+class ZoneEndpoints:
+    """What a zone knows of Services and providers, as the table of clusters asks for it."""
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+
+    def service(self, ref: ObjectRef) -> Service | None:
+        """A Service that the zone sees."""
+        return self._zone.store.services.by_ref.get(ref)
+
+    def slices(self, ref: ObjectRef) -> Iterable[EndpointSlice]:
+        """Its EndpointSlices."""
+        return self._zone.store.endpoints.slices.get(ref, {}).values()
+
+    def reachable(self, cluster: str, address: str) -> bool:
+        """Whether pods of a cluster, and this address among them, can be reached from the home cluster."""
+        settings = self._zone.settings
+        return cluster in settings.clusters.flat and settings.store.meaningful(cluster, address)
+
+    def providers(self, interface: InterfaceId) -> frozenset[Spot]:
+        """Those whose addresses its name is answered with, as far as these are not a Service's."""
+        outcome = self._zone.outcomes.get(interface)
+        if not isinstance(outcome, Binding) or outcome.kind != "providers":
+            return frozenset()
+        if outcome.service is None:
+            return self._zone.states[interface].seen.answered
+        known = self._zone.store.interfaces.get(interface)
+        return known.usable().spots if known is not None else frozenset()
 
 
 def _paths(zone: Zone, interface: InterfaceId) -> tuple[str, ...]:

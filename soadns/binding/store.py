@@ -57,6 +57,8 @@ class Store:
         """Services whose winners must be looked at again (the engine knows who is bound to them)."""
         self.changed_services: set[ObjectRef] = set()
         """Services that came, went or changed, until somebody takes them away."""
+        self.changed_slices: set[ObjectRef] = set()
+        """Services whose EndpointSlices did, likewise."""
         self._touched_sites: dict[HostPort, bool] = {}
         """Sites to be judged when the batch is over; whether registrations came or went there."""
         self._touched_rosters: set[ObjectRef] = set()
@@ -218,7 +220,9 @@ class Store:
 
     def _slice(self, change: Change) -> None:
         before, after = (v if isinstance(v, EndpointSlice) else None for v in (change.before, change.after))
-        self._touched_rosters |= self.endpoints.slice(before, after)
+        changed = self.endpoints.slice(before, after)
+        self._touched_rosters |= changed
+        self.changed_slices |= changed
 
     def _node(self, change: Change) -> None:
         value = change.after or change.before

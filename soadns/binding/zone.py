@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from soadns.binding.answers import outcome
 from soadns.binding.arrivals import Arrivals
@@ -32,6 +33,16 @@ MOVES = 3
 """Changes of winner that one name makes in one instant, at most."""
 IN_ORDER = 1_000
 """So many names are advanced in order, so that their transitions are told in order; to sort more takes too long."""
+
+
+class Decided(NamedTuple):
+    """What changed of a zone, for whoever follows it."""
+
+    interfaces: set[InterfaceId]
+    """Names whose outcomes may be others."""
+    services: set[ObjectRef]
+    slices: set[ObjectRef]
+    """Services whose EndpointSlices may be others."""
 
 
 class Zone:
@@ -357,11 +368,12 @@ class Zone:
         """The owner names whose records changed since the last call."""
         return self.publication.take()
 
-    def take_decided(self) -> tuple[set[InterfaceId], set[ObjectRef]]:
-        """Names whose outcomes, and Services that, may have changed since the last call."""
+    def take_decided(self) -> Decided:
+        """What may have changed since the last call."""
         interfaces, self._decided = self._decided, set()
         services, self.store.changed_services = self.store.changed_services, set()
-        return interfaces, services
+        slices, self.store.changed_slices = self.store.changed_slices, set()
+        return Decided(interfaces, services, slices)
 
     def release(self, source: str, now: float) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

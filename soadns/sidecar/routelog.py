@@ -7,36 +7,37 @@ name of the process that counts: another one, or a successor, counts for itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
-from soadns.routemodel import Place
-
+K = TypeVar("K", bound=Hashable)
 MOST = 100_000
-"""Changed places that are remembered; whoever knows less than that is told everything."""
+"""Changes that are remembered; whoever knows less than that is told everything."""
 
 
-class RouteLog:
-    """The generations of one zone's routes."""
+class RouteLog(Generic[K]):
+    """The generations of one zone's routes, by place, or of these and its clusters, by name."""
 
     def __init__(self) -> None:
         self.generation = 0
-        self._changes: deque[tuple[int, frozenset[Place]]] = deque()
+        self._changes: deque[tuple[int, frozenset[K]]] = deque()
         self._held = 0
 
-    def note(self, places: frozenset[Place]) -> None:
+    def note(self, changed: frozenset[K]) -> None:
         """These changed, together."""
         self.generation += 1
-        self._changes.append((self.generation, places))
-        self._held += len(places)
+        self._changes.append((self.generation, changed))
+        self._held += len(changed)
         while self._held > MOST:
             self._held -= len(self._changes.popleft()[1])
 
-    def since(self, generation: int) -> frozenset[Place] | None:
+    def since(self, generation: int) -> frozenset[K] | None:
         """What changed after a generation; None where that is not remembered."""
         if not 0 <= self.generation - generation <= len(self._changes):
             return None
-        found: set[Place] = set()
-        for number, places in reversed(self._changes):
+        found: set[K] = set()
+        for number, changed in reversed(self._changes):
             if number <= generation:
                 break
-            found |= places
+            found |= changed
         return frozenset(found)

@@ -103,6 +103,7 @@ class EndpointConditions(Shape):
     """``conditions`` of an endpoint."""
 
     ready: bool | None = None
+    serving: bool | None = None
     terminating: bool | None = None
 
 

@@ -124,8 +124,9 @@ def _endpoints(raw: kubeshapes.Endpoint) -> list[Endpoint]:
     conditions = raw.conditions or kubeshapes.EndpointConditions()
     ready = conditions.ready is not False  # null means true (EndpointConditions.ready)
     terminating = conditions.terminating is True
+    serving = conditions.serving is not False  # likewise (EndpointConditions.serving)
     return [
-        Endpoint(_address(address, "endpoints[].addresses"), ready, terminating)
+        Endpoint(_address(address, "endpoints[].addresses"), ready, terminating, serving)
         for address in raw.addresses or ()
     ]
 

@@ -112,6 +112,8 @@ class Exporter(Collector):
              {(zone,): float(len(table.vips)) for zone, table in routing.tables.items()}),
             ("moves", "Interfaces that callers of a Service may still send to it.",
              {(zone,): float(len(table.moves)) for zone, table in routing.tables.items()}),
+            ("clusters", "Clusters that routes lead to.",
+             {(zone,): float(len(table.clusters)) for zone, table in routing.clusters.items()}),
             ("generation", "Changes of the routes since the process began.",
              {(zone,): float(log.generation) for zone, log in routing.logs.items()}),
         ):  # fmt: skip

@@ -1,5 +1,7 @@
 """Routes over HTTP: one request resolved, the table, and a stream of its changes (server-sent events).
 
+With ``clusters=1`` the stream tells of the endpoints as well.
+
 Whoever follows the stream is told the whole state, then deltas. Nothing is queued for anybody: a follower is a
 generation, and what changed since that is put together when there is room on its connection again. So a slow one is
 sent less often and more at once, one that falls behind what is remembered is sent the state again, and a thousand that
@@ -51,6 +53,8 @@ class Follower:
 
     zone: str
     part: Part
+    clusters: bool = False
+    """Whether it is told of clusters as well."""
     known: int = NEVER
     """The generation that it was sent."""
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,24 +67,30 @@ class Routes:
         self._running = running
         self._operations = operations
         self._followers: set[Follower] = set()
-        self._texts: dict[tuple[str, int, int, Part], asyncio.Task[bytes]] = {}
-        """(zone, from generation, to generation, part) → what is sent to all who need the same."""
+        self._texts: dict[tuple[str, bool, int, int, Part], asyncio.Task[bytes]] = {}
+        """(zone, with clusters, from generation, to generation, part) → what is sent to all who need the same."""
         self._ending = False
 
     def add_to(self, app: web.Application) -> None:
         """Serve as part of an application."""
         app.router.add_get("/v1/resolve", self._resolve)
         app.router.add_get("/v1/routes", self._routes)
+        app.router.add_get("/v1/clusters", self._clusters)
         app.router.add_get("/v1/moves", self._moves)
         app.router.add_post("/v1/forget", self._forget)
         app.on_startup.append(self._begin)
         app.on_shutdown.append(self._end)
 
     async def _begin(self, _: web.Application) -> None:
-        self._number = self._running.routing.listen(self._hear)
+        routing = self._running.routing
+        self._numbers = [
+            routing.listen(lambda zone: self._hear(zone, clusters=False)),
+            routing.listen(lambda zone: self._hear(zone, clusters=True), clusters=True),
+        ]
 
     async def _end(self, _: web.Application) -> None:
-        self._running.routing.leave(self._number)
+        for number in self._numbers:
+            self._running.routing.leave(number)
         self._ending = True
         for follower in self._followers:
             follower.stirred.set()
@@ -107,6 +117,10 @@ class Routes:
         if (wait := self._wait(zone)) is not None:
             return wait
         part = Part(query.get("service", ""), _address(query), _port(query))
+        if "clusters" in query and (part != Part() or "watch" not in query):
+            raise Refused(
+                "clusters=1 goes with watch=1 and all routes; /v1/clusters?name= tells of one cluster"
+            )
         if "watch" in query:
             return await self._follow(request, zone, part)
         tag = f'"{routing.tag(zone)}"'
@@ -115,6 +129,21 @@ class Routes:
         vips = part.found(routing.tables[zone].vips)
         body = routeviews.state(zone, routing, []) | {"vips": await _whole(len(vips), lambda: _plain(vips))}
         return reply(body, headers={"ETag": tag})
+
+    async def _clusters(self, request: web.Request) -> web.Response:
+        routing = self._running.routing
+        if not (zone := one_zone(request, routing.tables)):
+            return which_zone(request, routing.tables)
+        if (wait := self._wait(zone)) is not None:
+            return wait
+        name = request.query.get("name", "")
+        found = routeviews.clusters(zone, routing, name)
+        if name and not found:
+            return reply({"error": f"no route leads to a cluster {name}"}, status=404)
+        body = routeviews.state(zone, routing, [], clusters=True)
+        del body["vips"]
+        told = await _whole(len(found), lambda: [routeviews.cluster_data(each) for each in found])
+        return reply(body | {"clusters": told})
 
     def _wait(self, zone: str) -> web.Response | None:
         """The answer while routes are not told."""
@@ -149,10 +178,10 @@ class Routes:
 
     # ------------------------------------------------------------------ the stream
 
-    def _hear(self, zone: str) -> None:
-        """The routes of a zone changed: wake those who follow them, some in each pass of the loop."""
+    def _hear(self, zone: str, *, clusters: bool) -> None:
+        """The routes of a zone changed, or its clusters: wake who follows that, some in each pass of the loop."""
         self._texts.clear()
-        self._wake([follower for follower in self._followers if follower.zone == zone])
+        self._wake([each for each in self._followers if (each.zone, each.clusters) == (zone, clusters)])
 
     def _wake(self, followers: list[Follower]) -> None:
         for follower in followers[:AT_ONCE]:
@@ -165,7 +194,8 @@ class Routes:
             log("too-many-followers", level="warning", peer=request.remote, followers=len(self._followers))
             text = f"{MOST_FOLLOWERS} connections follow the routes already; ask another replica, or later"
             return reply({"error": text}, status=503, headers={"Retry-After": "5"})
-        follower = Follower(zone, part, self._resumed(request, zone))
+        follower = Follower(zone, part, "clusters" in request.query)
+        follower.known = self._resumed(request, follower)
         stream = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         )
@@ -183,13 +213,19 @@ class Routes:
             self._followers.discard(follower)
         return stream
 
-    def _resumed(self, request: web.Request, zone: str) -> int:
+    def _generation(self, follower: Follower) -> int:
+        return self._running.routing.generation(follower.zone, clusters=follower.clusters)
+
+    def _replica(self, follower: Follower) -> str:
+        """Who counts a follower's generations: of routes with clusters there are others than of routes."""
+        return self._running.routing.replica + ("+clusters" if follower.clusters else "")
+
+    def _resumed(self, request: web.Request, follower: Follower) -> int:
         """The generation that a follower says it has, if that was counted by this process."""
         replica, _, generation = request.headers.get("Last-Event-ID", "").rpartition(".")
-        routing = self._running.routing
-        if replica != routing.replica or not generation.isascii() or not generation.isdigit():
+        if replica != self._replica(follower) or not generation.isascii() or not generation.isdigit():
             return NEVER
-        return min(int(generation), routing.logs[zone].generation)
+        return min(int(generation), self._generation(follower))
 
     async def _tell(self, follower: Follower, stream: web.StreamResponse) -> None:
         """Send what a follower does not know, until it leaves or this process ends."""
@@ -199,7 +235,7 @@ class Routes:
                 await _write(stream, _event("unready", text_of({"error": reason})))
                 return
             follower.stirred.clear()
-            generation = routing.logs[follower.zone].generation
+            generation = self._generation(follower)
             if follower.known != generation:
                 await _write(stream, await self._text(follower, generation))
                 follower.known = generation
@@ -212,27 +248,33 @@ class Routes:
 
     async def _text(self, follower: Follower, generation: int) -> bytes:
         """What brings a follower from what it knows to a generation that is the present one."""
-        key = (follower.zone, follower.known, generation, follower.part)
+        key = (follower.zone, follower.clusters, follower.known, generation, follower.part)
         task = self._texts.get(key)
         if task is None:
             if len(self._texts) >= MOST_TEXTS:
                 self._texts.clear()
-            task = self._texts[key] = asyncio.ensure_future(
-                self._make(follower.zone, follower.known, follower.part)
-            )
+            task = self._texts[key] = asyncio.ensure_future(self._make(follower))
         return await asyncio.shield(task)
 
-    async def _make(self, zone: str, known: int, part: Part) -> bytes:
-        routing = self._running.routing
-        tag = routing.tag(zone)
-        changed = routing.logs[zone].since(known) if known != NEVER else None
+    async def _make(self, follower: Follower) -> bytes:
+        routing, zone, part, known = self._running.routing, follower.zone, follower.part, follower.known
+        tag = f"{self._replica(follower)}.{self._generation(follower)}"
+        changed = routing.since(zone, known, clusters=follower.clusters) if known != NEVER else None
         if changed is not None:
-            data = routeviews.delta(zone, routing, known, changed, part)
-            return _event("delta", text_of(data), tag) if data["vips"] or data["gone"] else b""
+            data = routeviews.delta(zone, routing, known, changed, part, clusters=follower.clusters)
+            told = any(data[key] for key in ("vips", "gone", "clusters", "goneClusters") if key in data)
+            return _event("delta", text_of(data), tag) if told else b""
         vips = part.found(routing.tables[zone].vips)
-        data = routeviews.state(zone, routing, [])
-        text = await _whole(len(vips), lambda: text_of(data | {"vips": _plain(vips)}))
-        return _event("state", text, tag)
+        found = routeviews.clusters(zone, routing) if follower.clusters else []
+        data = routeviews.state(zone, routing, [], clusters=follower.clusters)
+
+        def text() -> str:
+            told = (
+                {"clusters": [routeviews.cluster_data(each) for each in found]} if follower.clusters else {}
+            )
+            return text_of(data | {"vips": _plain(vips)} | told)
+
+        return _event("state", await _whole(len(vips), text), tag)
 
 
 def _plain(vips: list[Vip]) -> list[routeviews.Data]:

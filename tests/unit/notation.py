@@ -175,7 +175,9 @@ class Notebook:
             self.seen[CLUSTERS[ref.cluster]].pop(key, None)
             return
         endpoints = tuple(
-            Endpoint(word.rstrip("-"), ready=word[-1] != "-") for word in words if word != "none"
+            Endpoint(word.rstrip("-~"), ready=word[-1] not in "-~", terminating=word[-1] == "~")
+            for word in words
+            if word != "none"
         )
         ports = tuple(Port(int(port)) for port in options.get("port", "20880").split(","))
         self.seen[CLUSTERS[ref.cluster]][key] = EndpointSlice(ref, ref, ports, endpoints)

@@ -6,9 +6,11 @@ import shlex
 from dataclasses import dataclass, field, replace
 
 from soadns import snapshot
+from soadns.addresses import print_address
 from soadns.model import Provider
 from soadns.routemodel import Route, Vip
 from soadns.routing import Routing
+from soadns.sidecar.clusters import cluster_name
 from soadns.sidecar.routes import RouteTable
 from tests.unit.notation import ZONE, Notebook
 from tests.unit.tables import host_port, interface_id, words_of
@@ -70,13 +72,13 @@ class RouteBook(Notebook):
     # ---------------------------------------------------------------- answers
 
     def check(self, answer: str, subject: str, number: int) -> str:
-        """``10.96.0.1 routes …``, ``10.96.0.1 sends … to …``, ``moves …``; else what DNS answers."""
+        """``10.96.0.1 routes …``, ``sends … to …``, ``reaches … at …``, ``moves …``; else what DNS answers."""
         first, _, rest = answer.partition(" ")
         verb = rest.split(" ")[0]
         if first in ("moves", "untold"):
             found = getattr(self, f"see_{first}")()
             assert found == rest, f"line {number}: {first} {found!r}, not {rest!r}"
-        elif verb in ("routes", "sends", "says"):
+        elif verb in ("routes", "sends", "reaches", "says"):
             found = getattr(self, f"see_{verb}")(first, rest)
             assert found == rest, f"line {number}: {first} {found!r}, not {rest!r}"
         else:
@@ -106,11 +108,24 @@ class RouteBook(Notebook):
     def see_sends(self, at: str, rest: str) -> str:
         """Where one request goes; ``User group=blue version=1.0``."""
         asked, _, _ = rest.removeprefix("sends ").partition(" to ")
-        [wire], options = words_of(asked)
+        return f"sends {asked} to {goes(*self.asked(at, asked))}"
+
+    def see_reaches(self, at: str, rest: str) -> str:
+        """The endpoints of where it goes."""
+        asked, _, _ = rest.removeprefix("reaches ").partition(" at ")
+        _, route = self.asked(at, asked)
+        assert route.target is not None
+        cluster = self.routing.clusters[ZONE].clusters[cluster_name(route.target)]
+        return (
+            f"reaches {asked} at {', '.join(print_address(*end) for end in cluster.endpoints) or 'nothing'}"
+        )
+
+    def asked(self, at: str, request: str) -> tuple[Vip, Route]:
+        """The place, and the route of one request there."""
+        [wire], options = words_of(request)
         vip = self.table.find(*host_port(at))
         assert vip is not None
-        route = vip.route(wire, options.get("group", ""), options.get("version", ""))
-        return f"sends {asked} to {goes(vip, route)}"
+        return vip, vip.route(wire, options.get("group", ""), options.get("version", ""))
 
 
 def short(ref: object) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from soadns.routemodel import Place, Vip
 from soadns.routing import Routing
+from soadns.sidecar.clusters import Cluster
 from tests.unit.notation import ZONE
 from tests.unit.test_order_of_events import Instant, Replica, history_of, in_two_orders
 
@@ -37,15 +38,20 @@ class Routed(Replica):
         assert self.routing is not None
         return self.routing.tables[ZONE].vips
 
-    def built_at_once(self) -> dict[Place, Vip]:
-        """The routes of another process that is told what is there, and what has moved."""
+    @property
+    def clusters(self) -> dict[str, Cluster]:
+        assert self.routing is not None
+        return self.routing.clusters[ZONE].clusters
+
+    def built_at_once(self) -> tuple[dict[Place, Vip], dict[str, Cluster]]:
+        """Routes and clusters of another process that is told what is there, and what has moved."""
         assert self.routing is not None
         other = Routing(self.estate, "closed", "other")
         self.zone._decided.update(self.zone.outcomes)
         other.begin(self.routing.moves)
         settle(other, self.now)
         other.announce(ZONE, self.now)
-        return other.tables[ZONE].vips
+        return other.tables[ZONE].vips, other.clusters[ZONE].clusters
 
 
 @given(history_of(gaps=(0.0, 6.0, 61.0, 700.0)), st.randoms(use_true_random=False))
@@ -55,6 +61,7 @@ def test_routes_do_not_depend_on_the_order_within_an_instant(
     one, other = Routed(), Routed()
     for _ in in_two_orders(instants, chance, one, other):
         assert one.vips == other.vips
+        assert one.clusters == other.clusters
         assert one.routing.moves == other.routing.moves  # type: ignore[union-attr]
 
 
@@ -63,7 +70,7 @@ def test_routes_that_followed_are_those_of_what_is_there(instants: list[Instant]
     replica = Routed()
     for gap, batch in instants:
         replica.go_on(gap, batch)
-    assert replica.built_at_once() == replica.vips
+    assert replica.built_at_once() == (replica.vips, replica.clusters)
 
 
 @given(history_of(gaps=(6.0, 61.0, 700.0)))
@@ -72,8 +79,9 @@ def test_a_restart_changes_no_route(instants: list[Instant]) -> None:
     for gap, batch in instants:
         replica.go_on(gap, batch)
     replica.wait_until(replica.now + 3600.0)
-    before, moves = replica.vips, replica.routing.moves  # type: ignore[union-attr]
+    before, clusters, moves = replica.vips, replica.clusters, replica.routing.moves  # type: ignore[union-attr]
     replica.restart()
     replica.wait_until(replica.now + 3600.0)
     assert replica.routing.moves == moves  # type: ignore[union-attr]
     assert replica.vips == before
+    assert replica.clusters == clusters

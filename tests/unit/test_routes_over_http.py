@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -96,10 +97,56 @@ async def test_a_part_of_the_table(query: str, expected: list[str]) -> None:
     assert [vip["address"] for vip in body["vips"]] == expected
 
 
+async def test_clusters_are_told_with_their_endpoints() -> None:
+    user, account = (f"outbound|20880||{name}.shop.svc.cluster.local" for name in ("user", "account"))
+    async with site(RouteProcess()) as port:
+        _, body = await ask(port, "GET /v1/clusters")
+        assert [each["name"] for each in body["clusters"]] == [account, user]
+        _, body = await ask(port, f"GET /v1/clusters?name={quote(user)}")
+        assert body["clusters"] == [{"name": user, "endpoints": [{"address": "10.1.0.1", "port": 20880}]}]
+        status, body = await ask(port, "GET /v1/clusters?name=other")
+        assert (status, body["error"]) == (404, "no route leads to a cluster other")
+        for query in ("clusters=1", "watch=1&clusters=1&address=10.96.0.1"):
+            assert (await ask(port, f"GET /v1/routes?{query}"))[0] == 409
+
+
+async def test_one_stream_tells_of_routes_and_clusters() -> None:
+    process = RouteProcess()
+    async with site(process) as port, following(port) as other, following(port, "clusters=1") as follower:
+        assert len((await other.event())[1]["vips"]) == 2
+        name, state = await follower.event()
+        assert (name, len(state["vips"]), len(state["clusters"])) == ("state", 2, 2)
+
+        process.tell("pods shop/user 10.1.0.1 10.1.0.9")
+        name, delta = await follower.event()
+        assert (name, delta["vips"], delta["gone"], delta["goneClusters"]) == ("delta", [], [], [])
+        assert [[end["address"] for end in each["endpoints"]] for each in delta["clusters"]] == [
+            ["10.1.0.1", "10.1.0.9"]
+        ]
+
+        process.tell(NEW)
+        _, added = await follower.event()
+        assert [vip["service"] for vip in added["vips"]] == ["home/shop/third"]
+        assert [each["name"] for each in added["clusters"]] == [
+            "outbound|20880||third.shop.svc.cluster.local"
+        ]
+        assert (await other.event())[1]["vips"] == added["vips"], "endpoints alone did not concern it"
+        async with following(port, "clusters=1", last=delta["id"]) as resumed:
+            assert (await resumed.event())[1]["clusters"] == added["clusters"]
+        async with following(port, last=delta["id"]) as resumed:
+            assert (await resumed.event())[0] == "state", "its generations are others"
+
+        process.tell("delete shop/third; after 10s")
+        _, gone = await follower.event()
+        assert gone["gone"] == [{"address": "10.96.0.3", "port": 20880}]
+        assert gone["goneClusters"] == ["outbound|20880||third.shop.svc.cluster.local"]
+
+
 async def test_who_does_not_know_everything_tells_no_routes() -> None:
     process = RouteProcess(["zone unsynced"])
     async with site(process) as port:
-        for path in (f"/v1/resolve?{USER}", "/v1/routes", "/v1/routes?watch=1", "/v1/moves"):
+        paths = (f"/v1/resolve?{USER}", "/v1/routes", "/v1/routes?watch=1", "/v1/clusters", "/v1/moves")
+        for path in paths:
             status, body = await ask(port, f"GET {path}")
             assert (status, body["error"].split(":")[0]) == (
                 503,
