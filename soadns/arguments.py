@@ -193,7 +193,7 @@ VERBS = (
     ),
     Verb(
         "export",
-        "a zone in a form that other name servers, or Dubbo and SOFARPC applications, read",
+        "a zone in a form that other name servers, Dubbo and SOFARPC applications, or Istio read",
         (
             "soadns export zonefile",
             "soadns export zonefile rpc.cluster.local",
@@ -201,13 +201,16 @@ VERBS = (
             "soadns export resolve --application shop --previous shop.properties",
             "soadns export resolve --everyone --format config-center",
             "soadns export resolve --interface com.alipay.user.UserService -o json",
+            "soadns export envoyfilters",
+            "soadns export envoyfilters --service shop/user",
         ),
         (
             Option(
                 ("what",),
                 {
-                    "choices": ("zonefile", "resolve"),
-                    "help": "zonefile: a master file (RFC 1035); resolve: direct URLs for applications",
+                    "choices": ("zonefile", "resolve", "envoyfilters"),
+                    "help": "zonefile: a master file (RFC 1035); resolve: direct URLs for applications; "
+                    "envoyfilters: objects for Istio, and why there are none",
                 },
             ),
             Option(
@@ -238,6 +241,7 @@ VERBS = (
             ),
             _switch("--with-secrets", help="write tokens, too"),
             _WITH_TRI,
+            _option("--service", metavar="NAMESPACE/NAME", help="envoyfilters of this Service alone"),
             *_RUNNING,
         ),
         exclusive=(

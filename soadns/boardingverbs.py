@@ -15,11 +15,17 @@ from soadns.publishers.properties import Line
 
 
 def export_verb(options: argparse.Namespace) -> int:
-    """A zone's file, or direct URLs."""
+    """A zone's file, direct URLs, or Envoy filters."""
     from soadns.progress import Progress
     from soadns.publishers import properties
     from soadns.publishers.advice import advice
 
+    if options.what == "envoyfilters":
+        from soadns.filterverbs import export_filters
+
+        return export_filters(options)
+    if options.service:
+        raise UsageError("--service is for export envoyfilters")
     asked = (options.application, options.everyone, options.interface, options.previous)
     if options.what == "zonefile":
         if any((*asked, options.with_secrets, options.with_tri)) or options.output != "text":

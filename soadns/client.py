@@ -137,6 +137,11 @@ class Client:
         rows = [outside[caller] for caller in sorted(outside)]
         return {"zone": page["zone"], "callersRead": page["callersRead"], **whole, "outside": rows}
 
+    def envoy_filters(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``/v1/envoyfilters``, its pages put together. Raises ClientError."""
+        pages = list(self._pages("/v1/envoyfilters", query))
+        return {**pages[-1], "items": [item for page in pages for item in page["items"]]}
+
     def reload(self, *, accept_removals: bool) -> dict[str, Any]:
         """What became of a reload, once the new configuration is in force. Raises ClientError."""
         done = self.post("/v1/reload", {"acceptRemovals": accept_removals})

@@ -21,6 +21,7 @@ from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKe
 from soadns.configfile import ConfigError
 from soadns.kubeapi import KubeApi
 from soadns.schema import Problem
+from soadns.sidecar.tiers import Wishes
 from soadns.sources import Source
 from soadns.sources.kube import KubeSettings, KubeSource
 from soadns.sources.static import StaticSettings, StaticSource
@@ -99,6 +100,20 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
         ),
         ttl=zone.ttl,
         provider_ttl=zone.provider_ttl,
+    )
+
+
+def wishes(config: Config) -> Wishes:
+    """How far Istio's sidecars may be told of routes."""
+    istio = config.sidecar.istio
+    return Wishes(
+        balancing=istio.balancing,
+        moves=istio.moves,
+        root_namespace=istio.root_namespace,
+        namespaces=istio.files.namespaces,
+        selector=selectors.pairs(istio.files.labels),
+        directory=istio.files.directory,
+        shards=istio.files.shards,
     )
 
 

@@ -252,6 +252,48 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteFilesConfig:
+    """Files of rules that pods mount, for Istio's sidecars in them."""
+
+    namespaces: tuple[str, ...] = setting(
+        "Namespaces of callers whose pods may mount files of rules; empty: none.", default=(), example="web"
+    )
+    labels: str = setting(
+        "Labels of the pods that mount them.", default="soadns.io/routes=mounted", check=values.some_pairs
+    )
+    directory: str = setting("Where they mount them.", default="/etc/soadns/routes", check=values.absolute)
+    shards: int = setting(
+        "ConfigMaps that the files are spread over, each up to 900 KiB. Pods mount all of them.",
+        default=4,
+        check=values.between(1, 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IstioConfig:
+    """Envoy under Istio."""
+
+    balancing: str = setting(
+        "How calls of a Service without `soadns.io/balancing` are balanced: `connection` (by Istio's own filter) or "
+        "`request` (each call by itself, where that is safe).",
+        default="connection",
+        check=values.one_of("connection", "request"),
+    )
+    moves: str = setting(
+        "For which interfaces that live elsewhere sidecars have rules, where `soadns.io/moves` says nothing: "
+        "`failing` (those whose calls would fail without), `inline` (all) or `never`.",
+        default="failing",
+        check=values.one_of("failing", "inline", "never"),
+    )
+    root_namespace: str = setting(
+        "Istio's root namespace: an EnvoyFilter there is for all sidecars.",
+        default="istio-system",
+        check=values.label,
+    )
+    files: RouteFilesConfig = setting("Rules from files.", factory=RouteFilesConfig)
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarConfig:
     """What sidecars are told."""
 
@@ -261,6 +303,7 @@ class SidecarConfig:
         default="closed",
         check=values.one_of("closed", "open"),
     )
+    istio: IstioConfig = setting("Envoy under Istio.", factory=IstioConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import ANNOTATION, fresh_problems
 from soadns.clock import Clock
+from soadns.composition import wishes
 from soadns.config import Config
 from soadns.figures import Figures, WorkerState
+from soadns.filterviews import Meshing
 from soadns.inbox import Inbox
 from soadns.logs import Log
 from soadns.model import (
@@ -98,6 +100,7 @@ class Control:
         self.routing = Routing(
             estate, config.sidecar.missing, f"{socket.gethostname()}-{time.time_ns() // 1_000_000:x}"
         )
+        self.meshing = Meshing(wishes(config))
         self.publisher = publisher
         self.sources = list(sources)
         self._registries = ZoneRegistries(estate, self.sources)

@@ -167,6 +167,10 @@ class Service:
     """``soadns.io/interfaces``; None when malformed (the last good value is then kept)."""
     traffic: tuple[TrafficRule, ...] | None = ()
     """``soadns.io/traffic``; None when malformed (the last good value is then kept)."""
+    balancing: str | None = ""
+    """``soadns.io/balancing``: ``connection``, ``request`` or nothing; None when malformed (likewise)."""
+    moves: str | None = ""
+    """``soadns.io/moves``: ``failing``, ``inline``, ``never`` or nothing; None when malformed (likewise)."""
     problems: tuple[str, ...] = ()
     """What is wrong with its annotations, one sentence each, for ``explain``."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from soadns import renderfilters
 from soadns.render import table, waiting
 from soadns.renderroutes import explained
 
@@ -92,6 +93,7 @@ def _zone(zone: Data, now: str) -> list[str]:
         lines += [f"    {r['where']}: {r['reason']}: {r['detail']}" for r in zone["rejected"]]
     if "routes" in zone:
         lines += explained(zone["routes"])
+        lines += renderfilters.explained(zone.get("istio", ()), ruled=bool(zone["routes"]["rules"]))
     if zone["history"]:
         lines += ["  history", *table([_event(event) for event in zone["history"]], indent="    ")]
     if "znodes" in zone:

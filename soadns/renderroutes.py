@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from soadns import renderfilters
 from soadns.addresses import print_address
 from soadns.render import table
 
@@ -27,7 +28,8 @@ def resolved(data: Data) -> list[str]:
         ["rule", f"{spelled(rule)}: {WHY[rule['why']]}"],
     ]
     if data["refused"]:
-        return table([*facts, ["goes", "nowhere: it is refused (sidecar.missing: closed)"]])
+        facts.append(["goes", "nowhere: it is refused (sidecar.missing: closed)"])
+        return table([*facts, *_istio(data)])
     facts.append(["goes", goes(rule["to"])])
     if data["cluster"]:
         facts.append(["cluster", data["cluster"]])
@@ -35,7 +37,13 @@ def resolved(data: Data) -> list[str]:
         facts.append(["host", f"{data['host']} port {data['istioPort']}"])
     ends = data["endpoints"]
     facts.append(["endpoints", f"{_FROM[ends['from']]} of {ends['of']}"])
-    return table(facts)
+    return table([*facts, *_istio(data)])
+
+
+def _istio(data: Data) -> list[list[str]]:
+    """How far Istio's sidecars are told of the rules of the ClusterIP, and why."""
+    found = data.get("istio")
+    return [["istio", f"{renderfilters.tier(found)}: {found['why']}"]] if found is not None else []
 
 
 _FROM = {"endpointslices": "EndpointSlices", "registry": "the registry's providers"}

@@ -14,6 +14,7 @@ from soadns.addresses import parse_address
 from soadns.schema import Check
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -94,6 +95,17 @@ def name(value: str) -> str | None:
     return None if _NAME.fullmatch(value) else f"{value!r} is no name: letters, digits, '-', '_' and '.'"
 
 
+def label(value: str) -> str | None:
+    """The name of a namespace (RFC 1123 label)."""
+    return None if _DNS_LABEL.fullmatch(value) else f"{value!r} is no name of a namespace"
+
+
+def absolute(value: str) -> str | None:
+    """The absolute path of a folder."""
+    well = value.startswith("/") and all(value[1:].split("/")) and value.isprintable()
+    return None if well else "must begin with / and name each level"
+
+
 def root(value: str) -> str | None:
     """The absolute path of a znode."""
     well = value == "/" or (value.startswith("/") and all(value[1:].split("/")))
@@ -116,6 +128,11 @@ def selector(value: str) -> str | None:
 def pairs(value: str) -> str | None:
     """A label selector of ``label=value`` alone."""
     return _spelt(selectors.pairs, value)
+
+
+def some_pairs(value: str) -> str | None:
+    """The same, and at least one."""
+    return pairs(value) or (None if value.strip() else "at least one label is needed")
 
 
 def _spelt(read: Callable[[str], object], value: str) -> str | None:

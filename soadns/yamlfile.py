@@ -14,7 +14,7 @@ not blow up memory. That is why values are built here from events: PyYAML's C co
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -255,3 +255,8 @@ def dump(value: object) -> str:
     """JSON-like values as YAML text, keys in their order."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return text
+
+
+def dump_all(values: Sequence[object]) -> str:
+    """The same, each value as a document of its own."""
+    return "".join(f"---\n{dump(value)}" for value in values)

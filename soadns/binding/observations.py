@@ -264,7 +264,8 @@ def fresh_problems(service: Service, before: Observation | None) -> tuple[str, .
 
 def keep_last_good(service: Service, before: Service | None) -> Service:
     """Fill malformed annotations (None) from the Service's earlier state, else from the defaults."""
-    if service.application is not None and service.declaration is not None and service.traffic is not None:
+    said = (service.application, service.declaration, service.traffic, service.balancing, service.moves)
+    if None not in said:
         return service
     good = before if before is not None and before.uid == service.uid else Service(service.ref, service.uid)
     return replace(
@@ -272,4 +273,6 @@ def keep_last_good(service: Service, before: Service | None) -> Service:
         application=good.application if service.application is None else service.application,
         declaration=good.declaration if service.declaration is None else service.declaration,
         traffic=good.traffic if service.traffic is None else service.traffic,
+        balancing=good.balancing if service.balancing is None else service.balancing,
+        moves=good.moves if service.moves is None else service.moves,
     )

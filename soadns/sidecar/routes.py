@@ -288,6 +288,11 @@ class RouteTable:
         binding = self._bound.get(interface)
         return binding.service if binding is not None else None
 
+    def variants(self, wire: str) -> tuple[InterfaceId, ...]:
+        """The interfaces whose callers write a wire name, in order."""
+        found = self._wires.get(wire)
+        return found.variants if found is not None else ()
+
     def places_of(self, ref: ObjectRef) -> tuple[Place, ...]:
         """Where a Service has routes."""
         return self._places.get(ref, ())

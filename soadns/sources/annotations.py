@@ -6,7 +6,7 @@ keeps the Service's earlier state keeps its last good value; the others still co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -17,10 +17,14 @@ PREFIX = "soadns.io/"
 INTERFACES = f"{PREFIX}interfaces"
 APPLICATION = f"{PREFIX}application"
 TRAFFIC = f"{PREFIX}traffic"
-KNOWN = (INTERFACES, APPLICATION, TRAFFIC)
-WITHOUT_EFFECT = (f"{PREFIX}balancing", f"{PREFIX}moves")
-"""They speak of a sidecar's table, and none is written: whoever sets one is to know."""
+BALANCING = f"{PREFIX}balancing"
+MOVES = f"{PREFIX}moves"
+KNOWN = (INTERFACES, APPLICATION, TRAFFIC, BALANCING, MOVES)
 MODES = ("mesh", "registry", "off")
+WAYS = ("connection", "request")
+"""How Istio's sidecars balance calls of the Service."""
+RULES = ("failing", "inline", "never")
+"""For which interfaces that live elsewhere Istio's sidecars are told of it by the listener."""
 MAX_TEXT = 262_144
 """Kubernetes limits all annotations of an object to 256 KiB together."""
 MAX_APPLICATION = 256
@@ -37,6 +41,8 @@ class Parsed:
     application: str | None = ""
     declaration: Declaration | None = Declaration()
     traffic: tuple[TrafficRule, ...] | None = ()
+    balancing: str | None = ""
+    moves: str | None = ""
     problems: tuple[str, ...] = ()
 
 
@@ -48,18 +54,15 @@ def parse(annotations: Mapping[str, str]) -> Parsed:
     mine = {key: value for key, value in annotations.items() if key.startswith(PREFIX)}
     if not mine:
         return _NOTHING
-    problems = [
-        f"{key}: has no effect in this version, which writes no table for sidecars"
-        for key in WITHOUT_EFFECT
-        if key in mine
-    ]
-    for key in sorted(mine.keys() - {*KNOWN, *WITHOUT_EFFECT}):
+    problems = []
+    for key in sorted(mine.keys() - {*KNOWN}):
         near = get_close_matches(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in KNOWN], n=1)
         hint = f"; did you mean {PREFIX}{near[0]}?" if near else f"; known are {', '.join(KNOWN)}"
         problems.append(f"{key}: unknown annotation{hint}")
     application: str | None = ""
     declaration: Declaration | None = Declaration()
     traffic: tuple[TrafficRule, ...] | None = ()
+    words: dict[str, str | None] = {}
     try:
         application = parse_application(mine.get(APPLICATION, ""))
     except _Malformed as error:
@@ -77,7 +80,23 @@ def parse(annotations: Mapping[str, str]) -> Parsed:
     except _Malformed as error:
         traffic = None
         problems.append(f"{TRAFFIC}: {error}")
-    return Parsed(application, declaration, traffic, tuple(problems))
+    for key, known in ((BALANCING, WAYS), (MOVES, RULES)):
+        try:
+            words[key] = parse_word(mine.get(key, ""), known)
+        except _Malformed as error:
+            words[key] = None
+            problems.append(f"{key}: {error}")
+    return Parsed(application, declaration, traffic, words[BALANCING], words[MOVES], tuple(problems))
+
+
+def parse_word(text: str, known: Sequence[str]) -> str:
+    """One of some words, or nothing. Raises ValueError."""
+    word = text.strip()
+    if word and word not in known:
+        near = get_close_matches(word, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise _Malformed(f"{word[:40]!r} is not one of {', '.join(known)}{hint}")
+    return word
 
 
 def parse_application(text: str) -> str:

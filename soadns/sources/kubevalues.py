@@ -81,6 +81,8 @@ def service(raw: kubeshapes.Service, cluster: str) -> Service:
         application=parsed.application,
         declaration=parsed.declaration,
         traffic=parsed.traffic,
+        balancing=parsed.balancing,
+        moves=parsed.moves,
         problems=parsed.problems,
     )
 

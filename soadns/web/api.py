@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from soadns import __version__, routeviews, views
+from soadns import __version__, filterviews, routeviews, views
 from soadns.config import HttpConfig
 from soadns.explain import explain
 from soadns.logs import log
+from soadns.web.filters import Filters
 from soadns.web.metrics import CONTENT_TYPE, Exporter
 from soadns.web.operations import Operations, Refused, Running
 from soadns.web.replies import one_zone, reply, which_zone
@@ -61,6 +62,7 @@ class Site:
             app.router.add_get("/v1/directurls", self._direct_urls)
             app.router.add_get("/v1/survey", self._survey)
             Routes(self._running, self._operations).add_to(app)
+            Filters(self._running).add_to(app)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
@@ -125,6 +127,7 @@ class Site:
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
         paths += " /v1/zonefile /v1/directurls /v1/survey /v1/resolve /v1/routes /v1/clusters /v1/moves"
+        paths += " /v1/envoyfilters"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data
@@ -162,8 +165,13 @@ class Site:
         running, name, zone = self._running, request.match_info["name"], self._zone(request)
         body = explain(running.estate, name, running.now(), zone=zone)
         for found, data in zip(views.find(running.estate, name, zone=zone), body["zones"], strict=True):
-            data["routes"] = routeviews.of_interface(
-                found.zone.settings.name, running.routing, found.interface
+            within, interface = found.zone.settings.name, found.interface
+            data["routes"] = routeviews.of_interface(within, running.routing, interface)
+            table = running.routing.tables[within]
+            data["istio"] = (
+                []
+                if data["routes"]["unready"]
+                else filterviews.of_interface(found.zone, table, interface, running.meshing)
             )
             if "raw" in request.query:
                 sources = found.zone.sources.get(found.interface, ())

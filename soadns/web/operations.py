@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
+from soadns.filterviews import Meshing
 from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Move
 from soadns.routing import Routing
@@ -48,6 +49,7 @@ class Running(Protocol):
 
     estate: Estate
     routing: Routing
+    meshing: Meshing
     figures: Figures
     leaving: bool
     """Whether it is about to end: nobody should begin to ask it."""

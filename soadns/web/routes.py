@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from soadns import routeviews
+from soadns import filterviews, routeviews
 from soadns.logs import log
 from soadns.model import InterfaceId
 from soadns.naming import parse_interface
@@ -107,7 +107,11 @@ class Routes:
         if not (query.get("address") and port and interface):
             raise Refused("of which call: address=10.96.1.7&port=20880&interface=com.x.UserService")
         wire = (interface, query.get("group", ""), query.get("version", ""))
-        data = routeviews.resolved(zone, self._running.routing, (_address(query), port), wire)
+        at = (_address(query), port)
+        data = routeviews.resolved(zone, self._running.routing, at, wire)
+        known, table = self._running.estate.zones[zone], zones[zone]
+        if "error" not in data:
+            data["istio"] = filterviews.of_place(known, table, at, self._running.meshing)
         return reply(data, status=404 if "error" in data else 200)
 
     async def _routes(self, request: web.Request) -> web.StreamResponse:

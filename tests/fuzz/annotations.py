@@ -15,9 +15,11 @@ from soadns import naming
 from soadns.model import InterfaceId
 from soadns.sources.annotations import (
     APPLICATION,
+    BALANCING,
     INTERFACES,
     MAX_TEXT,
     MODES,
+    MOVES,
     TRAFFIC,
     parse,
     parse_interfaces,
@@ -28,12 +30,13 @@ from tests.fuzz.running import Outcome, main, run_for
 LONGEST_S = 1.5
 """Processor time that the annotations of one Service may take, with the 256 KiB that Kubernetes allows."""
 KEYS = (
-    INTERFACES, APPLICATION, TRAFFIC, "soadns.io/balancing", "soadns.io/interface", "soadns.io/", "app",
+    INTERFACES, APPLICATION, TRAFFIC, BALANCING, MOVES, "soadns.io/interface", "soadns.io/", "app",
     "soadns.io/\u652f",
 )  # fmt: skip
 PIECES = (
     ",", ",,", " ", "*", "/", ":", "=", ".", "-", "--", "--v-", "$", "%", "\n", "\0", "\u652f", "\u200b", "\udcff",
-    "mesh", "meshh", "registry", "off", "com.x.*=mesh", "com.x.A", "g/com.x.A:1.0.0", "com.x.A:0.0.0",
+    "mesh", "meshh", "request", "connection", "inline", "failing", "never",
+    "registry", "off", "com.x.*=mesh", "com.x.A", "g/com.x.A:1.0.0", "com.x.A:0.0.0",
     "a" * 64, "a." * 130,
     "[", "[!", "ns1",
 )  # fmt: skip
@@ -48,6 +51,8 @@ def examine(given: dict[str, str]) -> list[str]:
         (APPLICATION, parsed.application),
         (INTERFACES, parsed.declaration),
         (TRAFFIC, parsed.traffic),
+        (BALANCING, parsed.balancing),
+        (MOVES, parsed.moves),
     ):
         told = [problem for problem in parsed.problems if problem.startswith(f"{key}: ")]
         assert len(told) == (value is None), "None and one sentence, or a value and none"
@@ -75,7 +80,7 @@ def seeds() -> list[dict[str, str]]:
         {INTERFACES: ", ".join(names)},
         {INTERFACES: "blue/com.x.A:1.0.0,com.x.B", APPLICATION: "user"},
         {INTERFACES: "*", APPLICATION: "user", TRAFFIC: "com.x.*=registry,*=mesh"},
-        {TRAFFIC: "off", "soadns.io/balancing": "request"},
+        {TRAFFIC: "off", BALANCING: "request", MOVES: "inline"},
         {},
     ]
     for filling in (",", "a,", "*,", "a/", "a:", "a.", "a=mesh,", "=", "mesh,"):

@@ -8,9 +8,10 @@ from typing import Any
 
 from soadns import exports
 from soadns.binding.estate import Estate
-from soadns.composition import zone_settings
+from soadns.composition import wishes, zone_settings
 from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
+from soadns.filterviews import Meshing
 from soadns.model import InterfaceId, ObjectRef, Reading
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
@@ -39,6 +40,7 @@ class DemoProcess:
         self.routing.follow(NOW)
         for zone in self.estate.zones:
             self.routing.announce(zone, NOW)
+        self.meshing = Meshing(wishes(parsed))
         self.figures = Figures()
         self.ready = True
         self.leaving = False

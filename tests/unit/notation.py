@@ -152,16 +152,20 @@ class Notebook:
         service = values.get(key)
         if not isinstance(service, Service):
             count = sum(len(each) for each in self.seen.values())
-            service = Service(ref, f"uid-{ref}-{self.now}", NOON - 1_000_000 + count, ports=(Port(20880),))
+            service = Service(ref, self.uid(ref), NOON - 1_000_000 + count, ports=(Port(20880),))
         addresses = tuple(word for word in words if word[0].isdigit() or ":" in word)
         if addresses:
             service = replace(service, cluster_ips=addresses)
         if "headless" in words:
             service = replace(service, headless=True, cluster_ips=())
         if "new" in words:
-            service = replace(service, uid=f"uid-{ref}-{self.now}", created=self.now)
+            service = replace(service, uid=self.uid(ref), created=self.now)
         service = replace(service, terminating="terminating" in words)
         values[key] = _with_options(service, options)
+
+    def uid(self, ref: ObjectRef) -> str:
+        """Of a Service that is created now."""
+        return f"uid-{ref}-{self.now}".replace("/", "-")
 
     def do_delete(self, words: list[str], _: dict[str, str]) -> None:
         for name in words:
@@ -405,7 +409,7 @@ def _key(provider: Provider) -> Key:
 def _with_options(service: Service, options: dict[str, str]) -> Service:
     texts = {
         PREFIX + word: ",".join(expand(options[word].split(",")))
-        for word in ("interfaces", "application", "traffic")
+        for word in ("interfaces", "application", "traffic", "balancing", "moves")
         if word in options
     }
     parsed = parse(texts)
@@ -414,6 +418,8 @@ def _with_options(service: Service, options: dict[str, str]) -> Service:
         ("interfaces", parsed.declaration),
         ("application", parsed.application),
         ("traffic", parsed.traffic),
+        ("balancing", parsed.balancing),
+        ("moves", parsed.moves),
     ):
         if word in options:
             changes["declaration" if word == "interfaces" else word] = value

@@ -67,7 +67,9 @@ class RouteBook(Notebook):
         assert self.routing.forget(ZONE, self.ref(words[0]), interface, self.now)
 
     def provider(self, source: str, interface: str, place: str, options: dict[str, str]) -> Provider:
-        return replace(super().provider(source, interface, place, options), path=options.get("path", ""))
+        preferred = tuple(options["serialization"].split(",")) if "serialization" in options else ()
+        found = super().provider(source, interface, place, options)
+        return replace(found, path=options.get("path", ""), serialization=preferred)
 
     # ---------------------------------------------------------------- answers
 

@@ -109,10 +109,27 @@ def test_an_unknown_annotation_is_told_with_the_nearest_known_one(key: str, hint
     assert hint in problem
 
 
-@pytest.mark.parametrize("name", ["balancing", "moves"])
-def test_an_annotation_for_sidecars_is_said_to_do_nothing(name: str) -> None:
-    (problem,) = parse({f"soadns.io/{name}": "inline"}).problems
-    assert problem.startswith(f"soadns.io/{name}: has no effect in this version")
+@pytest.mark.parametrize(
+    ("key", "word", "hint"),
+    [
+        ("balancing", "requests", "did you mean request?"),
+        ("balancing", "inline", "is not one of connection, request"),
+        ("moves", "in-line", "did you mean inline?"),
+        ("moves", "request", "is not one of failing, inline, never"),
+    ],
+)
+def test_a_bad_word_for_sidecars_is_told_and_no_value(key: str, word: str, hint: str) -> None:
+    parsed = parse({f"soadns.io/{key}": word})
+    (problem,) = parsed.problems
+    assert problem.startswith(f"soadns.io/{key}: '{word}' ")
+    assert hint in problem
+    assert {"balancing": parsed.balancing, "moves": parsed.moves}[key] is None
+
+
+def test_words_for_sidecars() -> None:
+    parsed = parse({"soadns.io/balancing": " request ", "soadns.io/moves": "inline"})
+    assert (parsed.balancing, parsed.moves, parsed.problems) == ("request", "inline", ())
+    assert (parse({}).balancing, parse({}).moves) == ("", "")
 
 
 def test_annotations_of_others_are_nobodys_business() -> None:

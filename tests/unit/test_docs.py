@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns import arguments, cli, narrate, routeviews, views
+from soadns import arguments, cli, filterviews, narrate, routeviews, views
 from soadns.composition import kube_settings, zone_settings
 from soadns.config import HttpConfig, KubernetesConfig
 from soadns.configfile import parse, reference_page
@@ -219,9 +219,12 @@ def test_every_key_in_the_tables_of_the_page_exists(tmp_path: Path) -> None:
         routeviews.moves(zone, shop.routing),
         routeviews.resolved(zone, shop.routing, ("10.96.0.1", 20880), ("com.x.User", "", "")),
         routeviews.of_interface(zone, shop.routing, InterfaceId("com.x.User")),
+        filterviews.of_place(
+            shop.estate.zones[zone], shop.routing.tables[zone], ("10.96.0.1", 20880), shop.meshing
+        ),
     ]
     keys = keys_in([*told, *routes, views.sources(process.estate, process.now())])
-    keys |= {"znodes", "routes"}  # added by the API
+    keys |= {"znodes", "routes", "istio"}  # added by the API
     for row in re.findall(r"^\| (`.*?) \|", text_of("docs/http.md").partition("## A name")[2], re.M):
         assert set(re.findall(r"`(\w+)`", row)) <= keys
 
@@ -243,9 +246,14 @@ def test_every_cause_of_the_page_has_words() -> None:
 def test_every_annotation_is_documented() -> None:
     page = text_of("docs/configuration.md").partition("## Annotations")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(soadns.io/\w+)`", page, re.M)) == set(annotations.KNOWN)
-    assert all(f"`{name}`" in page for name in annotations.WITHOUT_EFFECT)
-    [modes] = [line for line in page.splitlines() if line.startswith(f"| `{annotations.TRAFFIC}`")]
-    assert all(f"`{mode}`" in modes for mode in annotations.MODES)
+    words = {
+        annotations.TRAFFIC: annotations.MODES,
+        annotations.BALANCING: annotations.WAYS,
+        annotations.MOVES: annotations.RULES,
+    }
+    for name, known in words.items():
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{name}`")]
+        assert all(f"`{word}`" in row for word in known)
 
 
 def test_every_path_of_the_api_is_documented() -> None:

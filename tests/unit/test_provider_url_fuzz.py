@@ -35,7 +35,9 @@ def test_mutants_of_annotations_are_values_or_none_with_a_sentence() -> None:
     mutants = (each for each in islice(known, 1_500) if sum(map(len, each.values())) < 10_000)
     fates |= {fate for each in mutants for fate in annotations.examine(each)}
     assert fates == {
-        f"{key} {fate}" for key in ("application", "interfaces", "traffic") for fate in ("read", "malformed")
+        f"{key} {fate}"
+        for key in ("application", "interfaces", "traffic", "balancing", "moves")
+        for fate in ("read", "malformed")
     }
 
 

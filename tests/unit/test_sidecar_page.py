@@ -1,4 +1,4 @@
-"""``docs/sidecar.md`` shows what a running soadns says: each command of the page is run, and prints what is shown."""
+"""Pages about sidecars show what a running soadns says: each command of a page is run, and prints what is shown."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from soadns.cli import main
 from tests.unit.route_process import RouteProcess
 from tests.unit.test_http_api import site
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "sidecar.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHOWN_URL = "http://127.0.0.1:8053"
 
 
-def shown() -> list[tuple[str, list[str]]]:
-    """Every command of the page with the lines that follow it."""
+def shown(page: str) -> list[tuple[str, list[str]]]:
+    """Every command of a page with the lines that follow it."""
     found = []
-    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+    for block in re.findall(r"^```console\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S):
         for piece in block.strip().split("\n\n$ "):
             command, *lines = piece.removeprefix("$ ").splitlines()
             found.append((command, [line for line in lines if line.strip() != "…"]))
     return found
 
 
-async def test_the_commands_of_the_page_print_what_is_shown() -> None:
+@pytest.mark.parametrize("page", ["sidecar.md", "istio.md"])
+async def test_the_commands_of_the_page_print_what_is_shown(page: str) -> None:
     async with site(RouteProcess()) as port:
         url = f"http://127.0.0.1:{port}"
-        for command, lines in shown():
+        for command, lines in shown(page):
             # Moves are forgotten by then; the stream is the same with and without.
             run = said_by if command.startswith("soadns ") else streamed
             printed = await asyncio.to_thread(run, shlex.split(command.replace(SHOWN_URL, url)), url)

@@ -1,0 +1,40 @@
+"""The verb of the command line that exports Envoy filters for Istio.
+
+Modules are imported when they are needed, as in ``soadns.cli``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from soadns.console import NO, OK, UsageError, api, print_json
+
+_OTHERS = ("application", "everyone", "interface", "previous", "with_secrets", "with_tri")
+"""Options of other exports."""
+
+
+def export_filters(options: argparse.Namespace) -> int:
+    """EnvoyFilters, and ConfigMaps with files of rules, as YAML; above each why it is there, and why others are not."""
+    from soadns import filterviews, renderfilters
+    from soadns.yamlfile import dump_all
+
+    if any(getattr(options, name) for name in _OTHERS):
+        raise UsageError(
+            "export envoyfilters takes a zone and --service, and none of the options of export resolve"
+        )
+    data = api(options).envoy_filters({"zone": options.zone, "service": options.service})
+    whole = [item for item in data["items"] if not item["problems"]]
+    files = [file for item in whole for file in item["files"]]
+    maps, left_out = filterviews.config_maps(files, data["files"]["namespaces"], data["files"]["shards"])
+    if options.output == "json":
+        print_json({**data, "configMaps": maps, "leftOut": left_out})
+    else:
+        for item in data["items"]:
+            print("\n".join(renderfilters.comments(item)))
+            if not item["problems"]:
+                print(dump_all(item["filters"]), end="")
+        print(dump_all(maps), end="")
+    for line in renderfilters.beside(data, left_out) if options.output == "text" else ():
+        print(f"soadns: {line}", file=sys.stderr)
+    return OK if data["items"] else NO

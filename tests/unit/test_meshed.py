@@ -1,0 +1,232 @@
+"""What of an estate a filter stands on, from real evidence to objects; and what people are told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from soadns.cli import main
+from soadns.filterviews import Meshing, rendered
+from soadns.meshed import subject
+from soadns.model import ObjectRef
+from soadns.sidecar.destinations import Destinations
+from soadns.sidecar.envoyfilters import Rendered, applied_of
+from soadns.sidecar.filterchecks import problems
+from soadns.sidecar.tiers import PortFacts, Subject, Wishes
+from soadns.yamlfile import load_all
+from tests.unit.route_process import SHOP, RouteProcess
+from tests.unit.routes_notation import RouteBook
+from tests.unit.test_http_api import site
+
+USER, ACCOUNT = ObjectRef("home", "shop", "user"), ObjectRef("home", "shop", "account")
+FIRST = "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1"
+BOTH = (
+    f"{FIRST}; register User,Address 10.1.0.1",
+    "Service shop/account 10.96.0.2; pods shop/account 10.1.0.2; register Pay,User 10.1.0.2",
+)
+MOVED = (*BOTH, "unregister User 10.1.0.1; after 5s")
+
+
+def book(*rows: str) -> RouteBook:
+    found = RouteBook()
+    for row in rows:
+        for statement in row.split(";"):
+            found.say(statement.strip())
+        found.flush()
+    return found
+
+
+def seen(*rows: str, ref: ObjectRef = USER) -> Subject:
+    estate = book(*rows)
+    found = subject(estate.zone, estate.table, ref)
+    assert found is not None
+    return found
+
+
+def port(*rows: str, ref: ObjectRef = USER) -> PortFacts:
+    [found] = seen(*rows, ref=ref).ports
+    return found
+
+
+def test_a_service_with_dubbo_providers() -> None:
+    found = seen(f"{FIRST}; register User,Address 10.1.0.1")
+    assert (found.service.ref, found.host) == (USER, "user.shop.svc.cluster.local")
+    [facts] = found.ports
+    assert (facts.protocols, facts.others, facts.registered) == (("dubbo",), (), True)
+    assert [route.interface for route in facts.vip.routes] == ["*"]
+
+
+def test_the_first_cluster_ip_counts() -> None:
+    assert (
+        port(FIRST.replace("10.96.0.1", "fd00::1 10.96.0.1"), "register User 10.1.0.1").vip.address
+        == "fd00::1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("serialization", "others"),
+    [("hessian2,fastjson2", ()), ("fastjson2,hessian2", ("fastjson2",)), ("protobuf", ("protobuf",))],
+)
+def test_what_providers_prefer(serialization: str, others: tuple[str, ...]) -> None:
+    assert port(f"{FIRST}; register User 10.1.0.1 serialization={serialization}").others == others
+
+
+def test_one_of_many_is_enough() -> None:
+    pods = "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2; register User 10.1.0.1"
+    assert port(f"{pods}; register User 10.1.0.2 serialization=fastjson2,hessian2").others == ("fastjson2",)
+
+
+def test_so_are_providers_that_a_rule_leads_to() -> None:
+    new = BOTH[1].replace("Pay,User 10.1.0.2", "Pay,User 10.1.0.2 serialization=fastjson2")
+    facts = port(BOTH[0], new, MOVED[2])
+    assert [route.interface for route in facts.vip.routes] == ["User", "*"]
+    assert facts.others == ("fastjson2",)
+
+
+def test_ports_have_their_protocols() -> None:
+    rows = "Service shop/user 10.96.0.1 port=20880,12200; pods shop/user 10.1.0.1 port=20880,12200"
+    found = seen(f"{rows}; register User 10.1.0.1; register User 10.1.0.1:12200 protocol=bolt")
+    assert [(facts.vip.port, facts.protocols) for facts in found.ports] == [
+        (12200, ("bolt",)),
+        (20880, ("dubbo",)),
+    ]
+
+
+def test_whether_calls_fail_without_a_rule() -> None:
+    facts = port(*MOVED)
+    assert [route.interface for route in facts.failing] == ["User"]
+    declared = BOTH[1].replace("10.96.0.2", "10.96.0.2 interfaces=User traffic=mesh")
+    facts = port(BOTH[0], declared)
+    assert [route.interface for route in facts.vip.routes] == ["User", "*"]
+    assert facts.failing == frozenset()  # it is provided here as well
+
+
+def test_variants_fail_where_they_are_not_provided() -> None:
+    facts = port(f"{FIRST}; register User:1 10.1.0.1", BOTH[1].replace("Pay,User", "User:2"))
+    assert {(route.interface, route.version) for route in facts.failing} == {("User", "2")}
+
+
+def test_a_service_that_everything_has_left_leads_on() -> None:
+    rows = (
+        f"{FIRST}; register User 10.1.0.1",
+        BOTH[1],
+        "unregister User 10.1.0.1; pods shop/user gone; after 15s",
+    )
+    facts = port(*rows)
+    assert (facts.protocols, facts.registered) == (("dubbo",), True)
+    assert [route.interface for route in facts.failing] == ["User"]
+    assert made(*rows).tier == 2
+
+
+def test_nothing_is_said_of_what_has_no_cluster_ip_of_its_own() -> None:
+    headless = book("Service shop/user headless; pods shop/user 10.1.0.1; register User 10.1.0.1")
+    assert subject(headless.zone, headless.table, USER) is None
+    assert subject(headless.zone, headless.table, ACCOUNT) is None
+    taken = book(f"{FIRST}; register User 10.1.0.1", "Service shop/account 10.96.0.1")
+    assert subject(taken.zone, taken.table, USER) is None
+
+
+def made(*rows: str, wishes: Wishes | None = None) -> Rendered:
+    estate = book(*rows)
+    found = rendered(estate.zone, estate.table, USER, Meshing(wishes or Wishes(), Destinations()))
+    assert found is not None
+    assert [text for each in found.filters for text in problems(each, listeners=found.listeners)] == []
+    return found
+
+
+def test_a_move_brings_rules_by_itself_where_calls_would_fail() -> None:
+    assert made(*BOTH).tier == 0
+    assert made(*MOVED).tier == 2
+    assert made(*MOVED, "Service shop/user moves=never").tier == 0
+    assert made(*BOTH, "Service shop/user balancing=request").tier == 1
+    assert made(*MOVED, "Service shop/user moves=never balancing=request").tier == 1
+
+
+def test_a_bad_annotation_keeps_the_last_good_one() -> None:
+    assert (
+        made(*BOTH, "Service shop/user balancing=request", "Service shop/user balancing=nonsense").tier == 1
+    )
+
+
+def test_what_is_in_force_stays_when_all_providers_are_gone() -> None:
+    estate = book(*BOTH, "Service shop/user balancing=request")
+    first = rendered(estate.zone, estate.table, USER, Meshing(Wishes(), Destinations()))
+    assert first is not None
+    applied = applied_of(first.filters, "istio-system")
+    for statement in (
+        "Service shop/user balancing=",
+        "pods shop/user gone",
+        "unregister User,Address 10.1.0.1",
+    ):
+        estate.say(statement)
+    estate.say("after 7d")
+    again = rendered(estate.zone, estate.table, USER, Meshing(Wishes(), Destinations(), applied))
+    assert again is not None
+    assert again.tier == 1
+    assert again.ports[0].harm
+
+
+# --------------------------------------------------------------------------- what people are told
+
+
+async def answer(process: RouteProcess, path: str) -> Any:
+    async with site(process) as number:
+
+        def read() -> Any:
+            with urlopen(f"http://127.0.0.1:{number}{path}") as response:
+                return json.load(response)
+
+        return await asyncio.to_thread(read)
+
+
+async def test_the_api_says_which_tier_and_why() -> None:
+    data = await answer(RouteProcess(), "/v1/envoyfilters")
+    assert (data["zone"], data["istioRead"], data["next"]) == ("rpc.test", False, None)
+    account, user = data["items"]
+    assert (account["service"], account["tier"], account["filters"]) == ("home/shop/account", 0, [])
+    assert (user["service"], user["tier"], len(user["filters"])) == ("home/shop/user", 2, 1)
+    assert user["ports"][0]["why"].startswith("calls of com.x.User would fail without rules")
+    assert user["problems"] == []
+    [one] = (await answer(RouteProcess(), "/v1/envoyfilters?service=shop/user"))["items"]
+    assert one == user
+
+
+async def test_resolve_and_explain_say_it_too() -> None:
+    data = await answer(RouteProcess(), "/v1/resolve?address=10.96.0.1&port=20880&interface=com.x.User")
+    assert data["istio"]["tier"] == 2
+    [zone] = (await answer(RouteProcess(), "/v1/explain/com.x.User"))["zones"]
+    assert [(row["service"], row["tier"]) for row in zone["istio"]] == [
+        ("home/shop/account", 0),
+        ("home/shop/user", 2),
+    ]
+
+
+async def test_export_prints_yaml_that_is_the_same_with_and_without_comments(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = RouteProcess((*SHOP, "Service shop/account balancing=request"))
+    async with site(process) as number:
+        url = f"http://127.0.0.1:{number}"
+        assert await asyncio.to_thread(main, ["export", "envoyfilters", "--url", url]) == 0
+        shown = capsys.readouterr()
+        assert await asyncio.to_thread(main, ["export", "envoyfilters", "-o", "json", "--url", url]) == 0
+        whole = json.loads(capsys.readouterr().out)
+    objects = load_all(shown.out, where="stdout")
+    assert objects == [one for item in whole["items"] for one in item["filters"]]
+    assert [one["metadata"]["annotations"]["soadns.io/service"] for one in objects] == [
+        "shop/account",
+        "shop/user",
+    ]  # type: ignore[index]
+    assert "# home/shop/user port 20880: tier 2: calls of com.x.User would fail" in shown.out
+    assert "soadns: Services: 1 at tier 1, 1 at tier 2\n" in shown.err
+    assert "VirtualServices and DestinationRules were not read" in shown.err
+
+
+def test_other_exports_do_not_take_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "zonefile", "--service", "shop/user"]) == 2
+    assert main(["export", "envoyfilters", "--everyone"]) == 2
+    assert "none of the options of export resolve" in capsys.readouterr().err
