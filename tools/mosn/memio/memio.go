@@ -1,0 +1,2 @@
+// Package memio stands for one of that name that no module proxy serves, and of which MOSN uses nothing.
+package memio
