@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from soadns import __version__, composition, logs
 from soadns.addresses import parse_address
@@ -39,6 +40,9 @@ from soadns.saver import Saver
 from soadns.sources.kube import KubeSource
 from soadns.supervisor import SupervisorSettings, supervise
 from soadns.web.api import Site, listen
+
+if TYPE_CHECKING:
+    from soadns.ads.server import AdsServer
 
 FAULT_STATUS = 70
 """Exit status of a control process that can not go on by itself."""
@@ -182,6 +186,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     runners = [
         await listen(site, socket.socket(fileno=fd), probes_only=probes) for fd, probes in served.items()
     ]
+    serving = await _serve_sidecars(config, control)
     tasks = [
         asyncio.create_task(control.run()),
         asyncio.create_task(saver.run()),
@@ -192,6 +197,8 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     status = await stopping
     for runner in runners:  # whoever connects from now on waits for the successor
         await runner.cleanup()
+    if serving is not None:
+        await serving.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -201,6 +208,26 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     for feed in publisher.feeds:
         feed.stop()
     return status
+
+
+async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
+    """The ADS server, if one is wanted; what can not be is logged, for names are answered without it."""
+    settings = config.sidecar.ads
+    if not settings.listen:
+        return None
+    try:
+        from soadns.ads.server import AdsServer
+
+        server = AdsServer(control, settings, control.figures.ads)
+        await server.start()
+    except ImportError as error:
+        log("ads-not-served", level="error", reason=f"{error}; it wants the extra: pip install 'soadns[ads]'")
+        return None
+    except OSError as error:
+        log("ads-not-served", level="error", reason=error.strerror or str(error))
+        return None
+    control.sidecars = server
+    return server
 
 
 def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:

@@ -203,14 +203,15 @@ VERBS = (
             "soadns export resolve --interface com.alipay.user.UserService -o json",
             "soadns export envoyfilters",
             "soadns export envoyfilters --service shop/user",
+            "soadns export mosn --node web-1.shop --ads soadns-ads.soadns:15010",
         ),
         (
             Option(
                 ("what",),
                 {
-                    "choices": ("zonefile", "resolve", "envoyfilters"),
+                    "choices": ("zonefile", "resolve", "envoyfilters", "mosn"),
                     "help": "zonefile: a master file (RFC 1035); resolve: direct URLs for applications; "
-                    "envoyfilters: objects for Istio, and why there are none",
+                    "envoyfilters: objects for Istio, and why there are none; mosn: the file with which a MOSN starts",
                 },
             ),
             Option(
@@ -242,6 +243,25 @@ VERBS = (
             _switch("--with-secrets", help="write tokens, too"),
             _WITH_TRI,
             _option("--service", metavar="NAMESPACE/NAME", help="envoyfilters of this Service alone"),
+            _option("--node", metavar="NAME", help="mosn: the node's name, e.g. pod.namespace"),
+            _option("--namespace", metavar="NAME", help="mosn: the node's namespace"),
+            _option(
+                "--namespaces", metavar="A,B", help="mosn: only ClusterIPs of the Services of these (all)"
+            ),
+            _option(
+                "--ads",
+                metavar="HOST:PORT,...",
+                help="mosn: where soadns serves ADS; none: the file alone counts",
+            ),
+            _option("--ads-tls", metavar="CA,CERT,KEY", help="mosn: paths of the PEM files in the pod"),
+            _option(
+                "--listen",
+                metavar="ADDRESS:PORT",
+                help="mosn: where connections are redirected to (127.0.0.1:15001)",
+            ),
+            _option("--admin", metavar="ADDRESS:PORT", help="mosn: its admin port (127.0.0.1:34901)"),
+            _option("--log", metavar="FILE", help="mosn: its log (/dev/stdout)"),
+            _option("--log-level", metavar="LEVEL", help="mosn: TRACE to ERROR (WARN)"),
             *_RUNNING,
         ),
         exclusive=(
@@ -300,22 +320,38 @@ VERBS = (
     ),
     Verb(
         "mesh",
-        "interfaces that moved, which sidecars are told of until they return: list or forget them",
+        "sidecars: who is connected, whether a MOSN has what it was told, interfaces that moved",
         (
+            "soadns mesh nodes",
+            "soadns mesh verify 127.0.0.1:34901 --node web-1.shop",
             "soadns mesh moves",
             "soadns mesh forget shop/user com.x.UserService",
             "soadns mesh forget shop/user",
         ),
         (
-            Option(("what",), {"choices": ("moves", "forget"), "help": "moves lists them"}),
+            Option(
+                ("what",),
+                {
+                    "choices": ("moves", "forget", "nodes", "verify"),
+                    "help": "moves lists what moved, and forget forgets it; nodes: who has an ADS stream; verify: "
+                    "what a MOSN has, by its admin port",
+                },
+            ),
             Option(
                 ("service",),
-                {"metavar": "SERVICE", "nargs": "?", "default": "", "help": "whose callers (namespace/name)"},
+                {
+                    "metavar": "SERVICE",
+                    "nargs": "?",
+                    "default": "",
+                    "help": "whose callers (namespace/name); of verify, the admin port (ADDRESS:PORT)",
+                },
             ),
             Option(
                 ("interface",),
                 {"metavar": "INTERFACE", "nargs": "?", "default": "", "help": "[group/]name[:version] (all)"},
             ),
+            _option("--node", metavar="NAME", help="verify: the node's name"),
+            _option("--namespaces", metavar="A,B", help="verify: as its file was exported (all)"),
             _option("--zone", help="the zone (the only one)"),
             *_RUNNING,
         ),

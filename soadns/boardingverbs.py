@@ -20,6 +20,10 @@ def export_verb(options: argparse.Namespace) -> int:
     from soadns.publishers import properties
     from soadns.publishers.advice import advice
 
+    if options.what == "mosn":
+        from soadns.mosnverbs import export_mosn
+
+        return export_mosn(options)
     if options.what == "envoyfilters":
         from soadns.filterverbs import export_filters
 

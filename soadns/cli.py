@@ -221,6 +221,16 @@ def _mesh(options: argparse.Namespace) -> int:
     from soadns import renderroutes
 
     client = api(options)
+    if options.what == "nodes":
+        data = client.get("/v1/nodes")
+        if "error" in data:
+            return fail(NO, data["error"])
+        show(options, data, renderroutes.nodes)
+        return OK if data["nodes"] else NO
+    if options.what == "verify":
+        from soadns.mosnverbs import verify_mosn
+
+        return verify_mosn(options)
     if options.what == "moves":
         data = client.get("/v1/moves", {"zone": options.zone})
         if "error" in data:

@@ -252,6 +252,18 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdsTlsConfig:
+    """TLS of the ADS server."""
+
+    cert: str = setting("PEM file of the certificate chain. Read again when it changes.", default="")
+    key: str = setting("PEM file of its key, without a password. Read again when it changes.", default="")
+    ca: str = setting(
+        "PEM file of the CA of sidecars' certificates; without it anybody may connect. Read again when it changes.",
+        default="",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RouteFilesConfig:
     """Files of rules that pods mount, for Istio's sidecars in them."""
 
@@ -266,6 +278,28 @@ class RouteFilesConfig:
         "ConfigMaps that the files are spread over, each up to 900 KiB. Pods mount all of them.",
         default=4,
         check=values.between(1, 64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AdsConfig:
+    """The ADS server."""
+
+    listen: str = setting(
+        "Address; empty: no ADS server. It wants the extra `ads`.",
+        default="",
+        example="0.0.0.0:15010",
+        check=values.address,
+    )
+    tls: AdsTlsConfig = setting("TLS.", factory=AdsTlsConfig)
+    isolation: str = setting(
+        "What a sidecar is told: `none` (all), or `namespace`: the Services of the namespace that its certificate "
+        "names (`spiffe://<domain>/ns/<namespace>/sa/<account>`), and where their interfaces lead.",
+        default="none",
+        check=values.one_of("none", "namespace"),
+    )
+    shared: tuple[str, ...] = setting(
+        "With `namespace`: namespaces whose Services all sidecars are told of.", default=()
     )
 
 
@@ -304,6 +338,7 @@ class SidecarConfig:
         check=values.one_of("closed", "open"),
     )
     istio: IstioConfig = setting("Envoy under Istio.", factory=IstioConfig)
+    ads: AdsConfig = setting("The ADS server, for sidecars without Istio.", factory=AdsConfig)
 
 
 @dataclass(frozen=True, slots=True)

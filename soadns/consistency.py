@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from soadns.config import Config, ZooKeeperConfig
+from soadns.config import AdsConfig, Config, ZooKeeperConfig
 from soadns.schema import Problem
 
 
@@ -32,7 +32,9 @@ def problems(config: Config) -> Iterator[Problem]:
         yield Problem("nameserver.tls", "listen wants a cert and its key")
     if (tls.cert or tls.key) and not tls.listen:
         yield Problem("nameserver.tls", "files are named, but no address to listen on")
+    yield from _ads(config.sidecar.ads)
     listeners = {
+        "sidecar.ads.listen": config.sidecar.ads.listen,
         "http.listen": config.http.listen,
         "http.probes": config.http.probes,
         "http.livez": config.http.livez,
@@ -42,6 +44,19 @@ def problems(config: Config) -> Iterator[Problem]:
         if address and not address.endswith(":0") and address in seen:
             yield Problem(name, f"{address} is {seen[address]} already")
         seen[address] = name
+
+
+def _ads(ads: AdsConfig) -> Iterator[Problem]:
+    if bool(ads.tls.cert) != bool(ads.tls.key):
+        yield Problem("sidecar.ads.tls", "cert and key belong together")
+    if ads.tls.ca and not ads.tls.cert:
+        yield Problem("sidecar.ads.tls", "ca is set, but no cert: without TLS nobody shows a certificate")
+    if ads.isolation != "none" and not ads.tls.ca:
+        yield Problem("sidecar.ads.isolation", "a namespace is what a certificate says: it wants tls.ca")
+    if ads.shared and ads.isolation == "none":
+        yield Problem("sidecar.ads.shared", "without isolation everybody is told everything")
+    if not ads.listen and ads != AdsConfig():
+        yield Problem("sidecar.ads", "there are settings, but no address to listen on")
 
 
 def _ensemble(where: str, ensemble: ZooKeeperConfig) -> Iterator[Problem]:

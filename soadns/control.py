@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from soadns import exports
 from soadns.binding.estate import Estate
@@ -78,6 +78,13 @@ class Predecessor:
     """By zone: what sidecars must be told besides what holds now."""
 
 
+class Sidecars(Protocol):
+    """Who serves sidecars."""
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Those that are connected."""
+
+
 class Control:
     """Sources, estate and publisher of one process.
 
@@ -105,6 +112,8 @@ class Control:
         self.sources = list(sources)
         self._registries = ZoneRegistries(estate, self.sources)
         self.figures = Figures()
+        self.sidecars: Sidecars | None = None
+        """The ADS server, where there is one."""
         self.changed = asyncio.Event()
         """Set when something worth a snapshot happened."""
         self.leaving = False
@@ -405,6 +414,10 @@ class Control:
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
         return self.clock()
+
+    def nodes(self) -> list[dict[str, Any]] | None:
+        """The sidecars that are connected; None where nobody can connect."""
+        return self.sidecars.peers() if self.sidecars is not None else None
 
     def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
         """Tell sidecars no longer that an interface (None: any) has left a Service; returns what that concerns."""

@@ -55,6 +55,20 @@ class Figures:
     snapshot_failures: int = 0
     snapshot_at: float = 0.0
     snapshot_octets: int = 0
+    ads: AdsFigures = field(default_factory=lambda: AdsFigures())
+
+
+@dataclass(slots=True)
+class AdsFigures:
+    """What sidecars were told over ADS."""
+
+    pushes: Counter[str] = field(default_factory=Counter)
+    """Responses by what is in them: ``clusters``, ``endpoints``, ``routes`` ..."""
+    octets: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Responses that a sidecar did not take, likewise. MOSN refuses without a word."""
+    cut: Counter[str] = field(default_factory=Counter)
+    """Streams that were ended: ``full``, ``silent``, ``unknown``, ``unready``, ``stuck``."""
 
 
 @dataclass(slots=True)

@@ -105,3 +105,36 @@ def explained(data: Data) -> list[str]:
         what = "refused" if data["missing"] == "closed" else "sent where the plain name leads"
         lines.append(f"    other groups and versions are {what} (sidecar.missing: {data['missing']})")
     return lines
+
+
+def nodes(data: Data) -> list[str]:
+    """The lines of ``soadns mesh nodes``."""
+    if not data["nodes"]:
+        return ["no sidecar is connected"]
+    head = ["NODE", "KIND", "ZONE", "NAMESPACE", "FROM", "ROUTES", "STATE"]
+    rows = []
+    for node in data["nodes"]:
+        routes = node["versions"].get("routes") or {}
+        version = (routes.get("acknowledged") or "-").rpartition(".")[2]
+        refused = any(each["refused"] for each in node["versions"].values())
+        state = "refused something" if refused else "behind" if node["behind"] else "has all"
+        rows.append(
+            [
+                node["node"],
+                node["kind"],
+                node["zone"],
+                node["namespace"] or "-",
+                node["address"],
+                version,
+                state,
+            ]
+        )
+    return table([head, *rows])
+
+
+def verified(data: Data) -> list[str]:
+    """The lines of ``soadns mesh verify``."""
+    if data["same"]:
+        return ["it has what it was told"]
+    rows = [[each["kind"], each["name"], each["what"], each["cure"]] for each in data["differences"]]
+    return table([["WHAT", "NAME", "IS", "CURE"], *rows])

@@ -123,7 +123,7 @@ class Routing:
         if routes:
             self.logs[zone].note(frozenset(routes))
             self._tell(zone)
-        elif clusters:
+        elif clusters or self.tables[zone].replanned:
             self._tell(zone, routes=False)
 
     def announce(self, zone: str, now: float) -> None:

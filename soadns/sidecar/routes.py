@@ -52,6 +52,8 @@ class RouteTable:
         """Wire names to be looked at again."""
         self._stale: set[ObjectRef] = set()
         """Services whose moves changed."""
+        self._planned: set[str] | None = None
+        """Wire names that were looked at again since ``take_planned``, once somebody wants to know."""
 
     # ------------------------------------------------------------------ what it is told
 
@@ -169,6 +171,8 @@ class RouteTable:
 
     def _plan(self, name: str) -> set[ObjectRef]:
         """Make the rules of a wire name anew; returns the Services at which it has rules, or had."""
+        if self._planned is not None:
+            self._planned.add(name)
         wire = self._wires.get(name)
         if wire is None:
             return set()
@@ -296,6 +300,69 @@ class RouteTable:
     def places_of(self, ref: ObjectRef) -> tuple[Place, ...]:
         """Where a Service has routes."""
         return self._places.get(ref, ())
+
+    @property
+    def replanned(self) -> bool:
+        """Whether ``take_planned`` has any."""
+        return bool(self._planned)
+
+    def take_planned(self) -> set[str]:
+        """Wire names of which ``anywhere`` may say something else than at the last call; at the first one, all."""
+        planned, self._planned = self._planned, set()
+        return planned if planned is not None else set(self._wires)
+
+    def anywhere(self, name: str, protocol: str) -> tuple[Route, ...]:
+        """Where requests for a wire name go by a protocol, whatever ClusterIP they were sent to; () where nowhere.
+
+        For sidecars that do not know the ClusterIP. What no home Service has, no ClusterIP leads to.
+        """
+        wire = self._wires.get(name)
+        bound = (
+            [b for i in wire.variants if (b := self._bound.get(i)) is not None] if wire is not None else []
+        )
+        at_home = [b for b in bound if (ref := self._bound.home(b)) is not None and self.services.get(ref)]
+        if not any(self._speaks(b, protocol) for b in at_home):
+            return ()
+        found = []
+        for rule in plan(bound, self.missing, self.services.created):
+            if rule.binding is None:
+                found.append(Route(name, rule.group, rule.version, None, "missing"))
+            elif (port := self._speaks(rule.binding, protocol)) is not None:
+                at = self._bound.home(rule.binding) if rule.binding.kind != "providers" else None
+                if (goes := target(rule.binding, port, (protocol,), self.services.ports(at))) is not None:
+                    why = "missing" if rule.missing else "own"
+                    found.append(Route(name, rule.group, rule.version, goes, why))
+        return tuple(found)
+
+    def _speaks(self, binding: Binding, protocol: str) -> int | None:
+        """The first port by which a binding is called by a protocol."""
+        return min(
+            (p.port for p in self._bound.called(binding.interface).ports if p.protocol == protocol),
+            default=None,
+        )
+
+    def variants_of(self, name: str) -> tuple[InterfaceId, ...]:
+        """The interfaces whose callers write a wire name."""
+        wire = self._wires.get(name)
+        return wire.variants if wire is not None else ()
+
+    @property
+    def wires(self) -> tuple[str, ...]:
+        """All wire names."""
+        return tuple(self._wires)
+
+    def home_of(self, interface: InterfaceId) -> ObjectRef | None:
+        """The Service at whose ClusterIP an interface is called now."""
+        binding = self._bound.get(interface)
+        return self._bound.home(binding) if binding is not None else None
+
+    def ports_of(self, ref: ObjectRef, interfaces: Iterable[InterfaceId]) -> set[ServedPort]:
+        """By which ports callers of a Service call it: for those of the interfaces that it has, and what left it."""
+        found = {port for move in self.moves.of(ref) for port in move.ports}
+        for interface in interfaces:
+            if (binding := self._bound.get(interface)) is not None and self._bound.home(binding) == ref:
+                found.update(self._bound.called(interface).ports)
+        return found
 
     def ruled_at(self, interface: InterfaceId) -> list[tuple[Vip, list[Route]]]:
         """Where the interface has rules of its own, and which, in order."""

@@ -127,7 +127,7 @@ class Site:
     async def _index(self, _: web.Request) -> web.Response:
         paths = "/livez /readyz /metrics /v1/interfaces /v1/interfaces/{name} /v1/explain/{name} /v1/sources"
         paths += " /v1/zonefile /v1/directurls /v1/survey /v1/resolve /v1/routes /v1/clusters /v1/moves"
-        paths += " /v1/envoyfilters"
+        paths += " /v1/envoyfilters /v1/nodes /v1/mosn"
         return web.Response(text=f"soadns {__version__}\n" + "\n".join(paths.split()) + "\n")
 
     # ------------------------------------------------------------------ data

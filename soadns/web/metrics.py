@@ -65,6 +65,7 @@ class Exporter(Collector):
         yield from self._sources()
         yield from self._names()
         yield from self._routes()
+        yield from self._sidecars()
         yield from self._process()
 
     def _dns(self) -> Iterator[Metric]:
@@ -118,6 +119,25 @@ class Exporter(Collector):
              {(zone,): float(log.generation) for zone, log in routing.logs.items()}),
         ):  # fmt: skip
             yield _gauge(f"soadns_routes_{name}", text, values, "zone")
+
+    def _sidecars(self) -> Iterator[Metric]:
+        nodes = self._running.nodes()
+        if nodes is None:
+            return
+        figures = self._running.figures.ads
+        connected = Counter((node["zone"], node["kind"]) for node in nodes)
+        yield _gauge("soadns_ads_nodes", "Sidecars that are connected.", connected, "zone", "kind")
+        behind = sum(node["behind"] for node in nodes)
+        yield _gauge(
+            "soadns_ads_nodes_behind", "Those that have not acknowledged all that there is.", {(): behind}
+        )
+        for name, text, counts, label in (
+            ("pushes", "Responses to sidecars, by what is in them.", figures.pushes, "kind"),
+            ("refusals", "Responses that a sidecar refused; MOSN never says so.", figures.refusals, "kind"),
+            ("cut", "Streams that were ended, by why.", figures.cut, "reason"),
+        ):
+            yield _counter(f"soadns_ads_{name}", text, {(key,): n for key, n in counts.items()}, label)
+        yield _counter("soadns_ads_octets", "Octets of responses to sidecars.", {(): figures.octets})
 
     def _workers(self) -> Iterator[Metric]:
         workers = {(str(index),): worker for index, worker in enumerate(self._running.workers())}

@@ -64,6 +64,8 @@ class Running(Protocol):
 
     def zone_file(self, zone: str) -> Iterator[str] | None: ...  # noqa: D102
 
+    def nodes(self) -> list[dict[str, Any]] | None: ...  # noqa: D102
+
     def workers(self) -> Sequence[WorkerState]: ...  # noqa: D102
 
     async def texts(self, source: str, interface: str) -> list[str]: ...  # noqa: D102

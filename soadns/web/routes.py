@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from soadns import filterviews, routeviews
+from soadns import filterviews, mosnviews, routeviews
 from soadns.logs import log
 from soadns.model import InterfaceId
 from soadns.naming import parse_interface
@@ -77,6 +77,8 @@ class Routes:
         app.router.add_get("/v1/routes", self._routes)
         app.router.add_get("/v1/clusters", self._clusters)
         app.router.add_get("/v1/moves", self._moves)
+        app.router.add_get("/v1/nodes", self._nodes)
+        app.router.add_get("/v1/mosn", self._mosn)
         app.router.add_post("/v1/forget", self._forget)
         app.on_startup.append(self._begin)
         app.on_shutdown.append(self._end)
@@ -179,6 +181,35 @@ class Routes:
         return reply(
             {"zone": zone, "forgotten": [routeviews.move_data(zone, routing, move) for move in found]}
         )
+
+    # ------------------------------------------------------------------ sidecars without Istio
+
+    async def _nodes(self, _: web.Request) -> web.Response:
+        nodes = self._running.nodes()
+        if nodes is None:
+            return reply({"error": "no sidecar can connect: sidecar.ads.listen is not set"}, status=404)
+        return reply({"nodes": nodes})
+
+    async def _mosn(self, request: web.Request) -> web.Response:
+        """The file with which a MOSN starts; put together in portions, for it may be large."""
+        query, zones = request.query, self._running.routing.tables
+        if not (zone := one_zone(request, zones)):
+            return which_zone(request, zones)
+        if (wait := self._wait(zone)) is not None:
+            return wait
+        try:
+            node = mosnviews.node_of(query, zone)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        namespaces = frozenset(name for name in query.get("namespaces", "").split(",") if name)
+        found = mosnviews.Gathered()
+        gathering = mosnviews.gather(
+            self._running.estate.zones[zone], self._running.routing, namespaces, found
+        )
+        for number, _ in enumerate(gathering):
+            if not number % INLINE:
+                await asyncio.sleep(0)
+        return reply(await asyncio.to_thread(mosnviews.file, node, found))
 
     # ------------------------------------------------------------------ the stream
 

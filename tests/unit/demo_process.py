@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from soadns import exports
+from soadns.ads.inventory import Inventory
+from soadns.ads.peers import Peer
+from soadns.ads.push import Push, Told
+from soadns.ads.wire import CDS, EDS, RDS
 from soadns.binding.estate import Estate
 from soadns.composition import wishes, zone_settings
 from soadns.configfile import parse
@@ -62,6 +66,15 @@ class DemoProcess:
 
     def workers(self) -> list[WorkerState]:
         return [WorkerState(1, 1, False, 1, 0, WorkerFigures())]
+
+    def nodes(self) -> list[dict[str, Any]] | None:
+        """One MOSN that has acknowledged everything."""
+        versions = {kind: f"demo-1.{n}" for n, kind in enumerate((CDS, EDS, RDS), 1)}
+        told = {kind: Told(version, version[-1], version) for kind, version in versions.items()}
+        zone = next(iter(self.estate.zones))
+        inventory = Inventory(self.estate.zones[zone], self.routing, lambda *_: b"")
+        push = Push(inventory, None, "demo-1", known=0, told=told, pushes=3)
+        return [Peer("web-1.shop", "mosn", zone, "shop", "ipv4:10.1.0.9:40404", NOW, push, 4096).plain()]
 
     async def texts(self, source: str, interface: str) -> list[str]:
         return [f"{source}/{interface}"]

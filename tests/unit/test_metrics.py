@@ -32,6 +32,9 @@ class BusyProcess(DemoProcess):
             self.figures.latencies.note(seconds)
         self.figures.source_failures["static/demo"] = 1
         self.figures.reloads["done"] = 1
+        self.figures.ads.pushes["routes"] = self.figures.ads.refusals["routes"] = self.figures.ads.cut[
+            "stuck"
+        ] = 1
         self._workers = [
             WorkerState(
                 1, 7, False, 1, 2,

@@ -31,7 +31,7 @@ def shown(page: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["sidecar.md", "istio.md"])
+@pytest.mark.parametrize("page", ["sidecar.md", "istio.md", "mosn.md"])
 async def test_the_commands_of_the_page_print_what_is_shown(page: str) -> None:
     async with site(RouteProcess()) as port:
         url = f"http://127.0.0.1:{port}"

@@ -34,15 +34,17 @@ class Authority:
             "-extensions", "authority", "-days", "2",
         )  # fmt: skip
 
-    def sign(self, name: str, *, password: str = "") -> tuple[Path, Path]:
-        """A key, encrypted with the password if there is one, and its certificate for two names (above)."""
+    def sign(self, name: str, *, password: str = "", uri: str = "") -> tuple[Path, Path]:
+        """A key, encrypted with the password if there is one, and its certificate for two names (above), and a URI."""
         plain, request = self._folder / f"{name}.plain", self._folder / f"{name}.csr"
         key, certificate = self._folder / f"{name}.key", self._folder / f"{name}.crt"
         self._openssl("genpkey", "-algorithm", "RSA", "-out", plain)
         self._openssl("req", "-new", "-key", plain, "-out", request, "-config", self._config)
+        config = self._folder / f"{name}.cnf"
+        config.write_text(CONFIG.rstrip() + (f",URI:{uri}\n" if uri else "\n"))
         self._openssl(
             "x509", "-req", "-in", request, "-out", certificate, "-CA", self.certificate, "-CAkey", self._key,
-            "-CAcreateserial", "-extfile", self._config, "-extensions", "leaf", "-days", "2",
+            "-CAcreateserial", "-extfile", config, "-extensions", "leaf", "-days", "2",
         )  # fmt: skip
         if not password:
             return plain.rename(key), certificate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -31,6 +32,17 @@ class Tally:
     slowest_ms: float = 0.0
     longest_gap_ms: float = 0.0
     """The longest time without a call that succeeded."""
+
+    def plus(self, later: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            self.calls + later.calls,
+            self.failed + later.failed,
+            dict(Counter(self.errors) + Counter(later.errors)),
+            dict(Counter(self.by) + Counter(later.by)),
+            max(self.slowest_ms, later.slowest_ms),
+            max(self.longest_gap_ms, later.longest_gap_ms),
+        )
 
 
 class Provider:
@@ -129,14 +141,19 @@ class Caller:
 
     def connected(self, port: int) -> set[str]:
         """To which addresses its pod has connections at a port of the other side."""
+        return {address for _, address in self.connections(port)}
+
+    def connections(self, port: int) -> set[tuple[int, str]]:
+        """Its pod's connections to a port of the other side: which port of its own, and where to."""
         found = set()
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/{self.process.pid}/net/{table}").read_text().splitlines()[1:]:
-                remote, state = line.split()[2:4]
+                local, remote, state = line.split()[1:4]
                 address, _, number = remote.partition(":")
                 if state == _ESTABLISHED and int(number, 16) == port:
                     # The last word of the address, of which IPv4 in IPv6 has four, in the machine's byte order.
-                    found.add(str(ip_address(int(address[-8:], 16).to_bytes(4, sys.byteorder))))
+                    other = str(ip_address(int(address[-8:], 16).to_bytes(4, sys.byteorder)))
+                    found.add((int(local.partition(":")[2], 16), other))
         return found
 
     def steady(self, interface: str, *, every_ms: int, threads: int, name: str = "") -> None:

@@ -71,9 +71,20 @@ class Behind:
 class Town(Cluster):
     """The world of a story."""
 
-    def __init__(self, folder: Path, *, quarters: Sequence[Quarter] = (), linger: str = "10m") -> None:
-        """``linger``: how long soadns keeps a name where it is, when nobody declares it there any more."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        quarters: Sequence[Quarter] = (),
+        linger: str = "10m",
+        sidecar: Callable[[str], dict[str, Any]] = lambda _: {},
+    ) -> None:
+        """``linger``: how long soadns keeps a name where it is, when nobody declares it there any more.
+
+        ``sidecar``: that section of the settings of a replica, by its address.
+        """
         super().__init__(folder)
+        self._sidecar = sidecar
         self._linger = linger
         self._quarters = quarters
         self._names = itertools.count(1)
@@ -102,7 +113,7 @@ class Town(Cluster):
             home = self.home(f"soadns-{number}")
             soadns = Soadns(home.folder / "soadns", self._settings(), place=home.place)
             listen = [f"127.0.0.1:{soadns.port}", f"{home.ip}:1053"]
-            soadns.write_config(nameserver={"listen": listen, "workers": 1})
+            soadns.write_config(nameserver={"listen": listen, "workers": 1}, sidecar=self._sidecar(home.ip))
             self.soadns.append(Behind(soadns, service, home))
         for each in (self.coredns, *self.soadns):
             each.start()
@@ -178,16 +189,32 @@ class Town(Cluster):
             caller.start()
         return caller
 
-    def deregister(self, pod: Behind, *interfaces: str, quarter: Quarter = TOWN) -> None:
-        """Take interfaces of a pod out of the registry, while it serves on, as Dubbo's ``offline`` does."""
+    def deregister(self, pod: Behind, *interfaces: str, quarter: Quarter = TOWN) -> list[str]:
+        """Take interfaces of a pod out of the registry, while it serves on, as Dubbo's ``offline`` does.
+
+        Returns where they stood.
+        """
+        client = self.zookeeper.client()
+        taken = []
+        try:
+            for root in (quarter.root, "/sofa-rpc") if quarter == TOWN else (quarter.root,):
+                for name in client.get_children(root):
+                    if unquote(name) in interfaces:
+                        folder = f"{root}/{name}/providers"
+                        for leaf in client.get_children(folder):
+                            if f"{pod.home.ip}:" in unquote(leaf):
+                                client.delete(f"{folder}/{leaf}")
+                                taken.append(f"{folder}/{leaf}")
+        finally:
+            close(client)
+        return taken
+
+    def register_again(self, places: Iterable[str]) -> None:
+        """Put what ``deregister`` took back where it stood, as ``online`` does; nobody takes it away any more."""
         client = self.zookeeper.client()
         try:
-            for name in client.get_children(quarter.root):
-                if unquote(name) in interfaces:
-                    folder = f"{quarter.root}/{name}/providers"
-                    for leaf in client.get_children(folder):
-                        if f"{pod.home.ip}:" in unquote(leaf):
-                            client.delete(f"{folder}/{leaf}")
+            for place in places:
+                client.create(place)
         finally:
             close(client)
 

@@ -1,0 +1,55 @@
+"""Keeps an inventory up to date in the event loop, in portions, and wakes the streams that stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from soadns.ads.inventory import Inventory
+from soadns.routing import Routing
+
+AT_ONCE = 50
+"""Streams that are woken in one pass of the event loop."""
+
+
+class Keeper:
+    """The inventory of one zone; ``settled`` is set while it is not amid a change."""
+
+    def __init__(self, zone: str, inventory: Inventory, routing: Routing) -> None:
+        self.inventory = inventory
+        self.settled = asyncio.Event()
+        self._zone = zone
+        self._routing = routing
+        self._stirred = asyncio.Event()
+        self._stirred.set()
+        self._streams: set[asyncio.Event] = set()
+        self._number = routing.listen(self._hear, clusters=True)
+
+    def _hear(self, zone: str) -> None:
+        if zone == self._zone:
+            self._stirred.set()
+
+    def join(self, stirred: asyncio.Event) -> Callable[[], None]:
+        """Have an event set at every change; returns what ends that."""
+        self._streams.add(stirred)
+        return lambda: self._streams.discard(stirred)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            while True:
+                await self._stirred.wait()
+                self._stirred.clear()
+                self.settled.clear()
+                for _ in self.inventory.follow():
+                    await asyncio.sleep(0)
+                self.settled.set()
+                self._wake(list(self._streams))
+        finally:
+            self._routing.leave(self._number)
+
+    def _wake(self, streams: list[asyncio.Event]) -> None:
+        for stirred in streams[:AT_ONCE]:
+            stirred.set()
+        if rest := streams[AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._wake, rest)

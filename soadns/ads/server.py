@@ -1,0 +1,229 @@
+"""The ADS server: gRPC streams of sidecars. With ``certificates`` the door to ``grpc``.
+
+One task a stream writes what its peer does not know and waits for more; another one reads what it says. A slow peer is
+written to when it takes something, one that takes nothing is cut off, and neither holds more than one response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import grpc
+
+from soadns.ads.certificates import Certificates
+from soadns.ads.encoder import encode, request
+from soadns.ads.inventory import Inventory
+from soadns.ads.keeper import Keeper
+from soadns.ads.peers import MOSN, MOST_ID, Peer, Request, namespace_of, view
+from soadns.ads.push import Push
+from soadns.ads.wire import KINDS
+from soadns.binding.estate import Estate
+from soadns.config import AdsConfig
+from soadns.figures import AdsFigures
+from soadns.logs import log
+from soadns.routing import Routing
+
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+MOST_STREAMS = 4_000
+FIRST_S = 10.0
+"""Who says nothing for so long is sent away."""
+UNREADY_S = 5.0
+"""How long a stream waits for routes that are not told yet, before it is sent to another replica."""
+STUCK_S = 30.0
+"""Who takes nothing for so long is cut off, and may come again."""
+MOST_REQUEST = 4 << 20
+GRACE_S = 0.5
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 20_000),  # MOSN pings nobody: a connection that died silently is noticed by us
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.max_receive_message_length", MOST_REQUEST),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+)
+
+
+class Running(Protocol):
+    """The control process, as far as it is served."""
+
+    estate: Estate
+    routing: Routing
+
+    def now(self) -> float: ...  # noqa: D102
+
+
+class AdsServer:
+    """Serves sidecars on one address."""
+
+    def __init__(self, running: Running, settings: AdsConfig, figures: AdsFigures) -> None:
+        """Raises OSError where certificates can not be read."""
+        self._running = running
+        self._settings = settings
+        self._figures = figures
+        self._certificates = Certificates(settings.tls) if settings.tls.cert else None
+        self._keepers: dict[str, Keeper] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._peers: set[Peer] = set()
+        self._server: Any = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address is taken."""
+        stream = grpc.stream_stream_rpc_method_handler(self._stream, request_deserializer=request)
+        handler = grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": stream})
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((handler,))
+        address = self._settings.listen
+        try:
+            if self._certificates is not None:
+                self._server.add_secure_port(address, self._certificates.credentials())
+            else:
+                self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"sidecar.ads.listen {address}: {error}") from None
+        await self._server.start()
+        log("ads-listening", address=address, tls=self._certificates is not None)
+
+    async def stop(self) -> None:
+        """Send everybody to another replica."""
+        if self._server is not None:
+            await self._server.stop(GRACE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Who is connected, in order."""
+        found = [peer.plain() for peer in self._peers]
+        return sorted(found, key=lambda row: (row["node"], row["since"]))
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Connected nodes by zone and kind."""
+        return Counter((peer.zone, peer.kind) for peer in self._peers)
+
+    @property
+    def behind(self) -> int:
+        """Nodes that have not acknowledged all that there is."""
+        return sum(peer.stream.behind for peer in self._peers)
+
+    # ------------------------------------------------------------------ streams
+
+    async def _stream(self, requests: AsyncIterator[Request], context: Any) -> None:
+        if len(self._peers) >= MOST_STREAMS:
+            await self._send_away(context, "full", f"{MOST_STREAMS} sidecars are connected already")
+        try:
+            async with asyncio.timeout(FIRST_S):
+                first = await anext(aiter(requests))
+        except (StopAsyncIteration, TimeoutError):
+            await self._send_away(context, "silent", "nothing was asked")
+            return
+        peer, keeper = await self._welcome(first, context)
+        stirred = asyncio.Event()
+        leave = keeper.join(stirred)
+        self._peers.add(peer)
+        reader = asyncio.create_task(self._hear(requests, peer))
+        try:
+            await self._tell(peer, keeper, stirred, context)
+        except TimeoutError:
+            self._figures.cut["stuck"] += 1
+            log("sidecar-stuck", level="warning", node=peer.node, peer=peer.address)
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "nothing was taken")
+        finally:
+            self._peers.discard(peer)
+            leave()
+            reader.cancel()
+            log("sidecar-left", node=peer.node, peer=peer.address, pushes=peer.stream.pushes)
+
+    async def _welcome(self, first: Request, context: Any) -> tuple[Peer, Keeper]:
+        """Who it is, and what it is told; ends the stream of who may not be told anything."""
+        zones = self._running.routing.tables
+        zone = first.metadata.get("ZONE", "").removesuffix(".").lower() or next(iter(zones))
+        if zone not in zones:
+            await self._send_away(context, "unknown", f"no zone {zone}; known are {', '.join(zones)}")
+        if first.metadata.get("SOADNS", "") != MOSN:
+            said = (
+                "node.metadata.SOADNS says which sidecar it is; known is mosn (soadns export mosn writes it)"
+            )
+            await self._send_away(context, "unknown", said)
+        namespace = first.metadata.get("NAMESPACE", "")
+        if self._settings.isolation != "none":
+            auth = context.auth_context()
+            namespace = namespace_of(
+                [*auth.get("peer_spiffe_id", ()), *auth.get("x509_subject_alternative_name", ())]
+            )
+            if not namespace:
+                said = "the certificate has no name spiffe://<domain>/ns/<namespace>/sa/<account>"
+                await self._send_away(context, "unknown", said)
+        keeper = self._keeper(zone)
+        sees = view(namespace, self._settings.isolation, self._settings.shared)
+        push = Push(keeper.inventory, sees, self._running.routing.replica)
+        node, address = first.node[:MOST_ID], context.peer()
+        peer = Peer(node, MOSN, zone, namespace, address, self._running.now(), push)
+        log("sidecar-joined", node=node, peer=address, zone=zone, namespace=namespace or None)
+        return peer, keeper
+
+    async def _send_away(self, context: Any, why: str, said: str) -> None:
+        """End a stream before it was told anything. Raises what gRPC ends a call by."""
+        self._figures.cut[why] += 1
+        log("sidecar-refused", level="warning", peer=context.peer(), reason=said)
+        codes = {"full": grpc.StatusCode.RESOURCE_EXHAUSTED, "unready": grpc.StatusCode.UNAVAILABLE}
+        await context.abort(codes.get(why, grpc.StatusCode.INVALID_ARGUMENT), said)
+
+    def _keeper(self, zone: str) -> Keeper:
+        """Of a zone, from now on if it had none."""
+        if zone not in self._keepers:
+            routing = self._running.routing
+            inventory = Inventory(self._running.estate.zones[zone], routing, encode)
+            keeper = self._keepers[zone] = Keeper(zone, inventory, routing)
+            task = asyncio.create_task(keeper.run())
+            self._tasks.add(task)
+        return self._keepers[zone]
+
+    async def _hear(self, requests: AsyncIterator[Request], peer: Peer) -> None:
+        """Note what a peer says, to its end."""
+        assert isinstance(peer.stream, Push)
+        async for said in requests:
+            refused = peer.stream.hear(said.kind, said.version, said.nonce, said.error)
+            if refused:
+                kind = KINDS.get(said.kind, "others")
+                self._figures.refusals[kind] += 1
+                log("sidecar-refuses", level="error", node=peer.node, kind=kind, reason=refused)
+
+    async def _tell(self, peer: Peer, keeper: Keeper, stirred: asyncio.Event, context: Any) -> None:
+        """Tell a peer what it does not know, until its stream ends."""
+        push = peer.stream
+        assert isinstance(push, Push)
+        while True:
+            await self._wait_for_routes(peer.zone, stirred, context)
+            await keeper.settled.wait()
+            stirred.clear()
+            for batch in push.take(time.monotonic()):
+                async with asyncio.timeout(STUCK_S):
+                    await context.write(batch.octets)
+                peer.octets += len(batch.octets)
+                kind = KINDS[batch.kind]
+                self._figures.pushes[kind] += 1
+                self._figures.octets += len(batch.octets)
+            due = push.due(time.monotonic())
+            if due != 0.0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(due):
+                        await stirred.wait()
+
+    async def _wait_for_routes(self, zone: str, stirred: asyncio.Event, context: Any) -> None:
+        """Until routes are told: a moment of silence is better for MOSN than the end, after which it stays away."""
+        routing = self._running.routing
+        deadline = time.monotonic() + UNREADY_S
+        while reason := routing.unready(zone):
+            if time.monotonic() > deadline:
+                await self._send_away(context, "unready", reason)
+            stirred.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await stirred.wait()

@@ -1,0 +1,257 @@
+"""What a MOSN is pushed: everything at first, then what changed, clusters before endpoints before routes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from soadns.ads import inventory as inventories
+from soadns.ads.peers import namespace_of, view
+from soadns.ads.push import SHARED_S
+from soadns.ads.wire import CDS, RDS, resource, varint
+from soadns.sidecar.mosn import REFUSED
+from tests.unit.ads_peer import Mosn, inventory
+from tests.unit.route_process import RouteProcess
+from tests.unit.routes_notation import RouteBook
+
+SHOP = (
+    "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register com.x.User,com.x.Address 10.1.0.1",
+    "Service shop/account 10.96.0.2; pods shop/account 10.1.0.2; register com.x.Pay 10.1.0.2",
+)
+MOVE = ("register com.x.User 10.1.0.2", "unregister com.x.User 10.1.0.1; after 5s")
+USER, ACCOUNT = "10.96.0.1_20880", "10.96.0.2_20880"
+
+
+def cluster(name: str) -> str:
+    return f"outbound|20880||{name}.shop.svc.cluster.local"
+
+
+def told(*rows: str) -> RouteBook:
+    return RouteProcess(rows).book
+
+
+def tell(book: RouteBook, *rows: str) -> None:
+    for row in rows:
+        for statement in row.split(";"):
+            book.say(statement.strip())
+        book.flush()
+
+
+def test_everything_at_first_and_nothing_twice() -> None:
+    mosn = Mosn(inventory(told(*SHOP)))
+    assert mosn.take() == [
+        f"clusters {cluster('account')}", f"clusters {cluster('user')}",
+        f"endpoints {cluster('account')}", f"endpoints {cluster('user')}",
+        f"routes {USER}", f"routes {ACCOUNT}", "routes egress_dubbo", "routes egress_bolt",
+    ]  # fmt: skip
+    assert mosn.hosts[cluster("user")] == ["10.1.0.1"]
+    assert mosn.leads(USER) == [cluster("user")]
+    assert mosn.take() == []
+    assert not mosn.push.behind
+
+
+def test_a_move_is_the_router_of_who_was_left_and_what_all_share() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, *MOVE)
+    mosn.now += SHARED_S
+    assert mosn.take() == [f"routes {USER}", "routes egress_dubbo"]
+    assert mosn.leads(USER) == [cluster("account"), cluster("user")]
+
+
+def test_an_endpoint_is_told_without_its_cluster() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, "pods shop/user 10.1.0.1 10.1.0.9")
+    assert mosn.take() == [f"endpoints {cluster('user')}"]
+    assert mosn.hosts[cluster("user")] == ["10.1.0.1", "10.1.0.9"]
+
+
+def test_an_interface_more_concerns_what_all_share_alone() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, "register com.x.More 10.1.0.1")
+    mosn.now += SHARED_S
+    assert mosn.take() == ["routes egress_dubbo"]
+
+
+def test_what_is_gone_leads_nowhere() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, "delete shop/account; after 10m")
+    mosn.take()
+    assert mosn.leads(ACCOUNT) == []
+    assert mosn.hosts[cluster("account")] == []
+    later = Mosn(mosn.inventory)
+    later.take()
+    assert later.leads(ACCOUNT) == [], "a file may have it still"
+
+
+def test_refused_is_a_cluster_without_hosts() -> None:
+    book = told(
+        "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register com.x.User:1 10.1.0.1",
+        "Service shop/next 10.96.0.2; pods shop/next 10.1.0.2; register com.x.User:2 10.1.0.2",
+    )
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    assert mosn.leads(USER) == [cluster("user"), cluster("next"), REFUSED, cluster("user")]
+    assert REFUSED not in mosn.hosts
+
+
+def test_who_is_slow_is_told_less_often_and_more_at_once() -> None:
+    book = told(*SHOP)
+    stock = inventory(book)
+    quick, slow = Mosn(stock), Mosn(stock)
+    quick.take()
+    slow.take()
+    for number in range(5):
+        tell(book, f"pods shop/user 10.1.0.1 10.1.1.{number}")
+        assert quick.take() == [f"endpoints {cluster('user')}"]
+    assert slow.take() == [f"endpoints {cluster('user')}"]
+    assert slow.hosts == quick.hosts
+
+
+def test_who_fell_too_far_behind_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventories, "MOST_CHANGES", 2)
+    book = told(*SHOP)
+    stock = inventory(book)
+    quick, slow = Mosn(stock), Mosn(stock)
+    slow.take()
+    for number in range(4):
+        tell(book, f"pods shop/user 10.1.0.1 10.1.1.{number}")
+        quick.take()
+    slow.take()
+    assert slow.hosts == quick.hosts
+    assert slow.routers == quick.routers
+
+
+def test_a_router_for_every_interface_is_sent_at_most_once_a_second() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, "register com.x.More 10.1.0.1")
+    assert mosn.take() == []
+    assert mosn.push.due(mosn.now) == pytest.approx(SHARED_S)
+    mosn.now += SHARED_S
+    assert mosn.push.due(mosn.now) == 0.0
+    assert mosn.take() == ["routes egress_dubbo"]
+    assert mosn.push.due(mosn.now) is None
+
+
+def test_polls_are_not_answered_and_refusals_are_noted() -> None:
+    book = told(*SHOP)
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    said = mosn.push.told[CDS]
+    assert mosn.push.hear(CDS, said.version, said.nonce, "") == ""  # it asks again and again
+    assert mosn.take() == []
+    tell(book, *MOVE)
+    mosn.follow()
+    assert mosn.push.behind
+    for batch in mosn.push.take(9.0):
+        routes = mosn.push.told[RDS]
+        assert batch.kind == RDS
+        assert mosn.push.hear(RDS, "old", routes.nonce, "bad route") == "bad route"
+    assert mosn.push.behind
+    assert mosn.push.refusals
+    assert mosn.push.hear(RDS, "x", "of another time", "bad") == ""
+
+
+def test_a_large_first_push_comes_in_pieces() -> None:
+    rows = [
+        f"Service shop/s{n} 10.96.1.{n}; pods shop/s{n} 10.1.1.{n}; register com.x.S{n} 10.1.1.{n}"
+        for n in range(1, 40)
+    ]
+    mosn = Mosn(inventory(told(*rows)))
+    mosn.follow()
+    import soadns.ads.push as pushes
+
+    sizes = [len(batch.octets) for batch in mosn.push.take(0.0)]
+    assert max(sizes) <= pushes.MOST_OCTETS + 200
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_a_late_stream_has_what_an_early_one_has(seed: int) -> None:
+    dice = random.Random(seed)
+    book = told(*SHOP, "Service shop/third 10.96.0.3; pods shop/third 10.1.0.3")
+    stock = inventory(book)
+    early = Mosn(stock)
+    deeds = [
+        "register com.x.User 10.1.0.2", "unregister com.x.User 10.1.0.1; after 5s", "register com.x.User 10.1.0.1",
+        "unregister com.x.User 10.1.0.2; after 5s", "register blue/com.x.User 10.1.0.3", "register com.x.user 10.1.0.3",
+        "unregister blue/com.x.User 10.1.0.3; after 5s", "pods shop/third 10.1.0.3 10.1.0.4", "delete shop/account",
+        "Service shop/account 10.96.0.7 new; pods shop/account 10.1.0.2", "after 11m",
+    ]  # fmt: skip
+    for _ in range(12):
+        for statement in dice.choice(deeds).split(";"):
+            try:
+                book.say(statement.strip())
+            except (AssertionError, KeyError):
+                continue  # what is not there can not be taken away
+        book.flush()
+        early.now += dice.choice([0.1, 2.0])
+        early.take()
+    early.now += 2.0
+    early.take()
+    late = Mosn(stock, now=early.now)
+    late.take()
+    assert {name: early.routers[name] for name in late.routers} == late.routers
+    assert {name: early.hosts[name] for name in late.hosts} == late.hosts
+    assert early.routers.keys() == late.routers.keys()
+
+
+# --------------------------------------------------------------------------- who sees what
+
+ISOLATED = (
+    "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register com.x.User,com.x.Address 10.1.0.1",
+    "Service pay/till 10.96.0.2; pods pay/till 10.1.0.2; register com.y.Till 10.1.0.2",
+)
+
+
+def test_a_node_sees_its_namespace_and_where_that_leads() -> None:
+    book = told(*ISOLATED)
+    stock = inventory(book)
+    everything, mine = Mosn(stock), Mosn(stock, frozenset({"shop"}))
+    everything.take()
+    mine.take()
+    assert mine.routers.keys() == {USER, "egress_dubbo", "egress_bolt"}
+    assert "till" not in str(mine.routers)
+    assert mine.clusters == {REFUSED, cluster("user")}
+    tell(book, "register com.x.User 10.1.0.2", "unregister com.x.User 10.1.0.1; after 5s")
+    mine.now = everything.now = 2.0
+    mine.take()
+    there = "outbound|20880||till.pay.svc.cluster.local"
+    assert mine.leads(USER) == [there, cluster("user")]
+    assert mine.hosts[there] == ["10.1.0.2"]
+    assert "10.96.0.2_20880" not in mine.routers
+
+
+@pytest.mark.parametrize(
+    ("names", "namespace"),
+    [
+        ([b"spiffe://cluster.local/ns/shop/sa/web"], "shop"),
+        ([b"web.shop.svc", b"spiffe://x/ns/pay/sa/till"], "pay"),
+        ([b"spiffe://x/ns/shop"], ""),
+        ([b"spiffe://x/ns//sa/web"], ""),
+        ([b"spiffe://x/y/ns/shop/sa/web"], ""),
+        (["web.shop.svc"], ""),
+        ([], ""),
+    ],
+)
+def test_the_namespace_of_a_certificate(names: list[bytes | str], namespace: str) -> None:
+    assert namespace_of(names) == namespace
+
+
+def test_views() -> None:
+    assert view("shop", "none", ()) is None
+    assert view("shop", "namespace", ("common",)) == {"shop", "common"}
+
+
+def test_numbers_and_resources_are_as_protocol_buffers_have_them() -> None:
+    assert [varint(n) for n in (0, 1, 127, 128, 300)] == [b"\0", b"\x01", b"\x7f", b"\x80\x01", b"\xac\x02"]
+    assert resource("t", b"x" * 200)[:9] == b"\x12\xce\x01\x0a\x01t\x12\xc8\x01"
