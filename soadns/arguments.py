@@ -320,8 +320,9 @@ VERBS = (
     ),
     Verb(
         "mesh",
-        "sidecars: who is connected, whether a MOSN has what it was told, interfaces that moved",
+        "sidecars: who is connected, whether a MOSN has what it was told, interfaces that moved, what is written",
         (
+            "soadns mesh status",
             "soadns mesh nodes",
             "soadns mesh verify 127.0.0.1:34901 --node web-1.shop",
             "soadns mesh moves",
@@ -332,9 +333,9 @@ VERBS = (
             Option(
                 ("what",),
                 {
-                    "choices": ("moves", "forget", "nodes", "verify"),
-                    "help": "moves lists what moved, and forget forgets it; nodes: who has an ADS stream; verify: "
-                    "what a MOSN has, by its admin port",
+                    "choices": ("moves", "forget", "status", "nodes", "verify"),
+                    "help": "moves lists what moved, and forget forgets it; status: what is written to the cluster; "
+                    "nodes: who has an ADS stream; verify: what a MOSN has, by its admin port",
                 },
             ),
             Option(

@@ -231,6 +231,10 @@ def _mesh(options: argparse.Namespace) -> int:
         from soadns.mosnverbs import verify_mosn
 
         return verify_mosn(options)
+    if options.what == "status":
+        data = client.get("/v1/mesh")
+        show(options, data, renderroutes.mesh)
+        return OK
     if options.what == "moves":
         data = client.get("/v1/moves", {"zone": options.zone})
         if "error" in data:

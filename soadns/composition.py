@@ -6,6 +6,7 @@ The one place where names of the configuration meet source ids: ``zookeeper/<nam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_network
 
 from soadns import credentials, selectors
@@ -19,7 +20,10 @@ from soadns.binding.state import Rules
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
 from soadns.configfile import ConfigError
-from soadns.kubeapi import KubeApi
+from soadns.kubeapi import KubeApi, pod_namespace
+from soadns.logs import Log
+from soadns.mesh.mesh import Mesh
+from soadns.routing import Routing
 from soadns.schema import Problem
 from soadns.sidecar.tiers import Wishes
 from soadns.sources import Source
@@ -178,6 +182,16 @@ def sources(config: Config) -> list[Source]:
     found += [KubeSource(kube_settings(k), kube_api(k)) for k in config.kubernetes]
     found += [StaticSource(StaticSettings(s.name, s.paths, s.cluster)) for s in config.static]
     return found
+
+
+def mesh(config: Config, routing: Routing, *, log: Log, now: Callable[[], float]) -> Mesh | None:
+    """What is written to the cluster, not started; None where nothing is."""
+    share = config.sidecar.share
+    if not share.moves:
+        return None
+    [cluster, *_] = [k for k in config.kubernetes if share.cluster in ("", k.name)]
+    namespace = share.namespace or pod_namespace()
+    return Mesh(kube_api(cluster), namespace, routing, lease=float(share.lease), log=log, now=now)
 
 
 def known_identities(config: Config) -> dict[str, str]:

@@ -252,6 +252,29 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareConfig:
+    """What replicas share by what stands in the cluster."""
+
+    moves: bool = setting(
+        "Share with all replicas what has moved, and write it to the cluster (a Lease and ConfigMaps). Off, nothing "
+        "is ever written.",
+        default=False,
+    )
+    cluster: str = setting("The `kubernetes` entry to which it is written; empty: the first one.", default="")
+    namespace: str = setting(
+        "Its namespace, the same for all replicas; empty: the pod's.",
+        default="",
+        example="soadns",
+        check=values.namespace,
+    )
+    lease: Duration = setting(
+        "After how long without a sign of the replica that writes another one does.",
+        default=Duration(15),
+        check=values.between(2, 300),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class AdsTlsConfig:
     """TLS of the ADS server."""
 
@@ -339,6 +362,7 @@ class SidecarConfig:
     )
     istio: IstioConfig = setting("Envoy under Istio.", factory=IstioConfig)
     ads: AdsConfig = setting("The ADS server, for sidecars without Istio.", factory=AdsConfig)
+    share: ShareConfig = setting("What replicas share through the cluster.", factory=ShareConfig)
 
 
 @dataclass(frozen=True, slots=True)

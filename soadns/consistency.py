@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from soadns.config import AdsConfig, Config, ZooKeeperConfig
+from soadns.kubeapi import pod_namespace
 from soadns.schema import Problem
 
 
@@ -25,6 +26,7 @@ def problems(config: Config) -> Iterator[Problem]:
         if files.name.lower() in ensembles:  # zones[].registries names either
             yield Problem(f"static[{index}].name", f"{files.name!r} is a zookeeper entry already")
     yield from _references(config)
+    yield from _share(config)
     for index, ensemble in enumerate(config.zookeeper):
         yield from _ensemble(f"zookeeper[{index}]", ensemble)
     tls = config.nameserver.tls
@@ -94,6 +96,16 @@ def _references(config: Config) -> Iterator[Problem]:
         for key, name in named:
             if name and name not in config.cluster_names:
                 yield Problem(f"{path}.{key}", f"{name!r} is no cluster", _list(config.cluster_names))
+
+
+def _share(config: Config) -> Iterator[Problem]:
+    share, names = config.sidecar.share, tuple(cluster.name for cluster in config.kubernetes)
+    if share.cluster and share.cluster not in names:
+        yield Problem("sidecar.share.cluster", f"{share.cluster!r} is no kubernetes entry", _list(names))
+    if share.moves and not names:
+        yield Problem("sidecar.share.moves", "there is no kubernetes entry to which they could be written")
+    if share.moves and not share.namespace and not pod_namespace():
+        yield Problem("sidecar.share.namespace", "this is no pod: which namespace?", "soadns")
 
 
 def _list(names: tuple[str, ...]) -> str:

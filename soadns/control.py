@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from soadns import exports
+from soadns import composition, exports
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.binding.observations import ANNOTATION, fresh_problems
@@ -28,6 +28,7 @@ from soadns.figures import Figures, WorkerState
 from soadns.filterviews import Meshing
 from soadns.inbox import Inbox
 from soadns.logs import Log
+from soadns.mesh.mesh import Mesh
 from soadns.model import (
     Binding,
     Event,
@@ -76,6 +77,10 @@ class Predecessor:
     ready: bool = False
     moves: Mapping[str, list[Move]] = field(default_factory=dict)
     """By zone: what sidecars must be told besides what holds now."""
+    untold: Mapping[str, list[tuple[Move, float]]] = field(default_factory=dict)
+    """By zone: what was forgotten, and when, of which it had not told other replicas."""
+    shared: bool = False
+    """Whether it had read what other replicas saw move."""
 
 
 class Sidecars(Protocol):
@@ -108,6 +113,8 @@ class Control:
             estate, config.sidecar.missing, f"{socket.gethostname()}-{time.time_ns() // 1_000_000:x}"
         )
         self.meshing = Meshing(wishes(config))
+        self.mesh = composition.mesh(config, self.routing, log=log, now=clock)
+        """What is written to the cluster; None where nothing is."""
         self.publisher = publisher
         self.sources = list(sources)
         self._registries = ZoneRegistries(estate, self.sources)
@@ -151,6 +158,8 @@ class Control:
             data.serial = max(before.serials.get(name, 0), int(self.clock()))
             delta.merge(data.start(own_addresses(self.config)))
         self.routing.begin(before.moves)
+        if self.mesh is not None:
+            self.mesh.moves.begin(before.untold, known=before.shared)
         # Workers read no question before they have a table, and with this one they could answer none: a caller is
         # better off with another server, which CoreDNS tries after silence, but not after SERVFAIL.
         self.publisher.publish(delta, more=True)
@@ -165,6 +174,8 @@ class Control:
             group.create_task(self._end_by_fault())
             for source in self.sources:
                 group.create_task(self._run_source(source))
+            if self.mesh is not None:
+                group.create_task(self._run_mesh(self.mesh))
 
     async def _run_source(self, source: Source) -> None:
         while True:
@@ -182,6 +193,16 @@ class Control:
                 self.emit(
                     [Trouble(i, f"internal error: {type(error).__name__}: {error}") for i in source.ids]
                 )
+            await asyncio.sleep(RESTART_S)
+
+    async def _run_mesh(self, mesh: Mesh) -> None:
+        """The same for what is written to the cluster."""
+        while True:
+            try:
+                await mesh.run()
+            except* Exception as errors:
+                said = "; ".join(f"{type(error).__name__}: {error}" for error in errors.exceptions)
+                self._log("mesh-failed", level="error", error=said)
             await asyncio.sleep(RESTART_S)
 
     # ------------------------------------------------------------------ turns
@@ -411,6 +432,10 @@ class Control:
         data, ttl = self.zones[zone], self.estate.zones[zone].settings.ttl
         return zonefile.lines(zone, data.rrsets(), ttl=ttl) if data.state == READY else None
 
+    def mesh_status(self) -> dict[str, Any]:
+        """What is written to the cluster, and how that stands; ``share`` is None where nothing is."""
+        return {"share": self.mesh.status() if self.mesh is not None else None}
+
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
         return self.clock()
@@ -427,8 +452,14 @@ class Control:
                 "move-forgotten", level="warning", zone=zone, service=move.service, interface=move.interface
             )
         if found:
+            if self.mesh is not None:
+                self.mesh.moves.forget(zone, found)
             self.changed.set()
         return found
+
+    async def settle(self, within: float) -> str:
+        """Wait until other replicas can know what was forgotten; why they can not yet, ``''`` where they need not."""
+        return await self.mesh.moves.settle(within) if self.mesh is not None else ""
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""

@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -42,6 +43,18 @@ RELOAD_S = 300.0
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 """Seconds until an ordinary request must be answered in full, and a watch by its headers."""
+
+
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod is told its namespace."""
+
+
+def pod_namespace() -> str:
+    """The namespace of the pod that this is; ``''`` outside of one."""
+    try:
+        return POD_NAMESPACE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 class KubeConfigError(ValueError):
@@ -135,21 +148,61 @@ class KubeApi:
             async for line in _lines(response.content):
                 yield line
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, *, within: float = ANSWER_S
+    ) -> bytes:
         """The body of one GET.
 
+        :param within: seconds until it must be answered.
         :raises ApiError: when it fails.
         """
-        async with self._request("GET", path, query or {}) as response:
+        async with self._request("GET", path, query or {}, within=within) as response:
             return await response.read()
 
-    async def post(self, path: str, body: Mapping[str, object]) -> bytes:
-        """The body of the answer to one POST of JSON.
+    async def post(self, path: str, body: Mapping[str, object], *, within: float = ANSWER_S) -> bytes:
+        """The body of the answer to one POST of JSON: what creates an object, with 409 when it exists.
 
+        :param within: seconds until it must be answered.
         :raises ApiError: when it fails.
         """
-        async with self._request("POST", path, {}, body=dict(body)) as response:
+        async with self._request("POST", path, {}, body=dict(body), within=within) as response:
             return await response.read()
+
+    async def put(self, path: str, body: Mapping[str, object], *, within: float = ANSWER_S) -> bytes:
+        """The body of the answer to one PUT of JSON: what replaces an object.
+
+        With a ``resourceVersion`` in its metadata only that version of it is replaced.
+
+        :param within: seconds until it must be answered.
+        :raises ApiError: 409 when the object is another version by now.
+        """
+        async with self._request("PUT", path, {}, body=dict(body), within=within) as response:
+            return await response.read()
+
+    async def apply(
+        self, path: str, body: Mapping[str, object], *, manager: str, dry_run: bool = False
+    ) -> bytes:
+        """The body of the answer to one server-side apply: the object as it is then.
+
+        :param manager: owner of the fields; what others own is taken over.
+        :param dry_run: have it checked by everything on its way, and not kept.
+        :raises ApiError: when it fails; 409 when ``resourceVersion`` is given and is not the object's.
+        """
+        query = {"fieldManager": manager, "force": "true", "dryRun": "All" if dry_run else ""}
+        kind = "application/apply-patch+yaml"  # of which JSON is a part
+        async with self._request("PATCH", path, query, body=dict(body), kind=kind) as response:
+            return await response.read()
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete one object, if it is still the one with that UID.
+
+        :raises ApiError: 404 when it is gone, 409 when it is another one.
+        """
+        options: dict[str, object] = {
+            "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}
+        }  # fmt: skip
+        async with self._request("DELETE", path, {}, body=options) as response:
+            await response.read()
 
     async def close(self) -> None:
         """Close the connections. Requests in flight fail."""
@@ -167,14 +220,20 @@ class KubeApi:
         query: Mapping[str, str],
         *,
         body: dict[str, object] | None = None,
+        kind: str = "application/json",
+        within: float = ANSWER_S,
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - handed to aiohttp
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answered request with status below 300; everything else, in the body too, is an ApiError."""
+        """An answered request with status below 300; everything else, in the body too, is an ApiError.
+
+        The headers must come ``within`` these seconds, and the body as well, unless ``timeout`` says otherwise.
+        """
+        timeout = timeout or aiohttp.ClientTimeout(total=within, sock_connect=min(within, CONNECT_S))
         client = await self._acquire()
         response: aiohttp.ClientResponse | None = None
         try:
-            async with asyncio.timeout(ANSWER_S):
-                response = await client.send(method, path, query, body, timeout or _PLAIN_TIMEOUT)
+            async with asyncio.timeout(within):
+                response = await client.send(method, path, query, body, kind, timeout)
                 if response.status >= 300:
                     raise _refusal(response, await response.read())
             yield response
@@ -255,13 +314,14 @@ class _Client:
         path: str,
         query: Mapping[str, str],
         body: dict[str, object] | None,
+        kind: str,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed to aiohttp
     ) -> aiohttp.ClientResponse:
         _, url, headers, content, _ = await self.api.param_serialize(
             method,
             path,
             query_params=[(name, value) for name, value in query.items() if value],
-            header_params={"Accept": "application/json"},
+            header_params={"Accept": "application/json", "Content-Type": kind},
             body=body,
             auth_settings=["BearerToken"],
         )
@@ -278,9 +338,6 @@ class _Client:
         self._retired = True
         if not self.users:
             await self.api.close()
-
-
-_PLAIN_TIMEOUT = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -52,6 +52,10 @@ class Reload(Operations):
             raise Refused(f"it is not known that {what} has left {service}; what has: soadns mesh moves")
         return found
 
+    async def settle(self, within: float) -> str:
+        """Wait until other replicas can know what was forgotten; why they can not yet, or ``''``."""
+        return await self._control.settle(within)
+
     def by_signal(self) -> None:
         """SIGHUP."""
         with contextlib.suppress(Refused):

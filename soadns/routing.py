@@ -47,6 +47,11 @@ class Routing:
         """By zone: interfaces that were decided upon, likewise."""
         self._whole: set[str] = set()
         """Zones all of whose names were advanced since they know everything."""
+        self._unshared = ""
+        """Why it is not known what other replicas saw move; ``''`` where it is, or need not be."""
+        self._listening: list[Callable[[], None]] = []
+        """What to call when moves were noticed or forgotten here."""
+        self._moved = 0
         self._listeners: dict[int, tuple[Callable[[str], None], bool]] = {}
         """Whom to tell, and whether of clusters as well."""
         self._numbers = count()
@@ -87,6 +92,7 @@ class Routing:
                 # What it stood on turned out to be another cluster's.
                 self._whole.discard(name)
                 self._tell(name)
+        self._tell_moves()
 
     def _work_off(self, zone: Zone, table: RouteTable) -> None:
         """Tell a table of some names: first where they were, and when that is known of all, where they are."""
@@ -133,13 +139,20 @@ class Routing:
             self.tables[zone].prune()
             self._flush(zone, now)
             self._tell(zone)
+            self._tell_moves(at_least=True)
 
     def unready(self, zone: str) -> str:
         """Why a zone's routes are not told now; ``''`` when they are."""
         known = self._estate.zones[zone]
         if not known.complete:
             return f"{zone} waits for {', '.join(known.awaited) or 'its sources'}: half of its routes would be wrong"
-        return "" if zone in self._whole else f"{zone} is being bound: half of its routes would be wrong"
+        if zone not in self._whole:
+            return f"{zone} is being bound: half of its routes would be wrong"
+        return self._unshared
+
+    def whole(self, zone: str) -> bool:
+        """Whether everything is known of a zone that decides what has moved, but for what other replicas saw."""
+        return zone in self._whole and self._estate.zones[zone].complete and not self.pending
 
     # ------------------------------------------------------------------ moves
 
@@ -155,12 +168,37 @@ class Routing:
         if zone in self._whole:
             table.prune()
             self._flush(zone, now)
+        self._tell_moves()
 
     def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None, now: float) -> list[Move]:
         """Forget moves away from a Service, as an operator says; returns those."""
         found = self.tables[zone].forget(service, interface)
         self._flush(zone, now)
+        self._tell_moves()
         return found
+
+    def wait_for_moves(self, reason: str) -> None:
+        """Tell no routes until what other replicas saw move is known; ``''``: it is."""
+        before, self._unshared = self._unshared, reason
+        if bool(before) != bool(reason):
+            for zone in self.tables:
+                self._tell(zone)
+
+    @property
+    def knows_moves(self) -> bool:
+        """Whether what other replicas saw move is known, or need not be."""
+        return not self._unshared
+
+    def on_moves(self, hear: Callable[[], None]) -> None:
+        """Have a function called when moves are noticed or forgotten, and when a zone is whole."""
+        self._listening.append(hear)
+
+    def _tell_moves(self, *, at_least: bool = False) -> None:
+        moved = sum(table.moves.generation for table in self.tables.values())
+        if at_least or moved != self._moved:
+            self._moved = moved
+            for hear in self._listening:
+                hear()
 
     # ------------------------------------------------------------------ who listens
 

@@ -63,6 +63,8 @@ class Saver:
             complete=frozenset(zone.name for zone in found.zones if zone.complete),
             ready=found.ready,
             moves=found.moves,
+            untold=found.untold,
+            shared=found.shared,
         )
 
     async def run(self) -> None:
@@ -102,7 +104,10 @@ class Saver:
         taken = snapshot.capture(
             control.estate, control.now(), identities=self._identities, serials=control.serials
         )
-        data = snapshot.encode(replace(taken, ready=control.ready, moves=control.routing.moves))
+        taken = replace(taken, ready=control.ready, moves=control.routing.moves)
+        if (mesh := control.mesh) is not None:
+            taken = replace(taken, untold=mesh.moves.untold, shared=control.routing.knows_moves)
+        data = snapshot.encode(taken)
         snapshot.write(self.path, data)
         return len(data)
 

@@ -108,6 +108,10 @@ class Snapshot:
     zones: list[SavedZone] = field(default_factory=list)
     moves: dict[str, list[Move]] = field(default_factory=dict)
     """By zone: interfaces that callers of a Service may still send to it."""
+    untold: dict[str, list[tuple[Move, float]]] = field(default_factory=dict)
+    """By zone: what was forgotten, and when, and other replicas were not told yet."""
+    shared: bool = False
+    """Whether what other replicas saw move is among the moves."""
     ready: bool = False
     """Whether every zone had been complete once, in the process that saved it or in one before."""
 

@@ -16,6 +16,7 @@ from soadns.schema import Check
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -104,6 +105,11 @@ def absolute(value: str) -> str | None:
     """The absolute path of a folder."""
     well = value.startswith("/") and all(value[1:].split("/")) and value.isprintable()
     return None if well else "must begin with / and name each level"
+
+
+def namespace(value: str) -> str | None:
+    """The name of a namespace (RFC 1123 label), or nothing."""
+    return None if not value or _NAMESPACE.fullmatch(value) else f"{value!r} is no namespace"
 
 
 def root(value: str) -> str | None:

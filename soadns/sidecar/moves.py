@@ -7,26 +7,32 @@ X's ClusterIP for days, so the interface is remembered with X until it returns t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from soadns.indexes import place
-from soadns.model import InterfaceId, ObjectRef
+from soadns.model import InterfaceId, ObjectRef, ServedPort
 from soadns.routemodel import Move
+
+T = TypeVar("T", str, ServedPort)
 
 
 class Moves:
     """All moves of one zone."""
 
     def __init__(self) -> None:
+        self.generation = 0
+        """Counts what is added and removed."""
         self._of: dict[ObjectRef, dict[InterfaceId, Move]] = {}
         self._left: dict[InterfaceId, set[ObjectRef]] = {}
 
     def add(self, move: Move) -> None:
-        """Remember one. Of two of the same interface and Service the later one counts, and the earlier time."""
+        """Remember one; with what is known already of the same interface and Service (``joined``)."""
         before = self._of.get(move.service, {}).get(move.interface)
         if before is not None:
-            move = replace(move, since=min(before.since, move.since))
+            move = joined(before, move)
+        self.generation += move != before
         self._of.setdefault(move.service, {})[move.interface] = move
         self._left.setdefault(move.interface, set()).add(move.service)
 
@@ -35,6 +41,7 @@ class Moves:
         held = self._of.get(service, {})
         if held.pop(interface, None) is None:
             return False
+        self.generation += 1
         if not held:
             del self._of[service]
         place(self._left, interface, service, add=False)
@@ -69,9 +76,25 @@ class Moves:
         return sum(map(len, self._of.values()))
 
 
-def merged(*lists: Iterable[Move]) -> list[Move]:
-    """Moves of several replicas as one list; each of an interface and Service once."""
-    whole = Moves()
-    for move in sorted((m for moves in lists for m in moves), key=lambda m: (m.since, m.wires, m.ports)):
-        whole.add(move)
-    return list(whole)
+def joined(one: Move, other: Move) -> Move:
+    """What two replicas know of one interface that left one Service, whichever comes first."""
+    return replace(
+        one,
+        addresses=_union(one.addresses, other.addresses),
+        ports=_union(one.ports, other.ports),
+        wires=_union(one.wires, other.wires),
+        since=min(one.since, other.since),
+    )
+
+
+def tells_more(one: Move, other: Move) -> bool:
+    """Whether ``one`` knows something of a move, its time apart, that ``other`` does not."""
+    return not (
+        {*one.addresses} <= {*other.addresses}
+        and {*one.ports} <= {*other.ports}
+        and {*one.wires} <= {*other.wires}
+    )
+
+
+def _union(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    return one if set(one) == set(other) else tuple(sorted({each for part in (one, other) for each in part}))

@@ -81,10 +81,15 @@ class RouteTable:
     def prune(self) -> None:
         """Forget moves that do not hold: all Services and bindings are known by now."""
         for move in list(self.moves):
-            service, bound = self.services.get(move.service), self._bound.get(move.interface)
-            gone = service is None or set(move.addresses).isdisjoint(service.cluster_ips)
-            if gone or (bound is not None and self._bound.home(bound) == move.service):
+            if not self.holds(move):
                 self._unmove(move)
+
+    def holds(self, move: Move) -> bool:
+        """Whether a Service is still what an interface left, and the interface elsewhere or nowhere."""
+        service, bound = self.services.get(move.service), self._bound.get(move.interface)
+        if service is None or set(move.addresses).isdisjoint(service.cluster_ips):
+            return False
+        return bound is None or self._bound.home(bound) != move.service
 
     def _unmove(self, move: Move) -> None:
         self.moves.remove(move.service, move.interface)

@@ -63,6 +63,7 @@ class Site:
             app.router.add_get("/v1/survey", self._survey)
             Routes(self._running, self._operations).add_to(app)
             Filters(self._running).add_to(app)
+            app.router.add_get("/v1/mesh", self._mesh)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
             app.router.add_post("/v1/reload", self._reload)
@@ -222,6 +223,9 @@ class Site:
             raise Refused(
                 f"{zone} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
             )
+
+    async def _mesh(self, _: web.Request) -> web.Response:
+        return reply(self._running.mesh_status())
 
     # ------------------------------------------------------------------ changes
 

@@ -29,6 +29,8 @@ from soadns.web.operations import Running
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES_S = 5.0
+SHARED = ("shared", "forgotten", "untold", "omitted")
+"""States of moves that replicas share."""
 NO_ZONE = "dropped"
 """What CoreDNS calls the zone of what is in none."""
 _TYPES = {
@@ -66,6 +68,7 @@ class Exporter(Collector):
         yield from self._names()
         yield from self._routes()
         yield from self._sidecars()
+        yield from self._mesh()
         yield from self._process()
 
     def _dns(self) -> Iterator[Metric]:
@@ -138,6 +141,19 @@ class Exporter(Collector):
         ):
             yield _counter(f"soadns_ads_{name}", text, {(key,): n for key, n in counts.items()}, label)
         yield _counter("soadns_ads_octets", "Octets of responses to sidecars.", {(): figures.octets})
+
+    def _mesh(self) -> Iterator[Metric]:
+        share = self._running.mesh_status()["share"]
+        held, moves, troubles = {}, {}, {}
+        if share is not None:
+            held = {(): float(share["lease"]["held"])}
+            moves = {(state,): float(share["moves"][state]) for state in SHARED}
+            troubles = {(what,): float(share[what]["trouble"] is not None) for what in ("lease", "moves")}
+        yield _gauge("soadns_mesh_lease_held", "1 while this replica may write to the cluster.", held)
+        yield _gauge("soadns_mesh_moves", "Moves that replicas share, by state.", moves, "state")
+        yield _gauge(
+            "soadns_mesh_trouble", "1 while something of that can not be read or written.", troubles, "what"
+        )
 
     def _workers(self) -> Iterator[Metric]:
         workers = {(str(index),): worker for index, worker in enumerate(self._running.workers())}

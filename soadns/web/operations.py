@@ -41,6 +41,8 @@ class Operations(Protocol):
         self, zone: str, service: ObjectRef, interface: InterfaceId | None
     ) -> list[Move]: ...
 
+    async def settle(self, within: float) -> str: ...  # noqa: D102
+
     def reload(self, *, accept_removals: bool) -> Reloaded: ...  # noqa: D102
 
 
@@ -61,6 +63,8 @@ class Running(Protocol):
     def serials(self) -> dict[str, int]: ...  # noqa: D102
 
     def now(self) -> float: ...  # noqa: D102
+
+    def mesh_status(self) -> dict[str, Any]: ...  # noqa: D102
 
     def zone_file(self, zone: str) -> Iterator[str] | None: ...  # noqa: D102
 

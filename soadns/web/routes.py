@@ -40,6 +40,8 @@ AT_ONCE = 50
 """Followers that are woken in one pass of the event loop."""
 INLINE = 200
 """Places that are written as JSON at once; more of them in another thread, for that takes a while."""
+SETTLE_S = 3.0
+"""How long an operator waits until other replicas can know what he said."""
 T = TypeVar("T")
 MOST_TEXTS = 256
 """Texts that are kept for whoever needs the same, until the routes change."""
@@ -178,9 +180,8 @@ class Routes:
         interface: InterfaceId | None = parse_interface(text) if text else None
         routing = self._running.routing
         found = self._operations.forget(zone, service, interface)
-        return reply(
-            {"zone": zone, "forgotten": [routeviews.move_data(zone, routing, move) for move in found]}
-        )
+        data = {"zone": zone, "forgotten": [routeviews.move_data(zone, routing, move) for move in found]}
+        return reply(data | {"untold": await self._operations.settle(SETTLE_S) or None})
 
     # ------------------------------------------------------------------ sidecars without Istio
 

@@ -60,6 +60,9 @@ class DemoProcess:
     def now(self) -> float:
         return NOW
 
+    def mesh_status(self) -> dict[str, Any]:
+        return {"share": None}
+
     def zone_file(self, zone: str) -> Iterator[str] | None:
         data = self.zones[zone]
         return zonefile.lines(zone, data.rrsets(), ttl=30) if data.state == READY else None
@@ -99,6 +102,9 @@ class DemoProcess:
 
     def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
         return self.routing.forget(zone, service, interface, NOW)
+
+    async def settle(self, within: float) -> str:
+        return ""
 
     def reload(self, *, accept_removals: bool) -> Reloaded:
         return Reloaded((), 0, "")

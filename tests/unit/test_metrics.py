@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -61,6 +62,10 @@ class BusyProcess(DemoProcess):
 
     def workers(self) -> list[WorkerState]:
         return self._workers
+
+    def mesh_status(self) -> dict[str, Any]:
+        moves = {"shared": 3, "forgotten": 1, "untold": 0, "omitted": 0, "trouble": None}
+        return {"share": {"lease": {"held": True, "trouble": "no answer"}, "moves": moves}}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from soadns.model import (
 )
 from soadns.routemodel import Move, Place, Vip
 from soadns.sidecar import routes
-from soadns.sidecar.moves import merged
+from soadns.sidecar.moves import joined, tells_more
 from soadns.sidecar.routelog import MOST, RouteLog
 from soadns.sidecar.routes import RouteTable
 from soadns.sidecar.rules import plan
@@ -268,13 +268,15 @@ def test_moves_that_do_not_hold_are_not_taken_over() -> None:
     assert list(book.table.moves) == [right]
 
 
-def test_lists_of_moves_become_one_whatever_their_order() -> None:
-    base = Move(REFS[0], INTERFACES[0], ("10.96.0.1",), PORTS[:1], ("A",), 5.0)
-    later = replace(base, wires=("A", "ctx/A"), since=9.0)
-    other = replace(base, interface=INTERFACES[1])
-    assert (
-        merged([base], [other, later]) == merged([later, other], [base]) == [replace(later, since=5.0), other]
-    )
+def test_what_two_replicas_know_of_a_move_becomes_one_whatever_the_order() -> None:
+    one = Move(REFS[0], INTERFACES[0], ("10.96.0.1",), PORTS[:1], ("A",), 5.0)
+    other = replace(one, wires=("ctx/A",), since=9.0)
+    both = replace(one, wires=("A", "ctx/A"))
+    assert joined(one, other) == joined(other, one) == joined(both, one) == both
+    assert tells_more(both, one)
+    assert tells_more(other, one)
+    assert not tells_more(one, both)
+    assert not tells_more(replace(both, since=1.0), both), "its time is for people alone"
 
 
 def test_moves_are_in_the_snapshot() -> None:

@@ -1,0 +1,144 @@
+"""Objects of an API server, listed and watched: what it says when it is in trouble, and when it has no such kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soadns.kubeapi import KubeApi, Resource
+from soadns.mesh import mirror
+from soadns.mesh.mirror import Mirror, Name
+from tests.unit.scripted_api import Reply, Request, ScriptedApi, bookmark, failure, page, watch
+
+THINGS = Resource("Thing", "things", group="soadns.test")
+FOREVER = Reply(lines=(), hold=60.0)
+
+
+def thing(name: str, version: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "shop", "resourceVersion": version}}
+
+
+class Run:
+    """One mirror against one script."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = iter(replies)
+        self.heard: list[list[str]] = []
+        self.asked = 0
+        self.requests: list[Request] = []
+        self.mirror: Mirror[str]
+
+    def _script(self, _: Request) -> Reply:
+        self.asked += 1
+        return next(self._replies, FOREVER)
+
+    def _hear(self, names: list[Name]) -> None:
+        self.heard.append([name for _, name in names])
+
+    async def until(self, done: Callable[[], bool], folder: Path) -> Run:
+        async with ScriptedApi(self._script) as server:
+            api = KubeApi(kubeconfig=server.kubeconfig(folder))
+            self.mirror = Mirror(
+                api, THINGS, decode=lambda item: str(item["metadata"]["resourceVersion"]), hear=self._hear
+            )
+            task = asyncio.create_task(self.mirror.run())
+            try:
+                async with asyncio.timeout(10):
+                    while not done():
+                        assert not task.done(), task.result()
+                        await asyncio.sleep(0.01)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await api.close()
+                self.requests = server.requests
+        return self
+
+    @property
+    def held(self) -> dict[str, str]:
+        return {name: value for (_, name), value in self.mirror.values.items()}
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "BACKOFF_S", (0.0, 0.01))
+    monkeypatch.setattr(mirror, "SELDOM_S", 0.01)
+
+
+async def test_it_lists_all_pages_and_watches_from_there(tmp_path: Path) -> None:
+    run = Run(
+        page("5", thing("a", "1"), more="more"),
+        page("5", thing("b", "2")),
+        watch(
+            ("ADDED", thing("c", "6")), ("MODIFIED", thing("a", "7")), ("DELETED", thing("b", "8")), hold=60.0
+        ),
+    )
+    await run.until(lambda: len(run.heard) == 6, tmp_path)
+    assert run.heard == [["a"], ["b"], [], ["c"], ["a"], ["b"]]
+    assert run.held == {"a": "7", "c": "6"}
+    assert run.mirror.synced
+    assert run.requests[2].query["resourceVersion"] == "5"
+
+
+async def test_an_empty_list_is_synced_and_bookmarks_are_where_it_goes_on(tmp_path: Path) -> None:
+    run = Run(page("5"), watch(bookmark("9")), FOREVER)
+    await run.until(lambda: run.asked == 3, tmp_path)
+    assert run.heard == [[]]
+    assert run.requests[2].query["resourceVersion"] == "9"
+
+
+async def test_a_version_that_is_too_old_is_listed_again_and_only_what_changed_is_told(
+    tmp_path: Path,
+) -> None:
+    gone = ("ERROR", {"code": 410, "message": "too old"})
+    run = Run(
+        page("5", thing("a", "1"), thing("b", "2")), watch(gone), page("9", thing("a", "1"), thing("c", "8")), FOREVER
+    )  # fmt: skip
+    await run.until(lambda: set(run.held) == {"a", "c"} if run.heard else False, tmp_path)
+    assert run.heard == [["a", "b"], [], ["c"], ["b"]]
+
+
+async def test_trouble_is_told_and_what_is_known_stays(tmp_path: Path) -> None:
+    run = Run(page("5", thing("a", "1")), failure(403, "things is forbidden"), *[failure(503, "busy")] * 50)
+    await run.until(lambda: "busy" in run.mirror.trouble if run.heard else False, tmp_path)
+    assert run.mirror.trouble == "things: HTTP 503: busy"
+    assert run.held == {"a": "1"}
+    assert run.mirror.synced
+
+
+async def test_it_is_not_synced_before_it_could_read_all(tmp_path: Path) -> None:
+    run = Run(page("5", thing("a", "1"), more="more"), *[failure(403, "things is forbidden")] * 500)
+    await run.until(lambda: "forbidden" in run.mirror.trouble if run.heard else False, tmp_path)
+    assert not run.mirror.synced
+
+
+async def test_a_kind_that_nobody_defined_is_absent_until_somebody_does(tmp_path: Path) -> None:
+    run = Run(
+        failure(404, "the server could not find the requested resource"), page("5", thing("a", "1")), FOREVER
+    )
+    states = []
+
+    def look() -> bool:
+        if run.heard and (not states or states[-1] != run.mirror.absent):
+            states.append(run.mirror.absent)
+        return bool(run.held) if run.heard else False
+
+    await run.until(look, tmp_path)
+    assert states[0] is True
+    assert not run.mirror.absent
+    assert run.mirror.synced
+
+
+async def test_a_kind_that_is_taken_away_takes_its_objects_along(tmp_path: Path) -> None:
+    run = Run(
+        page("5", thing("a", "1")),
+        failure(404, "no such resource"),
+        *[failure(404, "no such resource")] * 500,
+    )
+    await run.until(lambda: run.mirror.absent if run.heard else False, tmp_path)
+    assert run.held == {}
+    assert run.heard[-1] == ["a"]
