@@ -291,7 +291,10 @@ class RouteFilesConfig:
     """Files of rules that pods mount, for Istio's sidecars in them."""
 
     namespaces: tuple[str, ...] = setting(
-        "Namespaces of callers whose pods may mount files of rules; empty: none.", default=(), example="web"
+        "Namespaces of callers whose pods may mount files of rules; empty: none.",
+        default=(),
+        example="web",
+        check=values.namespaces,
     )
     labels: str = setting(
         "Labels of the pods that mount them.", default="soadns.io/routes=mounted", check=values.some_pairs

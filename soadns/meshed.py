@@ -6,7 +6,7 @@ providers prefer (its own, and those that its rules lead to), and of which rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, ObjectRef, Provider
@@ -46,6 +46,17 @@ def subject(zone: Zone, table: RouteTable, ref: ObjectRef) -> Subject | None:
     if not facts:
         return None
     return Subject(service, table.services.host(ref), tuple(facts[number] for number in sorted(facts)))
+
+
+def ports_of(table: RouteTable, home: str) -> Callable[[str], tuple[int, ...]]:
+    """What says the TCP ports of an Istio host's Service in the home cluster; () of any other host."""
+
+    def ports(host: str) -> tuple[int, ...]:
+        name, _, rest = host.partition(".")
+        ref = ObjectRef(home, rest.partition(".")[0], name)
+        return table.services.ports(ref) if table.services.host(ref) == host else ()
+
+    return ports
 
 
 def _bound(zone: Zone, ref: ObjectRef) -> list[Binding]:

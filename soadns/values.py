@@ -101,6 +101,13 @@ def label(value: str) -> str | None:
     return None if _DNS_LABEL.fullmatch(value) else f"{value!r} is no name of a namespace"
 
 
+def namespaces(values: tuple[str, ...]) -> str | None:
+    """Names of namespaces, none twice."""
+    if wrong := next(filter(None, map(label, values)), None):
+        return wrong
+    return next((f"{v!r} is named twice" for i, v in enumerate(values) if v in values[:i]), None)
+
+
 def absolute(value: str) -> str | None:
     """The absolute path of a folder."""
     well = value.startswith("/") and all(value[1:].split("/")) and value.isprintable()

@@ -78,7 +78,7 @@ class Destinations:
 
     def leads(self, host: str, port: int) -> Lead:
         """Where connections to a host's port go."""
-        own = (Weighted(cluster_name(host, port), 1),)
+        own = (Weighted(istio_cluster(host, port), 1),)
         split, refusal = self._split(host, port)
         if refusal:
             return Lead(own, refusal)
@@ -91,7 +91,7 @@ class Destinations:
             ):
                 return Lead(own, refusal)
             lost |= dict.fromkeys(policy.lost)
-            name = cluster_name(to, number, subset)
+            name = istio_cluster(to, number, subset)
             clusters[name] = clusters.get(name, 0) + weight
         return Lead(tuple(Weighted(name, weight) for name, weight in clusters.items()), "", tuple(lost))
 
@@ -193,7 +193,7 @@ class _Policy(NamedTuple):
     subset: bool
 
 
-def cluster_name(host: str, port: int, subset: str = "") -> str:
+def istio_cluster(host: str, port: int, subset: str = "") -> str:
     """Istio's cluster of a host, port and subset."""
     return f"outbound|{port}|{subset}|{host}"
 

@@ -21,7 +21,7 @@ from typing import Any
 from soadns.model import ObjectRef
 from soadns.routemodel import Target, Vip
 from soadns.sidecar import dubboproxy, tiers
-from soadns.sidecar.destinations import Destinations, cluster_name
+from soadns.sidecar.destinations import Destinations, istio_cluster
 from soadns.sidecar.drdsfiles import DrdsFile, drds_file
 from soadns.sidecar.tiers import Applied, PortFacts, PortTier, Subject, Wishes
 
@@ -107,7 +107,7 @@ def _from_file(subject: Subject, facts: PortFacts, file: DrdsFile, wishes: Wishe
 
 
 def _cluster(subject: Subject, facts: PortFacts) -> str:
-    return cluster_name(subject.host, facts.vip.port)
+    return istio_cluster(subject.host, facts.vip.port)
 
 
 def _listener(subject: Subject, facts: PortFacts) -> str:

@@ -27,6 +27,7 @@ from soadns.sidecar.tiers import Wishes
 from tests.scenarios.stage.dubbowire import FASTJSON2, OK, Call, Caller, Reply, ask, providers
 from tests.scenarios.stage.envoyproxy import EnvoyProxy, clusters_named, filters_of
 from tests.scenarios.stage.process import eventually
+from tests.unit import test_filter_checks
 from tests.unit.routes_notation import RouteBook
 
 INLINE = Wishes(balancing="request", moves="inline")
@@ -181,6 +182,20 @@ def test_a_split_is_obeyed(tmp_path: Path) -> None:
         assert 20 < found.count("v2@user") < 90  # of 200, 50 on average
 
 
+def test_each_call_of_one_connection_is_balanced_by_itself(tmp_path: Path) -> None:
+    [account, user] = made(MOVED, replace(INLINE, moves="never"))
+    filters = filters_of([*account.filters, *user.filters])
+    [cluster] = clusters_named(filters[AT_USER])
+    with ExitStack() as stack:
+        there = stack.enter_context(providers("one", "two", "three"))
+        proxy = EnvoyProxy(tmp_path, filters, {cluster: [each.port for each in there.values()]})
+        stack.callback(proxy.stop)
+        proxy.start()
+        with Caller(proxy.ports[AT_USER]) as caller:
+            told = [caller.ask(Call("com.x.Address")).said for _ in range(30)]
+        assert {name: told.count(name) for name in there} == {"one": 10, "two": 10, "three": 10}
+
+
 def test_tier_1_sends_everything_to_the_service(tmp_path: Path) -> None:
     with envoy(tmp_path, made(MOVED, replace(INLINE, moves="never"))) as proxy:
         assert reaches(proxy, AT_USER, "com.x.User") == "user"
@@ -205,6 +220,30 @@ def test_rules_from_a_mounted_file_change_under_a_live_connection(tmp_path: Path
         assert found == "account"  # on the connection that there was
         assert service(caller.ask(Call("com.x.Address"))) == "user"
         assert proxy.stat("listener_manager.listener_modified") == 0
+
+
+ENVOY_REFUSES = [
+    "b3: a type that Envoy lacks",
+    "d: no method",
+    "d: an empty prefix",
+    "e: an empty stat_prefix",
+    "e: no stat_prefix",
+    "k: a number for a text",
+    "n: a bad regular expression",
+    "n: one that is not RE2",
+    "no weight",
+    "no cluster of several",
+]
+
+
+@pytest.mark.parametrize("mistake", ENVOY_REFUSES)
+def test_what_envoy_refuses_is_refused_before(tmp_path: Path, mistake: str) -> None:
+    """With what each sidecar would refuse the whole listener for, if it got that far."""
+    found = test_filter_checks.good()
+    assert EnvoyProxy(tmp_path, filters_of([found]), {}).validate() == ""
+    test_filter_checks.MISTAKES[mistake](found)
+    assert filterchecks.problems(found)
+    assert EnvoyProxy(tmp_path, filters_of([found]), {}).validate() != ""
 
 
 def mount(folder: Path, whole: list[Rendered]) -> None:

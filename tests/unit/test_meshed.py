@@ -11,7 +11,7 @@ import pytest
 
 from soadns.cli import main
 from soadns.filterviews import Meshing, rendered
-from soadns.meshed import subject
+from soadns.meshed import ports_of, subject
 from soadns.model import ObjectRef
 from soadns.sidecar.destinations import Destinations
 from soadns.sidecar.envoyfilters import Rendered, applied_of
@@ -128,6 +128,14 @@ def test_nothing_is_said_of_what_has_no_cluster_ip_of_its_own() -> None:
     assert subject(headless.zone, headless.table, ACCOUNT) is None
     taken = book(f"{FIRST}; register User 10.1.0.1", "Service shop/account 10.96.0.1")
     assert subject(taken.zone, taken.table, USER) is None
+
+
+def test_the_ports_of_a_host() -> None:
+    estate = book("Service shop/user 10.96.0.1 port=80,443")
+    ports = ports_of(estate.table, "home")
+    assert ports("user.shop.svc.cluster.local") == (80, 443)
+    for other in ("user.shop.svc.other", "user.web.svc.cluster.local", "user", "example.com"):
+        assert ports(other) == ()
 
 
 def made(*rows: str, wishes: Wishes | None = None) -> Rendered:
