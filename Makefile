@@ -7,9 +7,20 @@ SECONDS_EACH ?= 60
 # Thousands of modules of the Kubernetes client are never imported: what is gets compiled when it is.
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
+# Under sudo the virtual environment is made by whom sudo was asked by: what root leaves in a clone, its owner can neither
+# change nor remove. What an earlier run left is given back.
+SETPRIV := $(firstword $(wildcard /usr/bin/setpriv /bin/setpriv))
+ifneq ($(and $(filter-out 0,$(SUDO_UID)),$(SETPRIV)),)
+export PYTHONDONTWRITEBYTECODE := 1
+OWNER_HOME := $(shell getent passwd $(SUDO_UID) | cut -d: -f6)
+GIVEN_BACK := $(shell test ! -e $(VENV) || chown -R -h --from=0 $(SUDO_UID):$(SUDO_GID) $(VENV))
+$(VENV)/.%: SHELL := $(SETPRIV)
+$(VENV)/.%: .SHELLFLAGS = --reuid=$(SUDO_UID) --regid=$(SUDO_GID) --clear-groups env HOME=$(OWNER_HOME) /bin/sh -c
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-workers clients-page soak clean again
+.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-survey bench-workers clients-page soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -101,6 +112,9 @@ bench-dns: $(VENV)/.installed-plots parts-benches ## Beside Knot, NSD, dnsmasq a
 
 bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
 	@$(BIN)/python -m tests.bench.fuzz $(ARGS)
+
+bench-survey: $(VENV)/.installed-dev parts ## A survey and an export of 20,000 interfaces, on real ZooKeeper
+	@$(BIN)/python -m tests.bench.survey $(ARGS)
 
 bench-workers: $(VENV)/.installed-dev parts-benches ## What callers notice while processes die; one worker and two (ARGS='--stopped 5' is shorter)
 	@$(BIN)/python -m tests.bench.workers $(ARGS)

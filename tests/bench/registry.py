@@ -19,10 +19,27 @@ def interface_name(number: int) -> str:
     return f"com.example.app{application:03d}.facade.Bench{index:02d}QueryService"
 
 
+def host_of(application: int, instance: int) -> str:
+    return f"10.{20 + instance}.{application // 250}.{application % 250 + 1}"
+
+
+def consumer_leaf(number: int, caller: int, interfaces: int) -> str:
+    """One consumer, of another application."""
+    applications = max(1, interfaces // INTERFACES_PER_APPLICATION)
+    application = (number // INTERFACES_PER_APPLICATION + 1 + 7 * caller + number % 5) % applications
+    name, host = interface_name(number), host_of(application, caller)
+    query = (
+        f"application=app-{application:03d}&category=consumers&check=false&dubbo=2.0.2&init=false&interface={name}&"
+        f"methods=query,queryAll,queryById,queryByName,count,exists&pid={2000 + caller}&release=2.7.23&"
+        f"side=consumer&sticky=false&timestamp={1_767_225_600_000 + caller}"
+    )
+    return quote_plus(f"consumer://{host}/{name}?{query}")
+
+
 def provider_leaf(number: int, instance: int) -> str:
     """One provider: the instances of an application share their hosts, as real ones do."""
     application = number // INTERFACES_PER_APPLICATION
-    host = f"10.{20 + instance}.{application // 250}.{application % 250 + 1}"
+    host = host_of(application, instance)
     url = dubbo_url(
         interface_name(number), host, 20880, f"app-{application:03d}",
         anyhost="true", deprecated="false", dubbo="2.0.2", dynamic="true", generic="false", release="2.7.23",
@@ -35,28 +52,54 @@ def provider_leaf(number: int, instance: int) -> str:
 def fill(zookeeper: ZooKeeper, root: str, interfaces: int, providers: int) -> None:
     """Write a registry; the nodes are persistent, so that it outlives the writer."""
     client = zookeeper.client()
-
-    def write(paths: Iterator[str]) -> None:
-        pending = []
-        for path in paths:
-            pending.append(client.create_async(path, b""))
-            if len(pending) >= IN_FLIGHT:
-                for done in pending:
-                    done.get(timeout=60)
-                pending.clear()
-        for done in pending:
-            done.get(timeout=60)
-
     client.ensure_path(root)
     numbers = range(interfaces)
-    write(f"{root}/{interface_name(n)}" for n in numbers)
-    write(f"{root}/{interface_name(n)}/{kind}" for n in numbers for kind in ("providers", "configurators"))
+    write(client, (f"{root}/{interface_name(n)}" for n in numbers))
+    kinds = ("providers", "configurators")
+    write(client, (f"{root}/{interface_name(n)}/{kind}" for n in numbers for kind in kinds))
     write(
-        f"{root}/{interface_name(n)}/providers/{provider_leaf(n, i)}"
-        for n in numbers
-        for i in range(providers)
+        client,
+        (
+            f"{root}/{interface_name(n)}/providers/{provider_leaf(n, i)}"
+            for n in numbers
+            for i in range(providers)
+        ),
     )
     close(client)
+
+
+def fill_callers(zookeeper: ZooKeeper, root: str, interfaces: int, callers: int, ruled: int) -> None:
+    """Write who calls a registry's interfaces, and a router of every so many-th of them."""
+    client = zookeeper.client()
+    numbers = range(interfaces)
+    kinds = ("consumers", "routers")
+    write(client, (f"{root}/{interface_name(n)}/{kind}" for n in numbers for kind in kinds))
+    write(
+        client,
+        (
+            f"{root}/{interface_name(n)}/consumers/{consumer_leaf(n, i, interfaces)}"
+            for n in numbers
+            for i in range(callers)
+        ),
+    )
+    rule = quote_plus(
+        "condition://0.0.0.0/any?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
+    )
+    write(client, (f"{root}/{interface_name(n)}/routers/{rule}" for n in range(0, interfaces, ruled)))
+    close(client)
+
+
+def write(client: KazooClient, paths: Iterator[str]) -> None:
+    """Create nodes, so many at once."""
+    pending = []
+    for path in paths:
+        pending.append(client.create_async(path, b""))
+        if len(pending) >= IN_FLIGHT:
+            for done in pending:
+                done.get(timeout=60)
+            pending.clear()
+    for done in pending:
+        done.get(timeout=60)
 
 
 def plain_read(zookeeper: ZooKeeper, root: str) -> tuple[float, int]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from soadns.demo import TOUR
@@ -14,6 +15,7 @@ from tests.ports import free_port
 from tests.scenarios.stage.dig import dig
 from tests.scenarios.stage.process import Process, eventually
 
+NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -53,6 +55,35 @@ def test_a_fresh_clone_shows_answers(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "com.alipay.user.UserService.rpc.cluster.local. 30 IN A 10.96.1.7" in done.stdout
     assert not list(home.glob(".cache/soadns"))  # no real servers were fetched for that
+
+
+STUB = """\
+#!/bin/sh
+case "$*" in "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;; esac
+"""
+
+
+def test_what_is_made_under_sudo_belongs_to_who_asked_sudo() -> None:
+    """``sudo make demo-real`` and ``sudo make test`` leave a virtual environment that its owner can remove."""
+    with tempfile.TemporaryDirectory() as folder:  # of pytest's own nobody else may see anything
+        clone, python = Path(folder), Path(folder) / "python"
+        shutil.copy(ROOT / "Makefile", clone)
+        (clone / "pyproject.toml").touch()
+        python.write_text(STUB)
+        python.chmod(0o755)
+        (clone / ".venv").mkdir()
+        (clone / ".venv" / "of-an-earlier-run").touch()
+        os.chmod(clone, 0o755)
+        os.chown(clone, NOBODY, NOBODY)
+        done = subprocess.run(
+            ["make", f"PYTHON={python}", ".venv/.installed"],
+            cwd=clone, env=os.environ | {"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        made = [clone / ".venv", *(clone / ".venv").rglob("*")]
+        assert {path.name for path in made} >= {"python", ".made", ".installed", "of-an-earlier-run"}
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(NOBODY, NOBODY)}
 
 
 def test_the_demo_prints_what_came_over_the_wire() -> None:
