@@ -204,19 +204,41 @@ VERBS = (
             "soadns export envoyfilters",
             "soadns export envoyfilters --service shop/user",
             "soadns export mosn --node web-1.shop --ads soadns-ads.soadns:15010",
+            "soadns export envoy /var/lib/soadns/envoy --follow",
         ),
         (
             Option(
                 ("what",),
                 {
-                    "choices": ("zonefile", "resolve", "envoyfilters", "mosn"),
+                    "choices": ("zonefile", "resolve", "envoyfilters", "mosn", "envoy"),
                     "help": "zonefile: a master file (RFC 1035); resolve: direct URLs for applications; "
-                    "envoyfilters: objects for Istio, and why there are none; mosn: the file with which a MOSN starts",
+                    "envoyfilters: objects for Istio, and why there are none; mosn: the file with which a MOSN starts; "
+                    "envoy: a folder of files for Envoys without Istio",
                 },
             ),
             Option(
                 ("zone",),
-                {"metavar": "ZONE", "nargs": "?", "default": "", "help": "the zone (the only one)"},
+                {
+                    "metavar": "ZONE|FOLDER",
+                    "nargs": "?",
+                    "default": "",
+                    "help": "the zone (the only one); of envoy: the folder",
+                },
+            ),
+            _option("--zone", dest="of_zone", metavar="ZONE", help="envoy: the zone (the only one)"),
+            _switch("--follow", help="envoy: keep the folder up to date, until this is ended"),
+            _switch("--accept-removals", help="envoy: even if many listeners go with what is written"),
+            _option("--envoy", metavar="FILE", help="envoy: have this Envoy check what is written"),
+            _option(
+                "--seen-as", metavar="FOLDER", help="envoy: where Envoy sees the folder, if that is elsewhere"
+            ),
+            Option(
+                ("--unmatched",),
+                {
+                    "choices": ("reset", "pass"),
+                    "default": "reset",
+                    "help": "envoy: what becomes of connections to ClusterIPs without interfaces (%(default)s)",
+                },
             ),
             _option(
                 "--interface",

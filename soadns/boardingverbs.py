@@ -24,6 +24,10 @@ def export_verb(options: argparse.Namespace) -> int:
         from soadns.mosnverbs import export_mosn
 
         return export_mosn(options)
+    if options.what == "envoy":
+        from soadns.envoyverbs import export_envoy
+
+        return export_envoy(options)
     if options.what == "envoyfilters":
         from soadns.filterverbs import export_filters
 

@@ -14,9 +14,11 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TIMEOUT_S = 10.0
+SILENCE_S = 50.0
+"""Streams break their silence every fifteen seconds."""
 PAGE = 1_000
 PIECE = 1 << 16
 NAMES = 4_000
@@ -24,6 +26,14 @@ NAMES = 4_000
 IN_FORCE_S = 120.0
 """How long a control process may take to follow another one (it reads the snapshot before)."""
 AGAIN_S = 0.1
+
+
+class StreamEvent(NamedTuple):
+    """One event of a stream."""
+
+    name: str
+    id: str
+    data: dict[str, Any]
 
 
 class ClientError(Exception):
@@ -65,6 +75,34 @@ class Client:
         except (OSError, ValueError, http.client.IncompleteRead) as error:
             if begun:
                 raise ClientError(f"{self.url} stopped in the middle: what came is not all of it") from None
+            raise self._silent(error) from None
+
+    def events(self, path: str, query: Mapping[str, str], *, last: str = "") -> Iterator[StreamEvent]:
+        """Server-sent events as they come, until the stream ends; ``last`` is the id of the last one that is known.
+
+        Raises ClientError, also when the stream is silent for longer than it may be.
+        """
+        request = self._request(_with(path, query), None)
+        if last:
+            request.add_header("Last-Event-ID", last)
+        begun = False
+        try:
+            with self._open.open(request, timeout=SILENCE_S) as response:
+                begun = True
+                fields: dict[str, str] = {}
+                for line in response:
+                    name, _, value = line.decode().rstrip("\r\n").partition(": ")
+                    if name:
+                        fields[name] = value
+                    elif "data" in fields:
+                        data = self._decode(fields["data"].encode())
+                        yield StreamEvent(fields.get("event", ""), fields.get("id", ""), data)
+                        fields = {}
+        except urllib.error.HTTPError as error:
+            raise ClientError(self._refusal(error.code, error.read())) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if begun:
+                raise ClientError(f"{self.url} stopped in the middle of a stream: {_reason(error)}") from None
             raise self._silent(error) from None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def ordered(vips: Iterable[Vip]) -> list[Vip]:
 
 def state(zone: str, routing: Routing, vips: Iterable[Vip], *, clusters: bool = False) -> Data:
     """All that is asked for, as it is now; ``clusters`` counts the generations of these as well."""
-    return {**_head(zone, routing, whole=clusters), "vips": [vip_data(vip) for vip in vips]}
+    return {**_head(zone, routing, whole=clusters), "vips": vips_data(zone, routing, vips)}
 
 
 def delta(
@@ -70,7 +70,7 @@ def delta(
     told: Data = {
         **_head(zone, routing, whole=clusters),
         "since": since,
-        "vips": [vip_data(vip) for vip in vips if part.holds(vip)],
+        "vips": vips_data(zone, routing, [vip for vip in vips if part.holds(vip)]),
         # Whose it was is not known any more: whoever follows one Service passes over what it does not have.
         "gone": [{"address": address, "port": port} for address, port in gone if part.port in (0, port)],
     }
@@ -103,14 +103,21 @@ def cluster_data(cluster: Cluster) -> Data:
     return {"name": cluster.name, "endpoints": ends}
 
 
-def vip_data(vip: Vip) -> Data:
-    """One ClusterIP and port."""
+def vips_data(zone: str, routing: Routing, vips: Iterable[Vip]) -> list[Data]:
+    """Places, and what is spoken there."""
+    speech = routing.speech[zone]
+    return [vip_data(vip, speech.at(vip.place)) for vip in vips]
+
+
+def vip_data(vip: Vip, speaks: str) -> Data:
+    """One ClusterIP and port; ``speaks`` is a word of ``soadns.speech``."""
     return {
         "address": vip.address,
         "port": vip.port,
         "service": str(vip.service),
         "uid": vip.uid,
         "host": vip.host,
+        "speaks": speaks,
         "routes": [route_data(route) for route in vip.routes],
     }
 

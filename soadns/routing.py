@@ -18,6 +18,7 @@ from soadns.routemodel import Move, Place
 from soadns.sidecar.clusters import ClusterTable, Spot
 from soadns.sidecar.routelog import RouteLog
 from soadns.sidecar.routes import RouteTable
+from soadns.speechtable import SpeechTable
 
 AT_ONCE = 250
 """Names of which one call of ``follow`` tells a table: it runs between the turns of a busy event loop."""
@@ -37,6 +38,8 @@ class Routing:
             for name, zone in estate.zones.items()
         }
         """For sidecars whose clusters are not Istio's."""
+        self.speech = {name: SpeechTable(zone, self.tables[name]) for name, zone in estate.zones.items()}
+        """What is spoken at each place."""
         self.logs: dict[str, RouteLog[Place]] = {name: RouteLog() for name in estate.zones}
         """What changed of routes."""
         self.whole_logs: dict[str, RouteLog[Place | str]] = {name: RouteLog() for name in estate.zones}
@@ -73,7 +76,8 @@ class Routing:
     @property
     def pending(self) -> bool:
         """Whether ``follow`` has left something for the next call."""
-        return any(self._remembered.values()) or any(self._waiting.values())
+        left = any(self._remembered.values()) or any(self._waiting.values())
+        return left or any(speech.pending for speech in self.speech.values())
 
     def follow(self, now: float) -> None:
         """Take what the zones decided since the last call, or as much of that as is done in some milliseconds."""
@@ -82,6 +86,7 @@ class Routing:
             interfaces, services, slices = zone.take_decided()
             for ref in services:
                 self._service(zone, table, ref)
+                self.speech[name].look(ref)
             waiting, remembered = self._waiting[name], self._remembered[name]
             waiting.update(interfaces)
             if services or waiting or remembered:
@@ -111,7 +116,9 @@ class Routing:
             interface = waiting.pop()
             outcome = zone.outcomes.get(interface)
             bound = outcome if isinstance(outcome, Binding) else None
+            self.speech[zone.settings.name].touch(interface)
             table.bind(interface, bound, _paths(zone, interface))
+            self.speech[zone.settings.name].touch(interface)
             room -= 1
 
     @staticmethod
@@ -124,10 +131,11 @@ class Routing:
         routes = self.tables[zone].flush(now)
         self.clusters[zone].lead(routes)
         clusters = self.clusters[zone].flush()
-        if routes or clusters:
-            self.whole_logs[zone].note(frozenset({*routes, *clusters}))
-        if routes:
-            self.logs[zone].note(frozenset(routes))
+        changed = self.speech[zone].flush(routes, told=zone in self._whole).union(routes)
+        if changed or clusters:
+            self.whole_logs[zone].note(frozenset({*changed, *clusters}))
+        if changed:
+            self.logs[zone].note(frozenset(changed))
             self._tell(zone)
         elif clusters or self.tables[zone].replanned:
             self._tell(zone, routes=False)

@@ -27,7 +27,8 @@ def spoken(zone: Zone, table: RouteTable, ref: ObjectRef, port: int) -> str:
         }
     if protocols == {BOLT}:
         return BOLT
-    if protocols == {DUBBO} and all(_by_hessian(zone, i) for i in interfaces):
+    called = {*interfaces, *(move.interface for move in table.moves.of(ref))}
+    if protocols == {DUBBO} and all(_by_hessian(zone, interface) for interface in called):
         return DUBBO
     return OTHER
 

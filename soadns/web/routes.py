@@ -23,7 +23,6 @@ from soadns import filterviews, mosnviews, routeviews
 from soadns.logs import log
 from soadns.model import InterfaceId
 from soadns.naming import parse_interface
-from soadns.routemodel import Vip
 from soadns.routeviews import Part
 from soadns.web.operations import Operations, Refused, Running
 from soadns.web.replies import one_zone, reply, text_of, which_zone
@@ -135,7 +134,8 @@ class Routes:
         if tag in [text.strip() for text in request.headers.get("If-None-Match", "").split(",")]:
             return web.Response(status=304, headers={"ETag": tag})
         vips = part.found(routing.tables[zone].vips)
-        body = routeviews.state(zone, routing, []) | {"vips": await _whole(len(vips), lambda: _plain(vips))}
+        body = routeviews.state(zone, routing, [])
+        body["vips"] = await _whole(len(vips), lambda: routeviews.vips_data(zone, routing, vips))
         return reply(body, headers={"ETag": tag})
 
     async def _clusters(self, request: web.Request) -> web.Response:
@@ -308,13 +308,9 @@ class Routes:
             told = (
                 {"clusters": [routeviews.cluster_data(each) for each in found]} if follower.clusters else {}
             )
-            return text_of(data | {"vips": _plain(vips)} | told)
+            return text_of(data | {"vips": routeviews.vips_data(zone, routing, vips)} | told)
 
         return _event("state", await _whole(len(vips), text), tag)
-
-
-def _plain(vips: list[Vip]) -> list[routeviews.Data]:
-    return [routeviews.vip_data(vip) for vip in vips]
 
 
 async def _whole(size: int, make: Callable[[], T]) -> T:
