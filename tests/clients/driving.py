@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.scenarios.stage.process import command_of
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {"rest": HERE / "rest.py", "private-tcp": HERE / "private_tcp.py"}
 USER = "com.example.shop.UserService"
+_ESTABLISHED = "01"
 INTERFACES = (
     USER, "com.example.shop.OrderService", "com.example.shop.Outer$InnerService", "com.example.shop.UPPERCASEService",
     "com.example.a.b.c.d.e.f.g.DeepService",
@@ -73,6 +75,22 @@ class Program:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    def connections(self, port: int) -> int:
+        """How many connections of its own to a port of the other side are established."""
+        mine = set()
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                mine.update(re.findall(r"^socket:\[(\d+)\]$", os.readlink(descriptor)))
+        rows = [
+            line.split()
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]
+        ]
+        return sum(
+            row[3] == _ESTABLISHED and int(row[2].rpartition(":")[2], 16) == port and row[9] in mine
+            for row in rows
+        )
 
     def line(self, *, within: float) -> str:
         """The next line that it prints."""

@@ -13,6 +13,7 @@ import pytest
 from tests.clients.driving import INTERFACES, SCRIPTS, USER, Consumer, Provider
 from tests.ports import free_port
 from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.riders import CONNECTIONS_EACH
 from tests.scenarios.stage.zookeeper import ZooKeeper
 
 DUBBO = [
@@ -22,6 +23,7 @@ DUBBO = [
 SOFARPC = ["sofarpc-5.6.0", "sofarpc-5.12.0"]
 NODE = "sofa-rpc-node-2.10.0"
 INNER = "com.example.shop.Outer$InnerService"
+ONCE_ONLY, BY_DEFAULT = "com.example.dubbo.ByTwoUrls", "com.example.dubbo.ByTwoNames"
 
 
 class Shop:
@@ -38,10 +40,10 @@ class Shop:
         self._numbers = itertools.count(1)
         self.port = free_port()
 
-    def provider(self, program: str, *more: str) -> Provider:
+    def provider(self, program: str, *more: str, interfaces: Sequence[str] = INTERFACES) -> Provider:
         provider = Provider(
             program, "p1", registry=self._registry_of(program), bind="127.0.0.1", port=self.port,
-            folder=self._folder / "provider", more=more, java=self._java(),
+            folder=self._folder / "provider", interfaces=interfaces, more=more, java=self._java(),
         )  # fmt: skip
         self._ending.callback(provider.kill)
         provider.ready()
@@ -73,6 +75,15 @@ def shop(server: ZooKeeper, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(server.hosts, tmp_path, ending)
 
 
+def assert_connected(consumer: Consumer, port: int, expected: int) -> None:
+    """So many connections, and calls are right over each of them."""
+    found = eventually(lambda: consumer.connections(port), within=10.0, until=lambda count: count == expected)
+    assert found == expected
+    for _ in range(2 * CONNECTIONS_EACH):
+        assert_serves(consumer, INNER)
+    assert consumer.connections(port) == expected
+
+
 def assert_serves(consumer: Consumer, interface: str) -> None:
     answer = consumer.call(interface)
     assert answer["ok"], answer
@@ -83,12 +94,20 @@ def assert_serves(consumer: Consumer, interface: str) -> None:
 def test_dubbo_calls_by_the_registry_and_by_a_direct_url(program: str, protocol: str, shop: Shop) -> None:
     shop.provider(program, "--protocol", protocol)
     registered = shop.consumer(program)
-    direct = shop.consumer(program, java=[f"-D{USER}={protocol}://127.0.0.1:{shop.port}"])
+    url = f"{protocol}://127.0.0.1:{shop.port}"
+    direct = shop.consumer(
+        program, java=[f"-D{USER}={url}", f"-D{INNER}={url}?connections={CONNECTIONS_EACH}"]
+    )
     for interface in (USER, INNER):
         assert registered.refer(interface)["ok"], registered.tail()
         assert_serves(registered, interface)
     assert direct.refer(USER)["ok"], direct.tail()
     assert_serves(direct, USER)
+    one = direct.connections(shop.port)
+    assert one == 1
+    assert direct.refer(INNER)["ok"], direct.tail()
+    # tri does not know of it, and calls over the one that is there.
+    assert_connected(direct, shop.port, one if protocol == "tri" else one + CONNECTIONS_EACH)
     generic = direct.ask("generic", interface=USER, method="slow", argument=10)
     assert generic["ok"], generic
     assert generic["answer"] == "p1"
@@ -99,9 +118,11 @@ def test_sofarpc_calls_by_the_registry_and_by_a_direct_url(program: str, shop: S
     shop.provider(program)
     consumer = shop.consumer(program)
     assert consumer.refer(USER)["ok"], consumer.tail()
-    assert consumer.refer(INNER, directUrl=f"bolt://127.0.0.1:{shop.port}")["ok"], consumer.tail()
+    several = f"bolt://127.0.0.1:{shop.port}?_CONNECTIONNUM={CONNECTIONS_EACH}"
+    assert consumer.refer(INNER, directUrl=several)["ok"], consumer.tail()
     for interface in (USER, INNER):
         assert_serves(consumer, interface)
+    assert_connected(consumer, shop.port, 1)
     assert consumer.ask("generic", interface=USER, method="slow", argument=10)["answer"] == "p1"
 
 
@@ -166,19 +187,21 @@ def test_attempts_are_counted_at_the_provider(program: str, shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("program", "tried"),
     [
-        ("dubbo-2.6.12", [1, 1, 1, 5]),
-        ("dubbo-2.7.23", [1, 1, 1, 5]),
-        ("dubbo-3.2.16", [3, 5, 3, 5]),
-        ("dubbo-3.3.5", [3, 5, 3, 5]),
+        ("dubbo-2.6.12", [1, 1, 1, 5, 1, 3]),
+        ("dubbo-2.7.23", [1, 1, 1, 5, 1, 3]),
+        ("dubbo-3.2.16", [3, 5, 3, 5, 1, 3]),
+        ("dubbo-3.3.5", [3, 5, 3, 5, 1, 3]),
     ],
 )
 def test_what_dubbo_takes_from_the_query_of_a_direct_url(program: str, tried: list[int], shop: Shop) -> None:
-    shop.provider(program)
-    url = f"dubbo://127.0.0.1:{shop.port}?timeout=250"
-    retried = f"{url}&cluster=failover&retries=4"
     *by_cluster, lazy = INTERFACES
+    by_cluster += [ONCE_ONLY, BY_DEFAULT]
+    shop.provider(program, interfaces=[*INTERFACES, ONCE_ONLY, BY_DEFAULT])
+    url = f"dubbo://127.0.0.1:{shop.port}?timeout=250"
+    failover = f"{url}&cluster=failover"
+    twice = [";".join([each] * 2) for each in (f"{failover}&retries=4", f"{failover}&retries=0", failover)]
     urls = dict(
-        zip(by_cluster, (url, f"{url}&retries=4", f"{url}&cluster=failfast", f"{retried};{retried}"), strict=True)
+        zip(by_cluster, (url, f"{url}&retries=4", f"{url}&cluster=failfast", *twice), strict=True)
     )  # fmt: skip
     urls[lazy] = f"dubbo://127.0.0.1:{free_port()}?lazy=true"  # nobody listens there
     consumer = shop.consumer(program, java=[f"-D{interface}={each}" for interface, each in urls.items()])
@@ -199,5 +222,6 @@ def test_a_timeout_of_a_direct_url_is_obeyed_by_late_versions_of_sofarpc(
     shop.provider(program)
     consumer = shop.consumer(program)
     assert consumer.refer(USER, directUrl=f"bolt://127.0.0.1:{shop.port}?timeout=1000")["ok"]
-    assert_serves(consumer, USER)
+    # The first call of a JVM may take longer than that.
+    assert eventually(lambda: consumer.call(USER), within=20.0, until=lambda answer: bool(answer["ok"]))["ok"]
     assert consumer.call(USER, "slow", 1500)["ok"] is not obeyed

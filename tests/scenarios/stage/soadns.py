@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -60,6 +62,18 @@ class Soadns:
 
     def stop(self) -> int:
         return self.process.stop()
+
+    @property
+    def processes(self) -> list[int]:
+        """The pids of all its processes; the supervisor comes first, so that it replaces nobody."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def signalled(self, number: signal.Signals) -> None:
+        """Send all its processes a signal."""
+        for pid in self.processes:
+            os.kill(pid, number)
 
     def child(self, word: str) -> int:
         """The pid of the child process whose command line contains a word (``_control``, ``worker``)."""
