@@ -228,8 +228,8 @@ def _calling(name: str, wish: Wish, readings: Mapping[str, Reading]) -> set[str]
     """The applications whose calls a line changes, as far as such may have rules."""
     if wish.callers_apart or wish.family != DUBBO:
         return set()
-    if wish.application:
-        return {wish.application}
+    if wish.application or wish.alone:  # who has boarded is known by the wish alone
+        return {wish.application} if wish.application else set()
     return {caller.application for caller in readings.get(name, NOTHING).callers if caller.application}
 
 

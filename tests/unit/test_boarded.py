@@ -167,6 +167,17 @@ async def test_without_an_application_nobody_is_expected_to_have_boarded() -> No
     assert row.standing["subscribers"] == [{"address": "10.1.0.9", "application": "shop"}]
 
 
+async def test_rules_of_the_application_that_has_the_file_count_and_no_others() -> None:
+    rule = "a configurator (shop.configurators in the configuration centre)"
+    book = Book(com_x_User=Reading(callers("shop@10.1.0.9")), shop=Reading(rules=frozenset({rule})))
+    of_anybody = await found(Line("com.x.User", USER), book=book, application="")
+    assert said(of_anybody) == []
+    assert said(await found(Line("com.x.User", USER), book=book, application="pay")) == []
+    assert said(await found(Line("com.x.User", USER), book=book, application="shop"))[0] == (
+        f"not safe to board now: shop, which calls it, has {rule}"
+    )
+
+
 async def test_what_was_left_out_is_not_looked_at_and_what_no_url_is_for_is_told() -> None:
     lines = [Line("com.x.User", ""), Line("com.x.Rest", "rest://com.x.Rest:80")]
     assert boarded.by_family(lines) == {}
