@@ -13,12 +13,16 @@ BOLT, DUBBO, OTHER = "bolt", "dubbo", "other"
 """``dubbo`` is Dubbo's own protocol with hessian2 first; ``other`` is all that has to be passed on as it is: Triple,
 REST, private protocols, Dubbo with another serialization, and ports by which more than one is spoken."""
 HESSIAN = "hessian2"
+UNKNOWN = "tcp"
+"""What an interface that nobody registers is said to be called by, where the name of the port does not say it."""
 
 
 def spoken(zone: Zone, table: RouteTable, ref: ObjectRef, port: int) -> str:
     """What callers of a Service of the home cluster speak at one of its ports: a word of the three."""
     interfaces = zone.memory.watchers(ref)
     protocols = {served.protocol for served in table.ports_of(ref, interfaces) if served.port == port}
+    if len(protocols) > 1:
+        protocols.discard(UNKNOWN)
     if not protocols and (service := table.services.get(ref)) is not None:
         protocols = {
             (each.app_protocol or each.name).partition("-")[0].lower()
