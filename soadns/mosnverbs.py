@@ -44,7 +44,7 @@ def verify_mosn(options: argparse.Namespace) -> int:
     if "error" in told:
         return fail(NO, told["error"])
     mosn = Client(f"http://{options.service}")
-    found = list(differences(told, lambda kind, name: mosn.get("/api/v1/config_dump", {kind: name})))
+    found = differences(told, mosn.get("/api/v1/config_dump"))
     data = {"same": not found, "differences": [each._asdict() for each in found]}
     show(options, data, renderroutes.verified)
     return OK if not found else NO
