@@ -215,6 +215,9 @@ async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
     settings = config.sidecar.ads
     if not settings.listen:
         return None
+    # Snapshots are written by a child that is forked and calls nothing of gRPC: what gRPC does at a fork for children
+    # that would, and says on stderr each time, is for nothing then.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         from soadns.ads.server import AdsServer
 

@@ -65,6 +65,10 @@ def test_who_connects_is_told_everything_and_is_seen(served: Served) -> None:
 
     shown = eventually(look, within=10.0, until=lambda text: "has all" in text)
     assert "web-1.shop" in shown, shown
+    lines = soadns.process.log.read_text().splitlines()
+    assert not [line for line in lines if "event=" not in line], (
+        "gRPC has nothing to say when a snapshot is written"
+    )
     assert soadns.metric('soadns_ads_nodes{kind="mosn",zone="rpc.cluster.local"}') == 1.0
 
 
