@@ -43,6 +43,17 @@ class Resource(NamedTuple):
     """Where a router leads."""
     namespace: str = ""
     """Whose router it is."""
+    empty: bool = False
+    """Whether it is the endpoints of a cluster that has none."""
+
+
+class Made(NamedTuple):
+    """A resource before it counts."""
+
+    octets: bytes
+    clusters: frozenset[str] = frozenset()
+    namespace: str = ""
+    empty: bool = False
 
 
 class Inventory:
@@ -64,7 +75,7 @@ class Inventory:
         """Places that have routers, and the namespaces of their Services."""
         self._log: deque[tuple[int, frozenset[Key]]] = deque()
         self._logged = 0
-        self._fresh: dict[Key, tuple[bytes, frozenset[str], str]] = {}
+        self._fresh: dict[Key, Made] = {}
         """Made, and not counted yet."""
 
     # ------------------------------------------------------------------ it follows
@@ -112,7 +123,7 @@ class Inventory:
             return
         leads = frozenset(rule.cluster for host in made.hosts for rule in host.rules) - {mosn.REFUSED}
         octets = self._encode("RouteConfiguration", mosn.route_configuration(made))
-        self._make(RDS, made.name, octets, leads, self._places[at])
+        self._fresh[RDS, made.name] = Made(resource(RDS, octets), leads, self._places[at])
 
     def _cluster(self, name: str) -> None:
         found = self._routing.clusters[self._name].clusters.get(name)
@@ -122,30 +133,28 @@ class Inventory:
 
     def _make_cluster(self, found: Cluster) -> None:
         if (CDS, found.name) not in self.resources:
-            self._make(CDS, found.name, self._encode("Cluster", mosn.cluster(found.name)))
+            told = self._encode("Cluster", mosn.cluster(found.name))
+            self._fresh[CDS, found.name] = Made(resource(CDS, told))
         hosts = self._encode("ClusterLoadAssignment", mosn.load_assignment(found))
-        self._make(EDS, found.name, hosts)
-
-    def _make(
-        self, kind: str, name: str, message: bytes, leads: frozenset[str] = frozenset(), namespace: str = ""
-    ) -> None:
-        self._fresh[kind, name] = (resource(kind, message), leads, namespace)
+        self._fresh[EDS, found.name] = Made(resource(EDS, hosts), empty=not found.endpoints)
 
     def _count(self) -> None:
         """What was made counts from now on."""
         # A route may have become known later than what this began with, and lead to a cluster that is newer still.
         generation = self.generation + 1
         shared = self._shared.settle(generation)
-        leads = {name for _, clusters, _ in self._fresh.values() for name in clusters}
+        leads = {name for made in self._fresh.values() for name in made.clusters}
         leads.update(name for each in shared for name in self._shared.whole(each, None).clusters)
         for name in sorted(leads):
             if (EDS, name) not in self.resources and (EDS, name) not in self._fresh:
                 self._make_cluster(self._routing.clusters[self._name].clusters.get(name) or Cluster(name, ()))
         changed = {(RDS, name) for name in shared}
-        for key, (octets, clusters, namespace) in self._fresh.items():
+        for key, made in self._fresh.items():
             held = self.resources.get(key)
-            if held is None or held.octets != octets:
-                self.resources[key] = Resource(octets, generation, clusters, namespace)
+            if held is None or held.octets != made.octets:
+                self.resources[key] = Resource(
+                    made.octets, generation, made.clusters, made.namespace, made.empty
+                )
                 changed.add(key)
         self._fresh.clear()
         if changed:

@@ -2,14 +2,15 @@
 
 MOSN has no subscriptions: with listeners of a file it asks for clusters alone, again and again, names in its
 acknowledgements what it was sent last, and never says that it refused anything. So it is sent everything unasked when
-its stream begins, then what changed, clusters before endpoints before routes; what it asks for is not answered.
+its stream begins, then what changed: clusters, their endpoints, routes, and endpoints of what is to be empty. What it
+asks for is not answered.
 Nothing is queued: a stream is a generation of the inventory, and what it does not know is put together when there is
 room on its connection again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from soadns.ads.inventory import NEVER, Inventory, Key
@@ -17,7 +18,8 @@ from soadns.ads.sharedroutes import View
 from soadns.ads.wire import CDS, EDS, RDS, response
 from soadns.sidecar.mosn import SHARED_BOLT, SHARED_DUBBO
 
-ORDER = (CDS, EDS, RDS)
+ORDER = ((CDS, False), (EDS, False), (RDS, False), (EDS, True))
+"""Clusters and their endpoints before the routes that lead to them, and those that have none any more after these."""
 SHARED = (SHARED_DUBBO, SHARED_BOLT)
 """Routers of all ClusterIPs without a listener of their own."""
 MOST_OCTETS = 1 << 20
@@ -95,7 +97,10 @@ class Push:
             if name in late:
                 self._shared[name] = (each.generation, now)
         self.known = generation
-        return self._batches([(kind, each.octets) for (kind, _), each in found], generation)
+        pieces: dict[tuple[str, bool], list[bytes]] = {}
+        for (kind, _), each in found:
+            pieces.setdefault((kind, each.empty), []).append(each.octets)
+        return self._batches(pieces, generation)
 
     def _lacks(self, name: str) -> bool:
         """Whether the peer has not the shared router as it is now."""
@@ -106,11 +111,11 @@ class Push:
         """When the peer may be sent a shared router again."""
         return self._shared[name][1] + SHARED_S if name in self._shared else 0.0
 
-    def _batches(self, pieces: list[tuple[str, bytes]], generation: int) -> Iterator[Batch]:
-        for kind in ORDER:
+    def _batches(self, pieces: Mapping[tuple[str, bool], list[bytes]], generation: int) -> Iterator[Batch]:
+        for kind, empty in ORDER:
             held: list[bytes] = []
             size = 0
-            for octets in (octets for of, octets in pieces if of == kind):
+            for octets in pieces.get((kind, empty), ()):
                 if held and size + len(octets) > MOST_OCTETS:
                     yield self._batch(kind, held, generation)
                     held, size = [], 0

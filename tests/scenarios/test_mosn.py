@@ -6,7 +6,6 @@ that is looked at: it has the same two ends before and after.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.clients.driving import INTERFACES
-from tests.scenarios.stage.clients import Caller, Tally
+from tests.scenarios.stage.clients import Caller, Provider, Tally
 from tests.scenarios.stage.process import eventually
-from tests.scenarios.stage.sidecars import Mosn, redirect
+from tests.scenarios.stage.sidecars import ADMIN, Mosn, redirect
 from tests.scenarios.stage.stage import Service
 from tests.scenarios.stage.town import Behind, Town, at_once
 
@@ -25,13 +24,15 @@ USER, ORDER, INNER, UPPER, DEEP = INTERFACES
 """The first two are Dubbo's here, the third and the last SOFARPC's."""
 GROUPED, VERSIONED = "com.example.dubbo.ByRegistry", "com.example.dubbo.ByName"
 UNIQUE = "com.example.bolt.ByRegistry"
+FAST = "com.example.dubbo.ByConnections"
 PRIVATE = "com.example.tcp.UserService"
 ADS = 15010
 PORTS = (20880, 12200, 7000)
 SOFA, DUBBO = "sofarpc-5.12.0", "dubbo-2.7.23"
 CLIENTS = ("sofarpc-5.6.0", "sofarpc-5.12.0", "dubbo-2.7.23", "dubbo-3.3.5")
-EFFECT_S = 15.0
-"""soadns waits half a second before it believes a deregistration; the rest is for busy machines."""
+EFFECT_S = 60.0
+"""soadns waits half a second before it believes a deregistration; the rest is for the first call that a JVM answers."""
+PATIENCE_MS = 30_000
 
 
 def sidecar(address: str) -> dict[str, Any]:
@@ -47,6 +48,8 @@ class Mesh:
         self.pods: dict[str, Behind] = {}
         self.callers: dict[str, Caller] = {}
         self.mosns: dict[str, Mosn] = {}
+        self.taken: dict[str, list[str]] = {}
+        """What was taken out of the registry, by where it was served."""
         self.tallies: dict[tuple[str, str], Tally] = {}
         """By client and interface, what its steady calls have come to."""
 
@@ -62,17 +65,20 @@ class Mesh:
     def accompany(self, name: str) -> Caller:
         """A caller with a MOSN beside it: its file is exported, and connections are redirected."""
         caller = self.town.caller(name, f"caller-{name.replace('.', '-')}", started=False)
-        file = self.export(caller.app)
-        self.mosns[name] = Mosn(caller.folder / "mosn", file, place=caller.place)
+        address = (caller.folder / "hosts").read_text().splitlines()[-1].split()[0]
+        file = self.export(caller.app, f"{address}:{ADMIN}")
+        self.mosns[name] = Mosn(caller.folder / "mosn", file, address=address, place=caller.place)
         self.town._last_to_first.callback(self.mosns[name].end)
         redirect(caller.place, PORTS)
         self.mosns[name].start()
         self.callers[name] = caller
         return caller
 
-    def export(self, node: str) -> str:
+    def export(self, node: str, admin: str) -> str:
         ads = ",".join(f"{each.home.ip}:{ADS}" for each in self.town.soadns[:1])
-        done = self.town.operator.verb("export", "mosn", "--node", node, "--namespace", "shop", "--ads", ads)
+        done = self.town.operator.verb(
+            "export", "mosn", "--node", node, "--namespace", "shop", "--ads", ads, "--admin", admin
+        )
         assert not done.returncode, done.stdout + done.stderr
         return done.stdout
 
@@ -83,11 +89,11 @@ class Mesh:
         at = f"{self.services[service].cluster_ip}:{self.services[service].port}"
         for interface in interfaces:
             if name.startswith("sofa"):
-                said: dict[str, object] = {"directUrl": f"bolt://{at}", "timeout": 3000}
+                said: dict[str, object] = {"directUrl": f"bolt://{at}", "timeout": PATIENCE_MS}
             else:
                 said = {
                     "url": f"dubbo://{at}/{interface}?serialization=hessian2",
-                    "timeout": 3000,
+                    "timeout": PATIENCE_MS,
                     "retries": 0,
                 }
             self.callers[name].direct[interface] = said
@@ -103,20 +109,16 @@ class Mesh:
         )
         assert got.get("answer") == where, f"{name} calls {interface}: {got}, not {where}\n{self.told(name)}"
 
-    def answered_by(self, name: str, interface: str, at: str) -> float:
+    def answered_by(self, name: str, interface: str, at: str, *, within: float = EFFECT_S) -> float:
         """Steady calls are answered by a pod of a Service before long, and by no other one from then on.
 
         Returns after how many seconds.
         """
         where, began = self.pods[at].home.name, time.monotonic()
 
-        def look() -> set[str]:
-            latest = {each: self.callers[name].tally(each) for each in HOMES[name[:4]][2:]}
-            for each, tally in latest.items():
-                self.tallies[name, each] = self.tallies.get((name, each), Tally()).plus(tally)
-            return set(latest[interface].by)
-
-        got = eventually(look, within=EFFECT_S, until=lambda by: by == {where})
+        got = eventually(
+            lambda: set(self._look(name)[interface].by), within=within, until=lambda by: by == {where}
+        )
         assert got == {where}, f"{name} calls {interface}: {got}, not {where}\n{self.told(name)}"
         return time.monotonic() - began
 
@@ -134,16 +136,49 @@ class Mesh:
         told += [f"{each}: {mosn.clusters_of(each)}" for each in (*routers, "egress_dubbo", "egress_bolt")]
         return "\n".join([*told, mosn.process.tail(20)])
 
-    def leads(self, at: str, interface: str, to: str) -> None:
-        """soadns says so of requests at a Service's ClusterIP."""
+    def is_answered_by(self, name: str, interface: str, pod: Behind) -> None:
+        """Some of the steady calls are answered by a pod before long."""
+
+        def look() -> bool:
+            latest = self._look(name)
+            return pod.home.name in latest[interface].by
+
+        assert eventually(look, within=EFFECT_S), (
+            f"{name} calls {interface}: {self.tallies}\n{self.told(name)}"
+        )
+
+    def tally(self, name: str, interface: str) -> Tally:
+        """What steady calls of an interface have come to."""
+        self._look(name)
+        return self.tallies[name, interface]
+
+    def forget_tallies(self) -> None:
+        """From now on."""
+        for name in CLIENTS:
+            self._look(name)
+        self.tallies.clear()
+
+    def _look(self, name: str) -> dict[str, Tally]:
+        latest = {each: self.callers[name].tally(each) for each in HOMES[name[:4]][2:]}
+        for each, tally in latest.items():
+            self.tallies[name, each] = self.tallies.get((name, each), Tally()).plus(tally)
+        return latest
+
+    def calls(self, name: str, at: str, interface: str, **variant: str) -> str:
+        """Who answers a call at a ClusterIP, or why nobody does; ``group`` and ``version`` as code says them."""
         place = f"{self.services[at].cluster_ip}:{self.services[at].port}"
-
-        def look() -> str:
-            _, text = self.town.operator.cli("resolve", place, interface, "-o", "json")
-            return str(json.loads(text).get("service")) if text.startswith("{") else text
-
-        got = eventually(look, within=EFFECT_S, until=lambda said: said == self.services[to].ref)
-        assert got == self.services[to].ref
+        process = self.callers[name].process
+        if name.startswith("sofa"):
+            options: dict[str, object] = {"directUrl": f"bolt://{place}", "timeout": PATIENCE_MS}
+        else:
+            query = "&".join(
+                f"{key}={value}" for key, value in {"serialization": "hessian2", **variant}.items()
+            )
+            options = {"url": f"dubbo://{place}/{interface}?{query}", "timeout": PATIENCE_MS, "retries": 0}
+        said = process.ask("refer", interface=interface, options=options, **variant)
+        assert said["ok"], said
+        answer = process.ask("call", interface=interface, method="whoami", argument="hello", **variant)
+        return str(answer.get("answer", answer.get("error")))
 
 
 SERVICES: tuple[tuple[str, str, str, dict[str, object], tuple[str, ...]], ...] = (
@@ -151,6 +186,13 @@ SERVICES: tuple[tuple[str, str, str, dict[str, object], tuple[str, ...]], ...] =
     ("account", "dubbo", DUBBO, {}, ()),
     ("pay", "bolt", SOFA, {}, (INNER, DEEP)),
     ("till", "bolt", SOFA, {}, ()),
+    ("blue", "dubbo", DUBBO, {"protocol": "dubbo", "group": "blue", "version": "1.0.0"}, (GROUPED,)),
+    ("green", "dubbo", DUBBO, {"protocol": "dubbo", "group": "green", "version": "1.0.0"}, (GROUPED,)),
+    ("next", "dubbo", DUBBO, {"protocol": "dubbo", "group": "blue", "version": "2.0.0"}, (GROUPED,)),
+    ("one", "bolt", SOFA, {"group": "one"}, (UNIQUE,)),
+    ("two", "bolt", SOFA, {"group": "two"}, (UNIQUE,)),
+    ("fast", "dubbo", "dubbo-3.2.16", {"protocol": "dubbo"}, (FAST,)),
+    ("tcp", "private-tcp", "private-tcp", {}, (PRIVATE,)),
 )
 
 
@@ -161,14 +203,16 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     try:
         at_once(found.provide, SERVICES)
         for name, _, _, _, interfaces in SERVICES:
-            for interface in interfaces:
+            for interface in interfaces if name not in SPLIT else ():
                 found.town.knows(interface, found.services[name])
-        at_once(found.accompany, CLIENTS)
+        at_once(found.accompany, (*CLIENTS, "private-tcp"))
         yield found
     finally:
         found.town.end()
 
 
+SPLIT = ("blue", "green", "next", "one", "two")
+"""Services of an interface that lives in several: its name is one of them."""
 HOMES = {"sofa": ("pay", "till", INNER, DEEP), "dubb": ("user", "account", USER, ORDER)}
 """By the beginning of a client's name: Service X, Service Y, and the interfaces A and B of X."""
 
@@ -176,7 +220,7 @@ HOMES = {"sofa": ("pay", "till", INNER, DEEP), "dubb": ("user", "account", USER,
 def test_calls_by_name_arrive_and_two_interfaces_share_a_connection(mesh: Mesh) -> None:
     def come(name: str) -> None:
         home, _, a, b = HOMES[name[:4]]
-        mesh.town.board(mesh.callers[name], a, by="code" if name.startswith("sofa") else "property")
+        mesh.town.board(mesh.callers[name], a, by="code")
         mesh.callers[name].refer(a)
         mesh.arrives(name, a, home)
         assert mesh.services[home].cluster_ip in mesh.callers[name].connected(mesh.services[home].port)
@@ -207,10 +251,111 @@ def test_what_moves_is_followed_on_the_same_connection_without_a_failed_call(mes
         mesh.answered_by(name, b, to)
     for home, to, _, b in HOMES.values():
         mesh.town.register_again(taken[home])
-        mesh.town.deregister(mesh.pods[to], b)
+        mesh.taken[to] = mesh.town.deregister(mesh.pods[to], b)
     for name in CLIENTS:
         home, _, a, b = HOMES[name[:4]]
         mesh.answered_by(name, b, home)
-        assert mesh.tallies[name, a].failed == mesh.tallies[name, b].failed == 0, mesh.tallies
+        assert mesh.tally(name, a).failed == mesh.tally(name, b).failed == 0, mesh.tallies
         assert set(mesh.tallies[name, a].by) == {mesh.pods[home].home.name}
         assert mesh.connections(name, home) == before[name]
+
+
+def test_what_changes_while_soadns_is_away_is_made_up_for_and_nobody_notices(mesh: Mesh) -> None:
+    mesh.forget_tallies()
+    home, to, _, moved = HOMES["sofa"]
+    replica = mesh.town.soadns[0]
+
+    mesh.town.kill(replica)
+    time.sleep(2.0)
+    mesh.town.register_again(mesh.taken[to])
+    mesh.town.deregister(mesh.pods[home], moved)
+    mesh.town.restart(replica)
+
+    for name in CLIENTS[:2]:
+        mesh.answered_by(name, moved, to, within=EFFECT_S)  # MOSN comes back after 1, 2, 4, 8 s
+    for name in CLIENTS:
+        for interface in HOMES[name[:4]][2:]:
+            assert mesh.tally(name, interface).failed == 0, mesh.tallies
+
+
+def test_back_to_the_registry_and_to_the_mesh_again(mesh: Mesh) -> None:
+    mesh.forget_tallies()
+    user = mesh.services["user"]
+    old_world = mesh.town.pod(DUBBO, user, USER, protocol="dubbo")
+    assert isinstance(old_world.server, Provider)
+    old_world.server.start()  # a machine that is no endpoint of the Service
+
+    user.annotate(traffic="registry")
+
+    for name in CLIENTS[2:]:
+        mesh.is_answered_by(name, USER, old_world)
+    user.annotate(traffic="")
+    for name in CLIENTS[2:]:
+        mesh.answered_by(name, USER, "user")
+    old_world.server.end()
+    for name in CLIENTS[2:]:
+        assert mesh.tally(name, USER).failed == mesh.tally(name, ORDER).failed == 0, mesh.tallies
+
+
+@pytest.mark.parametrize("name", CLIENTS[2:])
+def test_groups_and_versions_in_different_services(mesh: Mesh, name: str) -> None:
+    for group, version, where in (
+        ("blue", "1.0.0", "blue"),
+        ("green", "1.0.0", "green"),
+        ("blue", "2.0.0", "next"),
+    ):
+        assert mesh.calls(name, "blue", GROUPED, group=group, version=version) == mesh.pods[where].home.name
+    assert "health upstream" in mesh.calls(name, "blue", GROUPED, group="green", version="2.0.0")
+    assert "health upstream" in mesh.calls(name, "blue", GROUPED, version="1.0.0")
+
+
+@pytest.mark.parametrize("name", CLIENTS[:2])
+def test_unique_ids_in_different_services(mesh: Mesh, name: str) -> None:
+    for unique in ("one", "two"):
+        assert mesh.calls(name, "one", UNIQUE, group=unique) == mesh.pods[unique].home.name
+    assert "NO_PROCESSOR" in mesh.calls(name, "one", UNIQUE, group="three")
+
+
+def test_another_serialization_and_a_private_protocol_are_passed_on(mesh: Mesh) -> None:
+    url = f"dubbo://{mesh.services['fast'].cluster_ip}:20880/{FAST}?prefer.serialization=fastjson2,hessian2"
+    caller = mesh.callers["dubbo-3.3.5"]
+    caller.refer(FAST, url=url, timeout=PATIENCE_MS, retries=0)
+    assert caller.call(FAST) == mesh.pods["fast"].home.name
+    private = mesh.callers["private-tcp"]
+    private.start()
+    mesh.town.board(private, PRIVATE)
+    private.refer(PRIVATE)
+    assert private.call(PRIVATE) == mesh.pods["tcp"].home.name
+    assert mesh.services["tcp"].cluster_ip in private.connected(7000)
+
+
+def test_mosn_has_what_it_was_told_but_for_what_only_a_new_file_brings(mesh: Mesh) -> None:
+    late = {f"{mesh.services[to].cluster_ip}_{mesh.services[to].port}" for _, to, _, _ in HOMES.values()}
+
+    def look(mosn: Mosn) -> set[tuple[str, str]]:
+        data = mesh.town.operator.cli_json("mesh", "verify", f"{mosn.address}:{ADMIN}")
+        return {(each["kind"], each["name"]) for each in data["differences"]}
+
+    expected = {("listener", place) for place in late}
+    for name, mosn in mesh.mosns.items():
+        found = eventually(lambda at=mosn: look(at), within=10.0, until=lambda seen: seen == expected)  # type: ignore[misc]
+        assert found == expected, name
+
+
+def test_a_service_that_is_created_again_is_reached_at_its_new_address_and_unknown_ones_are_refused(
+    mesh: Mesh,
+) -> None:
+    before = {home: mesh.services[home].cluster_ip for home, *_ in HOMES.values()}
+    for home in before:
+        mesh.services[home].delete()
+        mesh.services[home].apply()
+        assert mesh.services[home].cluster_ip != before[home]
+    for name in CLIENTS:
+        home, _, a, _ = HOMES[name[:4]]
+        mesh.town.knows(a, mesh.services[home])
+        mesh.by_address(name, home, a)
+        mesh.arrives(name, a, home)  # no listener of its own: the file is older
+        said = mesh.calls(name, home, UPPER)
+        assert ("NO_PROCESSOR" if name.startswith("sofa") else "router unavailable") in said, (
+            f"{name}: {said}"
+        )

@@ -79,6 +79,22 @@ def test_an_interface_more_concerns_what_all_share_alone() -> None:
     assert mosn.take() == ["routes egress_dubbo"]
 
 
+def test_a_cluster_is_emptied_after_the_routes_have_left_it() -> None:
+    providers = "providers|20880||com.x.User"
+    book = told(
+        "Service shop/user 10.96.0.1 traffic=mesh; pods shop/user 10.1.0.1; register com.x.User 10.1.0.1",
+        "register com.x.User 10.9.0.1",
+    )
+    mosn = Mosn(inventory(book))
+    mosn.take()
+    tell(book, "Service shop/user traffic=registry")
+    first = mosn.take()
+    assert first[:3] == [f"clusters {providers}", f"endpoints {providers}", f"routes {USER}"]
+    tell(book, "Service shop/user traffic=mesh")
+    assert mosn.take()[:2] == [f"routes {USER}", f"endpoints {providers}"]
+    assert mosn.hosts[providers] == []
+
+
 def test_what_is_gone_leads_nowhere() -> None:
     book = told(*SHOP)
     mosn = Mosn(inventory(book))

@@ -40,7 +40,9 @@ def redirect(place: Place, ports: Iterable[int]) -> None:
 class Mosn:
     """A MOSN in a pod. Two with files in one folder would take each other for a predecessor: each has its own."""
 
-    def __init__(self, folder: Path, file: str, *, place: Place) -> None:
+    def __init__(self, folder: Path, file: str, *, address: str, place: Place) -> None:
+        """``address`` is where its admin port is."""
+        self.address = address
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "mosn.json"
         self.config.write_text(file)
@@ -62,7 +64,7 @@ class Mosn:
         """What its admin port says."""
         with (
             self._place.inside(),
-            urllib.request.urlopen(f"http://127.0.0.1:{ADMIN}{path}", timeout=5) as got,
+            urllib.request.urlopen(f"http://{self.address}:{ADMIN}{path}", timeout=5) as got,
         ):
             return str(got.read().decode())
 
