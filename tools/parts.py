@@ -41,6 +41,7 @@ COREDNS = HERE / "coredns"
 MOSN = HERE / "mosn"
 LINKNAMES = "-checklinkname=0"
 """MOSN reaches into Go's own packages, which Go allows no more by default."""
+ISTIOD = HERE / "istiod"
 CLIENTS = HERE.parent / "tests" / "clients"
 DEMO = HERE.parent / "examples" / "dubbo-demo"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
@@ -50,6 +51,10 @@ APISERVER_SAYS = {
     "k8s.io/component-base/version.gitMinor": KUBERNETES.split(".")[1],
 }
 """What its ``/version`` answers; without these it calls itself v0.0.0."""
+ISTIO_CRDS = "manifests/charts/base/files/crd-all.gen.yaml"
+"""Lies beside istiod afterwards: the API server learns from it what EnvoyFilters, VirtualServices ... are."""
+ISTIO = f"1.32-{golang.required(ISTIOD, 'istio.io/istio').split('-')[1][:8]}"
+"""Istio tags no version of this module: it is what was to become 1.32, on a day."""
 
 JARS = (
     "libzookeeper-java", "libcommons-cli-java", "libcommons-io-java", "libdropwizard-metrics-java", "libguava-java",
@@ -155,6 +160,12 @@ def _coredns(folder: Path) -> str:
 def _mosn(folder: Path) -> str:
     golang.build(MOSN, "mosn.io/mosn/cmd/mosn/main", folder / "mosn", {}, LINKNAMES)
     return golang.required(MOSN, "mosn.io/mosn")
+
+
+def _istiod(folder: Path) -> str:
+    golang.build(ISTIOD, "istio.io/istio/pilot/cmd/pilot-discovery", folder / "pilot-discovery", {})
+    golang.take(ISTIOD, "istio.io/istio", ISTIO_CRDS, folder)
+    return golang.required(ISTIOD, "istio.io/istio")
 
 
 def _packaged(
@@ -263,6 +274,11 @@ PARTS = (
         lambda folder: [str(folder / "mosn")],
         how="building from source", expected="1 to 3 minutes on two cores", room=2,
     ),
+    Part(
+        "istiod", ISTIO, golang.recipe(ISTIOD, {}) + ISTIO_CRDS, _istiod,
+        lambda folder: [str(folder / "pilot-discovery"), "discovery"],
+        how="building from source", expected="5 to 10 minutes on two cores", room=6,
+    ),
     _packaged("nft", "1.0.6", NFTABLES, "usr/sbin/nft", pinned="1.0.6-"),
     _packaged("ip", "6.1.0", IPROUTE, "bin/ip", pinned="6.1.0-"),
     Part(
@@ -315,7 +331,7 @@ def show(store: Path) -> None:
     for part in (*PARTS, *FOR_BENCHES):
         folder = part.folder(store)
         state = "missing" if not folder.exists() else "here" if cache.intact(folder) else "damaged"
-        print(f"{part.name:<22}{part.pinned:<10}{state:<10}{folder}")
+        print(f"{part.name:<22}{part.pinned:<16}{state:<10}{folder}")
 
 
 def main() -> int:

@@ -361,6 +361,7 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["kube-proxy", "1.37.2", "missing"],
         ["envoy", "1.40.0", "missing"],
         ["mosn", "1.2.0", "missing"],
+        ["istiod", "1.32-20260827", "missing"],
         ["nft", "1.0.6", "missing"],
         ["ip", "6.1.0", "missing"],
         ["musl-lookup", "1.2.3", "missing"],

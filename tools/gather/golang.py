@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import cache, pypi
@@ -54,16 +55,41 @@ def build(module: Path, package: str, target: Path, variables: Mapping[str, str]
     """
     store = target.parent.parent
     go = toolchain(store)
-    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
-        copy = Path(scratch) / "module"  # go may touch go.sum: never the one of the checkout
-        shutil.copytree(module, copy)
-        settings = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
-        env = os.environ | settings
-        env.setdefault("HOME", str(Path.home()))
+    with _copied(module, store) as copy:
         run(
             ["nice", "-n", "10", go, "build", *_flags(variables, linker), "-o", str(target), package],
-            f"building {package}", cwd=copy, env=env,
+            f"building {package}", cwd=copy, env=_environment(),
         )  # fmt: skip
+
+
+def take(module: Path, dependency: str, path: str, folder: Path) -> None:
+    """Copy one file of a module that a pinned one requires into a folder. Raises PartError."""
+    go = toolchain(folder.parent)
+    with _copied(module, folder.parent) as copy:
+        # `run` shows what a program prints only when it fails, so the answer comes by a file.
+        found = copy.parent / "found"
+        run(
+            ["sh", "-c", 'exec "$0" list -m -f "{{.Dir}}" "$1" > "$2"', go, dependency, str(found)],
+            f"looking for {dependency}", cwd=copy, env=_environment(),
+        )  # fmt: skip
+        source = Path(found.read_text(encoding="utf-8").strip()) / path
+        shutil.copyfile(source, folder / source.name)
+
+
+@contextmanager
+def _copied(module: Path, store: Path) -> Iterator[Path]:
+    """A copy of a module: go may touch go.sum, and never the one of the checkout."""
+    with tempfile.TemporaryDirectory(dir=store, prefix=cache.UNFINISHED) as scratch:
+        copy = Path(scratch) / "module"
+        shutil.copytree(module, copy)
+        yield copy
+
+
+def _environment() -> dict[str, str]:
+    settings = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    env = os.environ | settings
+    env.setdefault("HOME", str(Path.home()))
+    return env
 
 
 def toolchain(store: Path) -> str:
