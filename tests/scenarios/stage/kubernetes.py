@@ -152,9 +152,12 @@ class ApiServer:
         raw: bool = False,
         token: str = ADMIN,
     ) -> Any:
-        """One request, and the decoded answer. Raises AssertionError with the server's words."""
+        """One request with a body as it is or to be JSON; the decoded answer.
+
+        Raises AssertionError with the server's words.
+        """
         headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         context = ssl.create_default_context(cafile=f"{self.folder}/apiserver.crt")
         try:
@@ -195,11 +198,13 @@ class ApiServer:
 
 
 PLURALS = {
-    "Service": "services", "EndpointSlice": "endpointslices", "Namespace": "namespaces", "Node": "nodes",
+    "Service": "services", "Pod": "pods", "EndpointSlice": "endpointslices", "Namespace": "namespaces", "Node": "nodes",
     "ConfigMap": "configmaps", "Deployment": "deployments", "ServiceAccount": "serviceaccounts",
     "StatefulSet": "statefulsets",
     "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
     "Role": "roles", "RoleBinding": "rolebindings",
+    "EnvoyFilter": "envoyfilters", "VirtualService": "virtualservices", "DestinationRule": "destinationrules",
+    "PeerAuthentication": "peerauthentications",
 }  # fmt: skip
 
 

@@ -174,3 +174,8 @@ class Pod(_Kept):
 
     def popen(self, inner: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         return self._node.bear(self.command(inner), **options)
+
+    def mount(self, folder: Path, there: Path) -> None:
+        """Show a folder at a path in this pod alone."""
+        command = self.command(["mount", "--bind", str(folder), str(there)])
+        subprocess.run(command, check=True, timeout=30)

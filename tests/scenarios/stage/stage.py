@@ -89,6 +89,13 @@ class Service:
                 del self.annotations[f"soadns.io/{name}"]
         self.apply()
 
+    def rename_port(self, name: str) -> None:
+        """Give its first port another name."""
+        self._spec["ports"][0]["name"] = name
+        with self._one_after_another:
+            self.apply()
+            self._api.apply(self._slice())
+
     def endpoint(self, ip: str, *, ready: bool = True) -> None:
         """Add an endpoint address, or change its readiness."""
         with self._one_after_another:

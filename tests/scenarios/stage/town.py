@@ -7,7 +7,7 @@ providers and callers of ``tests/clients``. What operators do is done with the c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,7 +15,9 @@ from urllib.parse import unquote
 
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage.clients import Caller, Provider
-from tests.scenarios.stage.cluster import DNS, NAMESPACE, Cluster, Home
+from tests.scenarios.stage.cluster import DNS, MACHINE_NAME, NAMESPACE, Cluster, Home
+from tests.scenarios.stage.istiod import Istiod
+from tests.scenarios.stage.istiosidecar import NONE, Sidecar
 from tests.scenarios.stage.kubernetes import READER
 from tests.scenarios.stage.nameservers import CoreDns
 from tests.scenarios.stage.network import OLD_WORLD, PODS
@@ -23,6 +25,7 @@ from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.quarters import TOWN, Quarter
 from tests.scenarios.stage.soadns import ZONE, Soadns
 from tests.scenarios.stage.stage import RULES, Service
+from tests.scenarios.stage.volumes import Volume
 from tests.scenarios.stage.zookeeper import ZooKeeper, close
 
 T = TypeVar("T")
@@ -31,6 +34,9 @@ SOADNS = ("10.96.0.53", "10.96.0.54")
 """The ClusterIPs in the files of ``deploy/coredns``: one for each replica."""
 TTL_S = 5
 """Of the zone; no shorter one would be kept for less by CoreDNS."""
+MOUNTED = Path("/mnt/routes")
+"""Where pods find the files of what they mount; below a folder that every Linux has."""
+MOUNTS = {"soadns.io/routes": "mounted"}
 _ports = {"dubbo": 20880, "tri": 50051, "bolt": 12200, "rest": 8080, "private-tcp": 7000}
 _DNS_PORTS = [
     {"name": "dns", "port": 53, "targetPort": 1053, "protocol": "UDP"},
@@ -90,6 +96,9 @@ class Town(Cluster):
         self._names = itertools.count(1)
         self.coredns: Behind
         self.soadns: list[Behind] = []
+        self.istiod: Istiod
+        self._sidecars: dict[Caller, Sidecar] = {}
+        self._volumes: list[Volume] = []
         try:
             self.zookeeper = ZooKeeper(folder / "zookeeper", host=OLD_WORLD, place=self.node)
             self.zookeeper.process.start()
@@ -133,12 +142,19 @@ class Town(Cluster):
             "binding": {"settle": "500ms", "linger": self._linger},
         }
 
+    def mesh(self) -> None:
+        """Install Istio; its istiod works when this returns."""
+        self.istiod = Istiod(self.folder / "istiod", self.api, self.node)
+        self.istiod.install()
+        self.istiod.start()
+
     # ------------------------------------------------------------------ applications
 
-    def shop(self, name: str, protocol: str) -> Service:
-        """A Service of an application, without pods."""
+    def shop(self, name: str, protocol: str, *, port_name: str = "", **spec: object) -> Service:
+        """A Service of an application, without pods. By its port's name Istio takes it for TCP, HTTP or nothing."""
         port = _ports[protocol]
-        return self.service(name, {"name": f"{protocol}-{port}", "port": port, "protocol": "TCP"})
+        named = port_name or f"{protocol}-{port}"
+        return self.service(name, {"name": named, "port": port, "protocol": "TCP"}, **spec)
 
     def register(
         self, kind: str, service: Service, *interfaces: str, quarter: Quarter = TOWN, **options: object
@@ -168,6 +184,18 @@ class Town(Cluster):
         self._last_to_first.callback(provider.end)
         return Behind(provider, service, home)
 
+    def label(self, pod: Behind, **labels: str) -> None:
+        """Say in the API server which labels a pod has, by which Istio finds subsets."""
+        document: dict[str, Any] = {
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": pod.home.name, "namespace": NAMESPACE, "labels": labels},
+        }  # fmt: skip
+        spec = {"containers": [{"name": "app", "image": "app"}], "nodeName": MACHINE_NAME}
+        self.api.apply(document | {"spec": spec})
+        status = {"phase": "Running", "podIP": pod.home.ip, "podIPs": [{"ip": pod.home.ip}]}
+        self.api.apply(document | {"status": status}, subresource="status")
+        pod.service.endpoint(pod.home.ip)
+
     def caller(
         self,
         kind: str,
@@ -176,18 +204,49 @@ class Town(Cluster):
         quarter: Quarter = TOWN,
         started: bool = True,
         nameserver: str = DNS,
+        sidecar: bool = False,
+        mounts: Collection[str] = (),
         **options: object,
     ) -> Caller:
-        """An application that calls, in a pod of its own. It has the registry, if it can have one."""
+        """An application that calls, in a pod of its own. It has the registry, if it can have one.
+
+        With a sidecar its pod is one of the mesh (``mesh``), and the sidecar works before it starts. ``mounts`` are
+        ConfigMaps whose files it finds in ``MOUNTED``, and its label says that it does.
+        """
         home = self.home(f"{app}-{next(self._names)}", nameserver=nameserver)
+        if mounts:
+            volume = Volume(self.api, NAMESPACE, mounts, home.folder / "mounted" / "routes")
+            self._last_to_first.callback(volume.end)
+            self._volumes.append(volume)
+            volume.start()
+            home.place.mount(home.folder / "mounted", MOUNTED.parent)
+        beside = Sidecar(home, app, labels=MOUNTS if mounts else NONE) if sidecar else None
+        if beside:
+            beside.start()
         caller = Caller(
             kind, app, registry=quarter.registry(kind, self.zookeeper.hosts), folder=home.folder, place=home.place,
             java=quarter.java, more=_command_line(options),
         )  # fmt: skip
         self._last_to_first.callback(caller.end)
+        if beside:
+            self._sidecars[caller] = beside
         if started:
             caller.start()
         return caller
+
+    def mounted(self, *names: str) -> None:
+        """Wait until all pods that mount files have these."""
+        for volume in self._volumes:
+            found = eventually(
+                lambda each=volume: [name for name in names if not (each.folder / name).exists()],
+                within=10.0,
+                until=lambda missing: not missing,
+            )
+            assert not found, f"{volume.folder}: {found}"
+
+    def sidecar(self, caller: Caller) -> Sidecar:
+        """The one in a caller's pod."""
+        return self._sidecars[caller]
 
     def deregister(self, pod: Behind, *interfaces: str, quarter: Quarter = TOWN) -> list[str]:
         """Take interfaces of a pod out of the registry, while it serves on, as Dubbo's ``offline`` does.
@@ -307,7 +366,7 @@ class Town(Cluster):
 
     def address(self, interface: str, protocol: str) -> str:
         """Where an interface is reached by name."""
-        return f"{'http' if protocol == 'rest' else 'tcp'}://{interface.replace('$', '-')}.{ZONE}:{_ports[protocol]}"
+        return f"{'http' if protocol == 'rest' else 'tcp'}://{name_of(interface)}:{_ports[protocol]}"
 
     def follows(self, caller: Caller, interface: str, *pods: Behind, within: float = 60.0) -> None:
         """Calls of a caller reach these pods, and no other ones, before long: ten of them one after another."""
@@ -331,6 +390,11 @@ class Town(Cluster):
         """Start what was killed, and wait until it is ready."""
         for each in servers:
             each.start()
+
+
+def name_of(interface: str) -> str:
+    """The name of an interface in the town's zone."""
+    return f"{interface.replace('$', '-')}.{ZONE}"
 
 
 def at_once(do: Callable[[T], R], each: Iterable[T]) -> list[R]:
