@@ -196,6 +196,7 @@ def _resolve(options: argparse.Namespace) -> int:
         "group": options.group or ("" if options.path else asked.group),
         "version": options.of_version or ("" if options.path else asked.version),
         "zone": options.zone,
+        "istio": "1",
     }
     data = api(options).get("/v1/resolve", query)
     if "error" in data:

@@ -16,7 +16,9 @@ _OTHERS = ("application", "everyone", "interface", "previous", "with_secrets", "
 
 def export_filters(options: argparse.Namespace) -> int:
     """EnvoyFilters, and ConfigMaps with files of rules, as YAML; above each why it is there, and why others are not."""
-    from soadns import filterviews, renderfilters
+    from soadns import renderfilters
+    from soadns.sidecar.drdsfiles import DrdsFile, config_maps, shared_out
+    from soadns.sidecar.envoyfilters import MANAGED_BY, OURS
     from soadns.yamlfile import dump_all
 
     if any(getattr(options, name) for name in _OTHERS):
@@ -25,8 +27,12 @@ def export_filters(options: argparse.Namespace) -> int:
         )
     data = api(options).envoy_filters({"zone": options.zone, "service": options.service})
     whole = [item for item in data["items"] if not item["problems"]]
-    files = [file for item in whole for file in item["files"]]
-    maps, left_out = filterviews.config_maps(files, data["files"]["namespaces"], data["files"]["shards"])
+    files = [DrdsFile(file["name"], file["text"]) for item in whole for file in item["files"]]
+    shares, left_out = shared_out(files, data["files"]["shards"])
+    labels = {MANAGED_BY: OURS}
+    maps = [
+        each for namespace in data["files"]["namespaces"] for each in config_maps(shares, namespace, labels)
+    ]
     if options.output == "json":
         print_json({**data, "configMaps": maps, "leftOut": left_out})
     else:

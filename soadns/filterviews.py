@@ -14,9 +14,9 @@ from soadns.binding.zone import Zone
 from soadns.meshed import subject
 from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Place
-from soadns.sidecar import drdsfiles, filterchecks, tiers
+from soadns.sidecar import filterchecks, tiers
 from soadns.sidecar.destinations import NOT_READ, Destinations
-from soadns.sidecar.envoyfilters import MANAGED_BY, OURS, Rendered, render
+from soadns.sidecar.envoyfilters import Rendered, render
 from soadns.sidecar.routes import RouteTable
 from soadns.sidecar.tiers import Applied, PortTier, Wishes
 
@@ -104,11 +104,3 @@ def of_interface(zone: Zone, table: RouteTable, interface: InterfaceId, meshing:
         for ref, each in found.items()
         for port in (each.ports if each is not None else ())
     ]
-
-
-def config_maps(files: list[Data], namespaces: list[str], shards: int) -> tuple[list[Data], list[str]]:
-    """The ConfigMaps of all namespaces for the ``files`` of items, and the names for which there was no room."""
-    every = [drdsfiles.DrdsFile(file["name"], file["text"]) for file in files]
-    data, left_out = drdsfiles.shared_out(every, shards)
-    labels = {MANAGED_BY: OURS}
-    return [each for ns in namespaces for each in drdsfiles.config_maps(data, ns, labels)], left_out

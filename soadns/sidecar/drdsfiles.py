@@ -78,7 +78,11 @@ def config_maps(data: list[dict[str, str]], namespace: str, labels: dict[str, st
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": config_map_name(shard), "namespace": namespace, "labels": labels},
+            "metadata": {
+                "name": config_map_name(shard),
+                "namespace": namespace,
+                "labels": labels,
+            },
             "data": files,
         }
         for shard, files in enumerate(data)

@@ -113,7 +113,7 @@ class Routes:
         at = (_address(query), port)
         data = routeviews.resolved(zone, self._running.routing, at, wire)
         known, table = self._running.estate.zones[zone], zones[zone]
-        if "error" not in data:
+        if "istio" in query and "error" not in data:
             data["istio"] = filterviews.of_place(known, table, at, self._running.meshing)
         return reply(data, status=404 if "error" in data else 200)
 

@@ -204,7 +204,9 @@ async def test_the_api_says_which_tier_and_why() -> None:
 
 
 async def test_resolve_and_explain_say_it_too() -> None:
-    data = await answer(RouteProcess(), "/v1/resolve?address=10.96.0.1&port=20880&interface=com.x.User")
+    asked = "/v1/resolve?address=10.96.0.1&port=20880&interface=com.x.User"
+    assert "istio" not in await answer(RouteProcess(), asked)
+    data = await answer(RouteProcess(), f"{asked}&istio=1")
     assert data["istio"]["tier"] == 2
     [zone] = (await answer(RouteProcess(), "/v1/explain/com.x.User"))["zones"]
     assert [(row["service"], row["tier"]) for row in zone["istio"]] == [
