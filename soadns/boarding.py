@@ -204,11 +204,11 @@ def _subject(
     host, no_host = _host(zone, asked, answering)
     providers = [provider for interface in variants for provider in usable(zone, interface)]
     # Rules are an interface's, or those of an application that provides it.
-    governing = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
+    governed = dict.fromkeys([asked.name, *sorted({provider.application for provider in providers})])
     state = zone.states.get(answering)
-    said = [readings[subject] for subject in governing if subject in readings]
+    said = [readings[subject] for subject in governed if subject in readings]
     # Others are those of an application that calls, obeyed by nobody else (RegistryDirectory, AppRouter).
-    calling = sorted(_calling(asked.name, wish, readings) - governing.keys())
+    calling = sorted(_calling(asked.name, wish, readings) - governed.keys())
     return Subject(
         key=key,
         host=host,
@@ -231,6 +231,16 @@ def _calling(name: str, wish: Wish, readings: Mapping[str, Reading]) -> set[str]
     if wish.application or wish.alone:  # who has boarded is known by the wish alone
         return {wish.application} if wish.application else set()
     return {caller.application for caller in readings.get(name, NOTHING).callers if caller.application}
+
+
+def governing(zone: Zone, names: Iterable[str], wish: Wish, readings: Mapping[str, Reading]) -> list[str]:
+    """Whose rules are to be read for these Java names: their own, those of applications that provide or call them."""
+    subjects = dict.fromkeys(names)
+    found = {wish.application}
+    for name in subjects:
+        found.update(caller.application for caller in readings.get(name, NOTHING).callers)
+        found.update(p.application for interface in variants(zone, name) for p in usable(zone, interface))
+    return [*subjects, *sorted(found - subjects.keys() - {""})]
 
 
 def rules_of(application: str, readings: Mapping[str, Reading]) -> list[str]:

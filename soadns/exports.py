@@ -30,7 +30,7 @@ class Registries(Protocol):
     def called(self, zone: str) -> set[str]: ...  # noqa: D102
 
     async def about(  # noqa: D102
-        self, zone: str, names: Collection[str], what: frozenset[str]
+        self, zone: str, subjects: Collection[str], what: frozenset[str]
     ) -> list[dict[str, Reading]]: ...
 
 
@@ -77,7 +77,8 @@ async def page(
     more = names[-1] if len(names) == limit else None
     readings = await registries.about(zone, names, CALLERS)
     names = boarding.wanted(names, wish, boarding.merged(readings))
-    readings += await registries.about(zone, names, GOVERNED | TOKENS if wish.secrets else GOVERNED)
+    subjects = boarding.governing(known, names, wish, boarding.merged(readings))
+    readings += await registries.about(zone, subjects, GOVERNED | TOKENS if wish.secrets else GOVERNED)
     together = boarding.merged(readings)
     items: list[dict[str, Any]] = []
     lead: list[str] = []
@@ -111,7 +112,8 @@ async def survey(
     every = surveying.known(known, registries.called(zone))
     names = boarding.page(every, after=query.get("after", ""), limit=min(limit, MAX_LIMIT))
     callers = boarding.merged(await registries.about(zone, names, CALLERS))
-    governed = await registries.about(zone, names, GOVERNED)
+    subjects = boarding.governing(known, names, wishes[DUBBO], callers)
+    governed = await registries.about(zone, subjects, GOVERNED)
     together = boarding.merged([callers, *governed])
     outside = boarding.outside(known, names, wishes[DUBBO], callers)
     strangers = frozenset(outside)

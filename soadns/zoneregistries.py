@@ -30,12 +30,12 @@ class ZoneRegistries:
         return set().union(*(each.names(source) for each, source in self._of(zone)))
 
     async def about(
-        self, zone: str, names: Collection[str], what: frozenset[str]
+        self, zone: str, subjects: Collection[str], what: frozenset[str]
     ) -> list[dict[str, Reading]]:
-        """What each of the zone's registries says of interfaces. Raises Refused without a connection."""
+        """What each registry of the zone says of interfaces and applications. Raises Refused without a connection."""
         found = []
         for each, source in self._of(zone):
-            reading = await each.about(source, names, what)
+            reading = await each.about(source, subjects, what)
             if reading is None:
                 raise Refused(f"{source} can not be read now: who calls, routers and configurators are there")
             found.append(reading)

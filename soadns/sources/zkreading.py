@@ -5,7 +5,7 @@ All of it blocks and belongs in a thread of its own. Nothing is watched, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from soadns.model import Caller, Reading
@@ -21,7 +21,7 @@ MOST_UNREAD = 3
 """Directories of one interface that are named when they can not be read."""
 
 
-def children(tree: Tree, names: set[str]) -> dict[str, str]:
+def children(tree: Tree, names: Set[str]) -> dict[str, str]:
     """The children of a root that hold these interfaces, and which each does (two may hold one: ``A$B``, ``A%24B``)."""
     return {child: name for child, name in tree.interfaces.items() if name in names}
 
@@ -37,20 +37,22 @@ def texts(client: Any, tree: Tree, wanted: Mapping[str, str]) -> list[str]:
 
 
 def about(
-    client: Any, tree: Tree, wanted: Mapping[str, str], what: frozenset[str], *, in_flight: int
+    client: Any, tree: Tree, subjects: Set[str], what: frozenset[str], *, in_flight: int
 ) -> dict[str, Reading]:
-    """What a registry says of the interfaces of some children, and of applications that have rules, by name. Blocks.
+    """What a registry says of interfaces, and of applications that have rules, by name. Blocks.
 
-    ``what`` are items of ``CALLERS``, ``GOVERNED`` and ``TOKENS``. Rules that can not be read count as rules: what
+    ``subjects`` are interfaces, and the applications whose rules matter; ``what`` are items of ``CALLERS``,
+    ``GOVERNED`` and ``TOKENS``. Rules that can not be read count as rules: what
     nobody may see may well be there.
     """
+    wanted = children(tree, subjects)
     found = {name: _Found() for name in wanted.values()}
     governed = GOVERNED in what and governance.has_rules(tree.dialect)
     directories = {tree.join(child, c): (wanted[child], c) for child, c in _asked(tree, wanted, what)}
     # One directory of the configuration centre has the rules of all interfaces and applications, another one a
     # child for each subject of old rules.
     centre, old_centre = tree.join(*CENTRE), tree.join(OLD_CENTRE)
-    subjects: list[str] = []
+    ruled: list[str] = []
     paths = [*directories, *([centre, old_centre] if governed else [])]
     for path, leaves, trouble in zkclient.children_of_many(client, paths, in_flight=in_flight):
         said = f"{path}: {trouble}" if trouble else ""
@@ -63,8 +65,9 @@ def about(
         if path == centre:
             _take_central(found, map(governance.central_rule_of, leaves))
         else:
-            subjects = [subject for subject in leaves if subject not in NO_SUBJECTS]
-    _read_old_rules(client, tree, subjects, found, in_flight=in_flight)
+            # Applications keep other things there, too, and there may be thousands of them.
+            ruled = [subject for subject in leaves if subject in subjects and subject not in NO_SUBJECTS]
+    _read_old_rules(client, tree, ruled, found, in_flight=in_flight)
     return {name: each.reading() for name, each in found.items()}
 
 
@@ -122,7 +125,7 @@ def _take_central(found: dict[str, _Found], rules: Iterable[Rule | None]) -> Non
 def _read_old_rules(
     client: Any, tree: Tree, subjects: list[str], found: dict[str, _Found], *, in_flight: int
 ) -> None:
-    """Rules as the first releases of 2.7 have them; applications keep other things there, too. Blocks."""
+    """Rules as the first releases of 2.7 have them. Blocks."""
     by_path = {tree.join(OLD_CENTRE, subject): subject for subject in subjects}
     for path, nodes, trouble in zkclient.children_of_many(client, by_path, in_flight=in_flight):
         subject = by_path[path]

@@ -465,16 +465,15 @@ class ZooKeeperSource:
         return {name for tree in self._trees if tree.source == source for name in tree.interfaces.values()}
 
     async def about(
-        self, source: str, names: Collection[str], what: frozenset[str]
+        self, source: str, subjects: Collection[str], what: frozenset[str]
     ) -> dict[str, Reading] | None:
-        """What a registry says of interfaces that is not kept (``zkreading``); None without a connection."""
+        """What a registry says and is not kept (``zkreading``); None without a connection."""
         trees = self._connected_trees(source)
         if not trees:
             return None
         [tree] = trees
-        wanted = children(tree, set(names))
         return await asyncio.to_thread(
-            zkreading.about, self._client, tree, wanted, what, in_flight=self.settings.max_in_flight
+            zkreading.about, self._client, tree, set(subjects), what, in_flight=self.settings.max_in_flight
         )
 
     def _connected_trees(self, source: str) -> list[Tree]:

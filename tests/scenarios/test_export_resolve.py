@@ -63,6 +63,11 @@ def test_rules_are_found_wherever_they_stand_and_nothing_is_written(stage: Stage
             f"{PAY}: it has a configurator ({PAY}/configurators in the "
         )
         client.delete(f"/dubbo/config/{PAY}/configurators")
+        client.create(
+            "/dubbo/config/user/condition-router", makepath=True
+        )  # of the application that provides it
+        assert "it has a condition router (user/condition-router in the " in told(soadns, "--everyone")[0]
+        client.delete("/dubbo/config/user/condition-router")
 
         stage.process("192.168.9.8", 8080, "shop").calls(PAY)
         client.create("/dubbo/config/dubbo/shop.condition-router")  # obeyed by shop, whatever it calls

@@ -239,7 +239,7 @@ async def test_names_are_looked_at_alone_whoever_calls_them() -> None:
     query: dict[str, Any] = {"application": "shop", "names": "com.x.User"}
     data = await exports.page(book, estate(ESTATE).zone, query, limit=100)
     assert [row["key"] for row in data["items"]] == ["com.x.User"]
-    assert book.asked == [(["com.x.User"], ["callers"]), (["com.x.User"], ["rules"])]
+    assert book.asked == [(["com.x.User"], ["callers"]), (["com.x.User", "shop", "user"], ["rules"])]
 
 
 def test_names_are_asked_for_in_request_lines_that_a_server_takes() -> None:

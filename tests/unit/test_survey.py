@@ -180,7 +180,7 @@ async def test_callers_and_rules_are_read_once_each() -> None:
     book = Book(com_x_User=Reading(), com_x_Empty=Reading())
     data = await surveyed([], book)
     names = ["com.x.Empty", "com.x.User"]
-    assert book.asked == [(names, ["callers"]), (names, ["rules"])]
+    assert book.asked == [(names, ["callers"]), ([*names, "user"], ["rules"])]
     assert [item["interface"] for item in data["items"]] == [
         "com.x.User"
     ]  # nobody provides or calls the other
