@@ -205,6 +205,7 @@ VERBS = (
             "soadns export envoyfilters --service shop/user",
             "soadns export mosn --node web-1.shop --ads soadns-ads.soadns:15010",
             "soadns export envoy /var/lib/soadns/envoy --follow",
+            "soadns export envoy /var/lib/soadns/envoy --ads soadns-ads.soadns:15010 --node web-1.shop",
         ),
         (
             Option(
@@ -265,17 +266,20 @@ VERBS = (
             _switch("--with-secrets", help="write tokens, too"),
             _WITH_TRI,
             _option("--service", metavar="NAMESPACE/NAME", help="envoyfilters of this Service alone"),
-            _option("--node", metavar="NAME", help="mosn: the node's name, e.g. pod.namespace"),
-            _option("--namespace", metavar="NAME", help="mosn: the node's namespace"),
+            _option("--node", metavar="NAME", help="mosn, envoy: the node's name, e.g. pod.namespace"),
+            _option("--namespace", metavar="NAME", help="mosn, envoy: the node's namespace"),
             _option(
                 "--namespaces", metavar="A,B", help="mosn: only ClusterIPs of the Services of these (all)"
             ),
             _option(
                 "--ads",
                 metavar="HOST:PORT,...",
-                help="mosn: where soadns serves ADS; none: the file alone counts",
+                help="mosn: where soadns serves ADS; none: the file alone counts; envoy: the start of an Envoy that is "
+                "told all by ADS",
             ),
-            _option("--ads-tls", metavar="CA,CERT,KEY", help="mosn: paths of the PEM files in the pod"),
+            _option(
+                "--ads-tls", metavar="CA,CERT,KEY", help="mosn, envoy: paths of the PEM files in the pod"
+            ),
             _option(
                 "--listen",
                 metavar="ADDRESS:PORT",

@@ -68,7 +68,7 @@ class AdsFigures:
     refusals: Counter[str] = field(default_factory=Counter)
     """Responses that a sidecar did not take, likewise. MOSN refuses without a word."""
     cut: Counter[str] = field(default_factory=Counter)
-    """Streams that were ended: ``full``, ``silent``, ``unknown``, ``unready``, ``stuck``."""
+    """Streams that were ended: ``full``, ``silent``, ``unknown``, ``unready``, ``stuck``, ``behind``."""
 
 
 @dataclass(slots=True)

@@ -10,16 +10,25 @@ from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
+from envoy.extensions.filters.network.dubbo_proxy.v3.dubbo_proxy_pb2 import DubboProxy
+from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import MultipleRouteConfiguration
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from soadns.ads.delta import DeltaRequest
 from soadns.ads.peers import Request
 
 _MESSAGES = {
-    each.DESCRIPTOR.name: each for each in (Cluster, ClusterLoadAssignment, RouteConfiguration, VirtualHost)
-}
+    each.DESCRIPTOR.name: each
+    for each in (
+        Cluster, ClusterLoadAssignment, Listener, MultipleRouteConfiguration, RouteConfiguration, VirtualHost,
+        DubboProxy, TcpProxy,  # inside of listeners
+    )
+}  # fmt: skip
 
 
 def encode(message: str, data: Mapping[str, Any], /) -> bytes:
@@ -31,7 +40,6 @@ def encode(message: str, data: Mapping[str, Any], /) -> bytes:
 def request(octets: bytes) -> Request:
     """envoy.service.discovery.v3.DiscoveryRequest. Raises DecodeError."""
     found = DiscoveryRequest.FromString(octets)
-    metadata = MessageToDict(found.node.metadata) if found.HasField("node") else {}
     return Request(
         kind=found.type_url,
         version=found.version_info,
@@ -39,5 +47,26 @@ def request(octets: bytes) -> Request:
         error=found.error_detail.message or "refused" if found.HasField("error_detail") else "",
         names=tuple(found.resource_names),
         node=found.node.id,
-        metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
+        metadata=_texts(found.node),
     )
+
+
+def delta_request(octets: bytes) -> DeltaRequest:
+    """envoy.service.discovery.v3.DeltaDiscoveryRequest. Raises DecodeError."""
+    found = DeltaDiscoveryRequest.FromString(octets)
+    return DeltaRequest(
+        kind=found.type_url,
+        nonce=found.response_nonce,
+        error=found.error_detail.message or "refused" if found.HasField("error_detail") else "",
+        subscribe=tuple(found.resource_names_subscribe),
+        unsubscribe=tuple(found.resource_names_unsubscribe),
+        initial=dict(found.initial_resource_versions),
+        node=found.node.id,
+        metadata=_texts(found.node),
+    )
+
+
+def _texts(node: Any) -> dict[str, str]:
+    """What a node says of itself in texts."""
+    found = MessageToDict(node.metadata) if node.HasField("metadata") else {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}

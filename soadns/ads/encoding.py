@@ -10,4 +10,4 @@ class Encode(Protocol):
     """Makes octets of a message that is given as its JSON."""
 
     def __call__(self, message: str, data: Mapping[str, Any], /) -> bytes:
-        """``message``: ``Cluster``, ``ClusterLoadAssignment``, ``RouteConfiguration`` or ``VirtualHost``."""
+        """``message``: its name, as ``Cluster`` or ``ClusterLoadAssignment``."""

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
 
-from soadns.ads.inventory import Inventory
 from soadns.routing import Routing
 
 AT_ONCE = 50
 """Streams that are woken in one pass of the event loop."""
 
 
-class Keeper:
+class Follows(Protocol):
+    """An inventory."""
+
+    def follow(self) -> Iterator[None]:
+        """Take in what changed: to be run to its end, with pauses wherever it yields."""
+
+
+I = TypeVar("I", bound=Follows)  # noqa: E741 - an inventory
+
+
+class Keeper(Generic[I]):
     """The inventory of one zone; ``settled`` is set while it is not amid a change."""
 
-    def __init__(self, zone: str, inventory: Inventory, routing: Routing) -> None:
+    def __init__(self, zone: str, inventory: I, routing: Routing) -> None:
         self.inventory = inventory
         self.settled = asyncio.Event()
         self._zone = zone

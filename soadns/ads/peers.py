@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from soadns.ads.sharedroutes import View
 from soadns.ads.wire import KINDS
 
-MOSN = "mosn"
+MOSN, ENVOY = "mosn", "envoy"
 _SPIFFE = "spiffe://"
 MOST_ID = 253
 """Characters of a node's name that are shown."""
@@ -50,7 +50,7 @@ class Peer:
 
     node: str
     kind: str
-    """``mosn``."""
+    """``mosn`` or ``envoy``."""
     zone: str
     namespace: str
     address: str

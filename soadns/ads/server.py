@@ -10,17 +10,20 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
 from soadns.ads.certificates import Certificates
-from soadns.ads.encoder import encode, request
+from soadns.ads.delta import Delta, DeltaRequest
+from soadns.ads.encoder import delta_request, encode, request
+from soadns.ads.envoyinventory import EnvoyInventory
 from soadns.ads.inventory import Inventory
-from soadns.ads.keeper import Keeper
-from soadns.ads.peers import MOSN, MOST_ID, Peer, Request, namespace_of, view
-from soadns.ads.push import Push
+from soadns.ads.keeper import I, Keeper
+from soadns.ads.peers import ENVOY, MOSN, MOST_ID, Peer, Request, namespace_of, view
+from soadns.ads.push import Batch, Push
+from soadns.ads.sharedroutes import View
 from soadns.ads.wire import KINDS
 from soadns.binding.estate import Estate
 from soadns.config import AdsConfig
@@ -49,6 +52,9 @@ _OPTIONS = (
 )
 
 
+R = TypeVar("R", Request, DeltaRequest)
+
+
 class Running(Protocol):
     """The control process, as far as it is served."""
 
@@ -67,7 +73,8 @@ class AdsServer:
         self._settings = settings
         self._figures = figures
         self._certificates = Certificates(settings.tls) if settings.tls.cert else None
-        self._keepers: dict[str, Keeper] = {}
+        self._keepers: dict[str, Keeper[Inventory]] = {}
+        self._envoy_keepers: dict[str, Keeper[EnvoyInventory]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._peers: set[Peer] = set()
         self._server: Any = None
@@ -75,7 +82,9 @@ class AdsServer:
     async def start(self) -> None:
         """Listen. Raises OSError where the address is taken."""
         stream = grpc.stream_stream_rpc_method_handler(self._stream, request_deserializer=request)
-        handler = grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": stream})
+        delta = grpc.stream_stream_rpc_method_handler(self._delta, request_deserializer=delta_request)
+        methods = {"StreamAggregatedResources": stream, "DeltaAggregatedResources": delta}
+        handler = grpc.method_handlers_generic_handler(SERVICE, methods)
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((handler,))
         address = self._settings.listen
@@ -115,21 +124,57 @@ class AdsServer:
     # ------------------------------------------------------------------ streams
 
     async def _stream(self, requests: AsyncIterator[Request], context: Any) -> None:
+        """A MOSN."""
+        first = await self._first(requests, context)
+        if first.metadata.get("SOADNS", "") != MOSN:
+            said = (
+                "node.metadata.SOADNS says which sidecar it is; known is mosn (soadns export mosn writes it)"
+            )
+            await self._send_away(context, "unknown", f"{said}; Envoys ask by DeltaAggregatedResources")
+        zone, namespace, sees = await self._welcome(first, context)
+        keeper = self._keeper(zone)
+        push = Push(keeper.inventory, sees, self._running.routing.replica)
+        peer = Peer(first.node[:MOST_ID], MOSN, zone, namespace, context.peer(), self._running.now(), push)
+        stirred = asyncio.Event()
+        async with self._connected(peer, keeper.join(stirred), self._hear(requests, peer), context):
+            await self._tell(peer, keeper, stirred, context)
+
+    async def _delta(self, requests: AsyncIterator[DeltaRequest], context: Any) -> None:
+        """An Envoy."""
+        first = await self._first(requests, context)
+        zone, namespace, sees = await self._welcome(first, context)
+        keeper = self._envoy_keeper(zone)
+        delta = Delta(keeper.inventory, sees, self._running.routing.replica)
+        peer = Peer(first.node[:MOST_ID], ENVOY, zone, namespace, context.peer(), self._running.now(), delta)
+        stirred = asyncio.Event()
+        hearing = self._hear_delta(first, requests, peer, stirred)
+        async with self._connected(peer, keeper.join(stirred), hearing, context):
+            await self._tell_delta(peer, keeper, stirred, context)
+
+    async def _first(self, requests: AsyncIterator[R], context: Any) -> R:
+        """The first request of a stream; who says nothing is sent away."""
         if len(self._peers) >= MOST_STREAMS:
             await self._send_away(context, "full", f"{MOST_STREAMS} sidecars are connected already")
         try:
             async with asyncio.timeout(FIRST_S):
-                first = await anext(aiter(requests))
+                return await anext(aiter(requests))
         except (StopAsyncIteration, TimeoutError):
             await self._send_away(context, "silent", "nothing was asked")
-            return
-        peer, keeper = await self._welcome(first, context)
-        stirred = asyncio.Event()
-        leave = keeper.join(stirred)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _connected(
+        self, peer: Peer, leave: Callable[[], None], hearing: Coroutine[Any, Any, None], context: Any
+    ) -> AsyncIterator[None]:
+        """Somebody is connected, and heard, until the stream ends."""
+        log(
+            "sidecar-joined", node=peer.node, kind=peer.kind, peer=peer.address, zone=peer.zone,
+            namespace=peer.namespace or None,
+        )  # fmt: skip
         self._peers.add(peer)
-        reader = asyncio.create_task(self._hear(requests, peer))
+        reader = asyncio.create_task(hearing)
         try:
-            await self._tell(peer, keeper, stirred, context)
+            yield
         except TimeoutError:
             self._figures.cut["stuck"] += 1
             log("sidecar-stuck", level="warning", node=peer.node, peer=peer.address)
@@ -140,17 +185,12 @@ class AdsServer:
             reader.cancel()
             log("sidecar-left", node=peer.node, peer=peer.address, pushes=peer.stream.pushes)
 
-    async def _welcome(self, first: Request, context: Any) -> tuple[Peer, Keeper]:
-        """Who it is, and what it is told; ends the stream of who may not be told anything."""
+    async def _welcome(self, first: Request | DeltaRequest, context: Any) -> tuple[str, str, View]:
+        """Of which zone and namespace a node is, and what it may see; ends the stream of who may not see anything."""
         zones = self._running.routing.tables
         zone = first.metadata.get("ZONE", "").removesuffix(".").lower() or next(iter(zones))
         if zone not in zones:
             await self._send_away(context, "unknown", f"no zone {zone}; known are {', '.join(zones)}")
-        if first.metadata.get("SOADNS", "") != MOSN:
-            said = (
-                "node.metadata.SOADNS says which sidecar it is; known is mosn (soadns export mosn writes it)"
-            )
-            await self._send_away(context, "unknown", said)
         namespace = first.metadata.get("NAMESPACE", "")
         if self._settings.isolation != "none":
             auth = context.auth_context()
@@ -160,30 +200,35 @@ class AdsServer:
             if not namespace:
                 said = "the certificate has no name spiffe://<domain>/ns/<namespace>/sa/<account>"
                 await self._send_away(context, "unknown", said)
-        keeper = self._keeper(zone)
-        sees = view(namespace, self._settings.isolation, self._settings.shared)
-        push = Push(keeper.inventory, sees, self._running.routing.replica)
-        node, address = first.node[:MOST_ID], context.peer()
-        peer = Peer(node, MOSN, zone, namespace, address, self._running.now(), push)
-        log("sidecar-joined", node=node, peer=address, zone=zone, namespace=namespace or None)
-        return peer, keeper
+        return zone, namespace, view(namespace, self._settings.isolation, self._settings.shared)
 
     async def _send_away(self, context: Any, why: str, said: str) -> None:
         """End a stream before it was told anything. Raises what gRPC ends a call by."""
         self._figures.cut[why] += 1
         log("sidecar-refused", level="warning", peer=context.peer(), reason=said)
-        codes = {"full": grpc.StatusCode.RESOURCE_EXHAUSTED, "unready": grpc.StatusCode.UNAVAILABLE}
+        later = grpc.StatusCode.UNAVAILABLE
+        codes = {"full": grpc.StatusCode.RESOURCE_EXHAUSTED, "unready": later, "behind": later}
         await context.abort(codes.get(why, grpc.StatusCode.INVALID_ARGUMENT), said)
 
-    def _keeper(self, zone: str) -> Keeper:
+    def _keeper(self, zone: str) -> Keeper[Inventory]:
         """Of a zone, from now on if it had none."""
         if zone not in self._keepers:
             routing = self._running.routing
             inventory = Inventory(self._running.estate.zones[zone], routing, encode)
-            keeper = self._keepers[zone] = Keeper(zone, inventory, routing)
-            task = asyncio.create_task(keeper.run())
-            self._tasks.add(task)
+            self._keepers[zone] = self._kept(Keeper(zone, inventory, routing))
         return self._keepers[zone]
+
+    def _envoy_keeper(self, zone: str) -> Keeper[EnvoyInventory]:
+        """The same for Envoys."""
+        if zone not in self._envoy_keepers:
+            routing = self._running.routing
+            inventory = EnvoyInventory(zone, routing, encode)
+            self._envoy_keepers[zone] = self._kept(Keeper(zone, inventory, routing))
+        return self._envoy_keepers[zone]
+
+    def _kept(self, keeper: Keeper[I]) -> Keeper[I]:
+        self._tasks.add(asyncio.create_task(keeper.run()))
+        return keeper
 
     async def _hear(self, requests: AsyncIterator[Request], peer: Peer) -> None:
         """Note what a peer says, to its end."""
@@ -195,7 +240,23 @@ class AdsServer:
                 self._figures.refusals[kind] += 1
                 log("sidecar-refuses", level="error", node=peer.node, kind=kind, reason=refused)
 
-    async def _tell(self, peer: Peer, keeper: Keeper, stirred: asyncio.Event, context: Any) -> None:
+    async def _hear_delta(
+        self, first: DeltaRequest, requests: AsyncIterator[DeltaRequest], peer: Peer, stirred: asyncio.Event
+    ) -> None:
+        """Note what an Envoy says, to its end."""
+        assert isinstance(peer.stream, Delta)
+        said: DeltaRequest | None = first
+        while said is not None:
+            if refused := peer.stream.hear(said):
+                kind = KINDS.get(said.kind, "others")
+                self._figures.refusals[kind] += 1
+                log("sidecar-refuses", level="error", node=peer.node, kind=kind, reason=refused)
+            stirred.set()
+            said = await anext(aiter(requests), None)
+
+    async def _tell(
+        self, peer: Peer, keeper: Keeper[Inventory], stirred: asyncio.Event, context: Any
+    ) -> None:
         """Tell a peer what it does not know, until its stream ends."""
         push = peer.stream
         assert isinstance(push, Push)
@@ -203,18 +264,37 @@ class AdsServer:
             await self._wait_for_routes(peer.zone, stirred, context)
             await keeper.settled.wait()
             stirred.clear()
-            for batch in push.take(time.monotonic()):
-                async with asyncio.timeout(STUCK_S):
-                    await context.write(batch.octets)
-                peer.octets += len(batch.octets)
-                kind = KINDS[batch.kind]
-                self._figures.pushes[kind] += 1
-                self._figures.octets += len(batch.octets)
+            await self._write(peer, push.take(time.monotonic()), context)
             due = push.due(time.monotonic())
             if due != 0.0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(due):
                         await stirred.wait()
+
+    async def _tell_delta(
+        self, peer: Peer, keeper: Keeper[EnvoyInventory], stirred: asyncio.Event, context: Any
+    ) -> None:
+        """The same with an Envoy."""
+        delta = peer.stream
+        assert isinstance(delta, Delta)
+        while True:
+            await self._wait_for_routes(peer.zone, stirred, context)
+            await keeper.settled.wait()
+            stirred.clear()
+            if delta.lost:
+                # It comes again, and says then what it has.
+                await self._send_away(context, "behind", f"{peer.node} is too far behind")
+            await self._write(peer, delta.take(), context)
+            if not delta.due:
+                await stirred.wait()
+
+    async def _write(self, peer: Peer, batches: Iterator[Batch], context: Any) -> None:
+        for batch in batches:
+            async with asyncio.timeout(STUCK_S):
+                await context.write(batch.octets)
+            peer.octets += len(batch.octets)
+            self._figures.pushes[KINDS[batch.kind]] += 1
+            self._figures.octets += len(batch.octets)
 
     async def _wait_for_routes(self, zone: str, stirred: asyncio.Event, context: Any) -> None:
         """Until routes are told: a moment of silence is better for MOSN than the end, after which it stays away."""

@@ -12,7 +12,8 @@ CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 EDS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
-KINDS = {CDS: "clusters", EDS: "endpoints", LDS: "listeners", RDS: "routes"}
+DRDS = "type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration"
+KINDS = {CDS: "clusters", EDS: "endpoints", LDS: "listeners", RDS: "routes", DRDS: "routes"}
 """Types and what people call them."""
 
 
@@ -40,6 +41,20 @@ def response(version: str, kind: str, nonce: str, resources: Iterable[bytes]) ->
     """envoy.service.discovery.v3.DiscoveryResponse; ``resources`` are as ``resource`` made them."""
     head = field(1, version.encode()) + field(4, kind.encode()) + field(5, nonce.encode())
     return head + b"".join(resources)
+
+
+def delta_resource(kind: str, name: str, version: str, message: bytes) -> bytes:
+    """A message as one of the ``resources`` of a DeltaDiscoveryResponse: envoy.service.discovery.v3.Resource."""
+    packed = field(1, kind.encode()) + field(2, message)
+    return field(2, field(3, name.encode()) + field(1, version.encode()) + field(2, packed))
+
+
+def delta_response(
+    version: str, kind: str, nonce: str, resources: Iterable[bytes], gone: Iterable[str]
+) -> bytes:
+    """envoy.service.discovery.v3.DeltaDiscoveryResponse; ``resources`` are as ``delta_resource`` made them."""
+    head = field(1, version.encode()) + field(4, kind.encode()) + field(5, nonce.encode())
+    return head + b"".join(resources) + b"".join(field(6, name.encode()) for name in gone)
 
 
 def router_of_hosts(name: str, hosts: Iterable[bytes]) -> bytes:

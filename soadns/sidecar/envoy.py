@@ -11,7 +11,7 @@ Sources: ``envoy/config/{listener,cluster,endpoint}/v3``, ``envoy/extensions/fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -26,6 +26,7 @@ LISTENERS = f"{_API}.config.listener.v3.Listener"
 CLUSTERS = f"{_API}.config.cluster.v3.Cluster"
 ENDPOINTS = f"{_API}.config.endpoint.v3.ClusterLoadAssignment"
 ROUTES = f"{_API}.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration"
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 TCP_PROXY = f"{_API}.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 IN_ORDER = (CLUSTERS, ENDPOINTS, LISTENERS, ROUTES)
 """What is added is told in this order, so that nothing is named before it is there; what goes, in the reverse one."""
@@ -56,6 +57,12 @@ class Setting:
 def place_name(place: Place) -> str:
     """What the listener and the rules of a ClusterIP and port are called, as Istio calls them."""
     return f"{place[0]}_{place[1]}"
+
+
+def named_place(name: str) -> Place:
+    """The ClusterIP and port that are called so."""
+    address, _, port = name.rpartition("_")
+    return address, int(port)
 
 
 # --------------------------------------------------------------------------- listeners
@@ -158,16 +165,79 @@ def _address(ip: str, port: int) -> Data:
 # --------------------------------------------------------------------------- the start
 
 
-def bootstrap(dynamic: Data, *, node: str, admin: int, clusters: Iterable[Data] = ()) -> Data:
-    """What Envoy is started with; ``dynamic`` says where it gets the rest, by way of further ``clusters``."""
+def bootstrap(dynamic: Data, *, node: Data, admin: int, static: Data) -> Data:
+    """What Envoy is started with; ``dynamic`` says where it gets the rest, by way of what is ``static``."""
     return {
-        "node": {"id": node, "cluster": "soadns"},
+        "node": {"cluster": "soadns", **node},
         "admin": {"address": _address("127.0.0.1", admin)},
         "dynamic_resources": dynamic,
-        "static_resources": {"clusters": [*always_there(), *clusters]},
+        "static_resources": static | {"clusters": [*always_there(), *static.get("clusters", [])]},
     }
 
 
 def from_file(path: str) -> Data:
     """The config source of what is in a file that is replaced by renaming."""
     return {"resource_api_version": "V3", "path_config_source": {"path": path}}
+
+
+ADS: Data = {"ads": {}, "resource_api_version": "V3"}
+"""The config source of what comes over ADS."""
+ADS_CLUSTER = "soadns-ads"
+
+
+def by_ads(
+    servers: Sequence[tuple[str, int]], tls: Sequence[str], setting: Setting, *, node: Data, admin: int
+) -> Data:
+    """What an Envoy is started with that is told everything over ADS.
+
+    ``servers`` are host names or addresses and ports; ``tls`` are the paths of the CA's, the certificate's and the
+    key's PEM files, or it is empty.
+    """
+    ends = [
+        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+        for host, port in servers
+    ]
+    cluster: Data = {
+        "name": ADS_CLUSTER,
+        "type": "STRICT_DNS",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "load_assignment": {"cluster_name": ADS_CLUSTER, "endpoints": [{"lb_endpoints": ends}]},
+        "typed_extension_protocol_options": {
+            _HTTP: {
+                "@type": f"type.googleapis.com/{_HTTP}",
+                "explicit_http_config": {
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "20s", "timeout": "10s"}}
+                },
+            }
+        },
+    }
+    if tls:
+        cluster["transport_socket"] = _tls(*tls, host=servers[0][0])
+    dynamic = {
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER}}],
+        },
+        "lds_config": ADS,
+        "cds_config": ADS,
+    }
+    static = {"clusters": [cluster], "listeners": [capturing(setting)]}
+    return bootstrap(dynamic, node=node, admin=admin, static=static)
+
+
+def _tls(ca: str, certificate: str, key: str, *, host: str) -> Data:
+    """The transport socket of a connection to a server that the CA vouches for."""
+    pair = {"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": host,
+            "common_tls_context": {
+                "tls_certificates": [pair],
+                "validation_context": {"trusted_ca": {"filename": ca}},
+            },
+        },
+    }

@@ -58,7 +58,7 @@ class Layout:
             "lds_config": envoy.from_file(f"{self.folder}/{LISTENERS_FILE}"),
             "cds_config": envoy.from_file(f"{self.folder}/{CLUSTERS_FILE}"),
         }
-        return envoy.bootstrap(dynamic, node=node, admin=admin)
+        return envoy.bootstrap(dynamic, node={"id": node}, admin=admin, static={})
 
     def resources(
         self, vips: Iterable[Vip], speaks: Mapping[Place, str], clusters: Iterable[Cluster]

@@ -3,6 +3,7 @@ world are told apart, and calls go on without soadns. Each test leaves the town 
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -18,13 +19,17 @@ from tests.scenarios.stage.clients import Caller, Provider, Tally
 from tests.scenarios.stage.envoys import DRAIN_S, Follower, PlainEnvoy
 from tests.scenarios.stage.network import OLD_WORLD
 from tests.scenarios.stage.process import command_of, eventually
+from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Service
 from tests.scenarios.stage.town import Behind, Town, at_once
 
 STAYS, MOVES, OLD, OTHER, SPLIT = INTERFACES
 PROVIDER = "dubbo-3.3.5"
-CALLERS = {"dubbo-2.7.23": "files", "dubbo-3.3.5": "files"}
+CALLERS = {
+    f"{program}, {way}": (program, way) for program in ("dubbo-2.7.23", "dubbo-3.3.5") for way in ("files", "ads")
+}  # fmt: skip
 """Programs that call, and how their Envoys are told."""
+ADS_PORT = 15010
 LINES = {"stays": STAYS, "moves": MOVES}
 EVERY_MS = 10
 
@@ -46,12 +51,23 @@ class Estate:
 
     def call(self, kind: str) -> None:
         """Give an application an Envoy, references to what it calls, and start it."""
-        town = self.town
-        caller = self.callers[kind] = town.caller(kind, f"caller-{kind.replace('.', '-')}", started=False)
-        follower = self.followers[kind] = Follower(town.operator, caller.folder / "files")
-        follower.start()
-        envoy = self.envoys[kind] = PlainEnvoy(caller, follower.bootstrap)
+        town, (program, way) = self.town, CALLERS[kind]
+        name = f"{program}-{way}".replace(".", "-")
+        caller = self.callers[kind] = town.caller(program, name, started=False)
+        if way == "files":
+            follower = self.followers[kind] = Follower(town.operator, caller.folder / "files")
+            follower.start()
+            bootstrap = follower.bootstrap
+        else:
+            servers = ",".join(f"{each.home.ip}:{ADS_PORT}" for each in town.soadns)
+            folder = caller.folder / "start"
+            done = town.operator.verb("export", "envoy", str(folder), "--ads", servers, "--node", name)
+            assert done.returncode == 0, done.stderr
+            bootstrap = folder / "bootstrap.json"
+        envoy = self.envoys[kind] = PlainEnvoy(caller, bootstrap)
         envoy.start()
+        at = f"{self.user.cluster_ip}_{self.user.port}"
+        assert eventually(lambda: at in envoy.listeners(), within=20.0), envoy.process.tail()
         caller.start("-Dsun.net.inetaddr.ttl=1")
         for interface, url in self.urls(STAYS, MOVES, OLD).items():
             caller.direct[interface] = {"url": url, "timeout": 10_000, "retries": 0}
@@ -78,7 +94,11 @@ def cluster(service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    town = Town(tmp_path_factory.mktemp("envoy"), linger="3s")
+    town = Town(
+        tmp_path_factory.mktemp("envoy"),
+        linger="3s",
+        sidecar=lambda ip: {"ads": {"listen": f"{ip}:{ADS_PORT}"}},
+    )
     try:
         names = ("user", "account", "one", "two")
         services = dict(zip(names, (town.shop(name, "dubbo") for name in names), strict=True))
@@ -200,13 +220,41 @@ def test_calls_go_on_without_soadns_and_envoy_starts_without_it(calling: Estate)
             tally = caller.tally(name)
             assert (tally.failed, set(tally.by)) == (0, {estate.old.home.name}), f"{kind}: {tally}"
     for kind, envoy in estate.envoys.items():
-        if CALLERS[kind] == "files":
+        if CALLERS[kind][1] == "files":
             envoy.kill()
             envoy.start()
             assert eventually(lambda k=kind: estate.callers[k].tries(STAYS)["ok"], within=20.0)  # type: ignore[misc]
     town.restart(*town.soadns, *estate.followers.values())
     for interface in (STAYS, MOVES, OLD):
         town.knows(interface, estate.user, within=30.0)
+
+
+def test_an_envoy_that_was_told_by_ads_is_told_by_another_replica(calling: Estate) -> None:
+    estate, town = calling, calling.town
+    town.kill(town.soadns[0])
+    znodes: list[str] = []
+    other = town.soadns[1].server
+    try:
+        town.register_again(estate.at_account)
+        znodes = town.deregister(estate.old, MOVES)
+        for kind, (_, way) in CALLERS.items():
+            if way == "ads":
+                arrives(estate.callers[kind], MOVES, {estate.new.home.name})
+        assert isinstance(other, Soadns)
+        nodes = _nodes(other)
+        assert {row["kind"] for row in nodes} == {"envoy"}
+        assert eventually(lambda: not any(row["behind"] for row in _nodes(other)), within=10.0), _nodes(other)
+        assert all(row["refusals"] == 0 for row in nodes), nodes
+    finally:
+        town.restart(town.soadns[0])
+        town.register_again(znodes)
+        town.deregister(estate.new, MOVES)
+    for caller in estate.callers.values():
+        arrives(caller, MOVES, {estate.old.home.name})
+
+
+def _nodes(soadns: Soadns) -> list[dict[str, Any]]:
+    return list(json.loads(soadns.http("/v1/nodes")[1])["nodes"])
 
 
 def test_the_old_world_is_reached_through_the_same_envoy(estate: Estate) -> None:

@@ -281,6 +281,32 @@ async def test_the_verb_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["export", "envoy"]) == 2
 
 
+def test_the_start_of_an_envoy_that_is_told_all_by_ads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "export",
+        "envoy",
+        str(tmp_path),
+        "--ads",
+        "soadns-0.x:15010,10.0.0.1:15010",
+        "--node",
+        "web-1.shop",
+    ]
+    assert main([*words, "--ads-tls", "/ca,/cert,/key", "--namespace", "shop", "--unmatched", "pass"]) == 0
+    start = json.loads((tmp_path / "bootstrap.json").read_text())
+    assert start["node"] == {
+        "cluster": "soadns", "id": "web-1.shop", "metadata": {"SOADNS": "envoy", "NAMESPACE": "shop"},
+    }  # fmt: skip
+    assert start["dynamic_resources"]["ads_config"]["api_type"] == "DELTA_GRPC"
+    [listener] = start["static_resources"]["listeners"]
+    assert one_filter(listener)["cluster"] == "soadns-passed-on"
+    [ads] = [each for each in start["static_resources"]["clusters"] if each["name"] == "soadns-ads"]
+    assert ads["transport_socket"]["typed_config"]["sni"] == "soadns-0.x"
+    for wrong in (["--ads", "nowhere"], ["--ads", "a:1", "--ads-tls", "/ca"]):
+        assert main(["export", "envoy", str(tmp_path), *wrong]) == 2
+
+
 async def in_thread(words: list[str]) -> int:
     import asyncio
 

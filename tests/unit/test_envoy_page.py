@@ -14,15 +14,15 @@ from tests.unit.route_process import RouteProcess
 from tests.unit.test_http_api import site
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "envoy.md"
-FOLDER = "/var/lib/soadns/envoy"
+FOLDER = "/var/lib/soadns"
 
 
 async def test_the_commands_of_the_page_print_what_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [block] = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     async with site(RouteProcess()) as port:
-        for piece in block.strip().split("\n\n$ "):
+        for piece in "\n\n".join(block.strip() for block in blocks).strip().split("\n\n$ "):
             command, shown = piece.removeprefix("$ ").split("\n", 1)
             words = command.replace(FOLDER, str(tmp_path)).replace("…", "*").split()
             if words[0] == "soadns":
