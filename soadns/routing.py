@@ -116,9 +116,8 @@ class Routing:
             interface = waiting.pop()
             outcome = zone.outcomes.get(interface)
             bound = outcome if isinstance(outcome, Binding) else None
-            self.speech[zone.settings.name].touch(interface)
-            table.bind(interface, bound, _paths(zone, interface))
-            self.speech[zone.settings.name].touch(interface)
+            with self.speech[zone.settings.name].watch(interface):
+                table.bind(interface, bound, _paths(zone, interface))
             room -= 1
 
     @staticmethod

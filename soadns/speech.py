@@ -32,12 +32,12 @@ def spoken(zone: Zone, table: RouteTable, ref: ObjectRef, port: int) -> str:
     if protocols == {BOLT}:
         return BOLT
     called = {*interfaces, *(move.interface for move in table.moves.of(ref))}
-    if protocols == {DUBBO} and all(_by_hessian(zone, interface) for interface in called):
+    if protocols == {DUBBO} and all(by_hessian(zone, interface) for interface in called):
         return DUBBO
     return OTHER
 
 
-def _by_hessian(zone: Zone, interface: InterfaceId) -> bool:
+def by_hessian(zone: Zone, interface: InterfaceId) -> bool:
     """Whether no provider of an interface prefers another serialization; callers take what providers prefer."""
     known = zone.store.interfaces.get(interface)
     if known is None:

@@ -1,18 +1,20 @@
 """What is spoken at all places of a zone, kept up to date: it is part of what sidecars are told. Pure.
 
-Its answer for one place looks through the providers of a Service, so it is asked again only for Services that something
-happened to, some of them at a time.
+The answer for one place looks through all providers of a Service. So it is asked again only where one of its interfaces
+has come, gone, or is called in another way than before, and of some Services at a time; a provider more of the same
+costs no more than a look at its interface.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from soadns.binding.zone import Zone
 from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Place, Vip
 from soadns.sidecar.routes import RouteTable
-from soadns.speech import OTHER, spoken
+from soadns.speech import OTHER, by_hessian, spoken
 
 AT_ONCE = 50
 """Services that are listened to in one call of ``flush``."""
@@ -26,12 +28,21 @@ class SpeechTable:
         self._table = table
         self._at: dict[Place, str] = {}
         self._waiting: set[ObjectRef] = set()
+        self._strange: set[InterfaceId] = set()
+        """Interfaces that some provider wants to be called with another serialization than hessian2."""
 
-    def touch(self, interface: InterfaceId) -> None:
-        """Providers of an interface, or where it is bound, may be others now: called before that is told, and after."""
-        if (ref := self._table.home_of(interface)) is not None:
-            self._waiting.add(ref)
-        self._waiting.update(self._table.moves.left(interface))
+    @contextmanager
+    def watch(self, interface: InterfaceId) -> Iterator[None]:
+        """Around what tells the table of routes where an interface is now: its providers may be others, too."""
+        table = self._table
+        home, called = table.home_of(interface), table.called(interface)
+        yield
+        now = table.home_of(interface)
+        strange = not by_hessian(self._zone, interface)
+        if (home, called) == (now, table.called(interface)) and strange == (interface in self._strange):
+            return
+        (self._strange.add if strange else self._strange.discard)(interface)
+        self._waiting.update(ref for ref in (home, now, *table.moves.left(interface)) if ref is not None)
 
     def look(self, ref: ObjectRef) -> None:
         """A Service may have other ports now."""

@@ -361,6 +361,10 @@ class RouteTable:
         binding = self._bound.get(interface)
         return self._bound.home(binding) if binding is not None else None
 
+    def called(self, interface: InterfaceId) -> tuple[ServedPort, ...]:
+        """By which ports an interface is called where it is now."""
+        return self._bound.called(interface).ports
+
     def ports_of(self, ref: ObjectRef, interfaces: Iterable[InterfaceId]) -> set[ServedPort]:
         """By which ports callers of a Service call it: for those of the interfaces that it has, and what left it."""
         found = {port for move in self.moves.of(ref) for port in move.ports}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from soadns import speech, speechtable
 from tests.unit.notation import ZONE
 from tests.unit.routes_notation import RouteBook
 
@@ -47,6 +48,25 @@ def test_another_serialization_is_a_change_of_the_routes() -> None:
     assert book.routing.generation(ZONE) == generation, "one interface more of the same is no change"
     tell(book, "delete shop/user; after 10s")
     assert book.routing.speech[ZONE].at(at) == "other"
+
+
+def test_a_provider_more_of_the_same_costs_a_look_at_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = RouteBook()
+    tell(book, "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2")
+    tell(book, "register I{1..30} 10.1.0.1 10.1.0.2 timestamp=1")
+    asked: list[object] = []
+
+    def by_hessian(*arguments: object) -> bool:
+        asked.append(arguments)
+        return speech.by_hessian(*arguments)  # type: ignore[arg-type]
+
+    def spoken(*arguments: object) -> str:
+        raise AssertionError("nothing else is spoken")
+
+    monkeypatch.setattr(speechtable, "by_hessian", by_hessian)
+    monkeypatch.setattr(speechtable, "spoken", spoken)
+    tell(book, "register I7 10.1.0.2 timestamp=2")
+    assert len(asked) == 1
 
 
 def tell(book: RouteBook, row: str) -> None:
