@@ -35,6 +35,7 @@ from tests.scenarios.stage.residents import (
     Resident,
 )
 from tests.scenarios.stage.town import Town
+from tests.scenarios.stage.wiretap import AAAA, A, Reply, Wiretap
 
 _, ORDER, INNER, UPPER, DEEP = INTERFACES
 
@@ -46,7 +47,7 @@ def _each(way: str, *, package: str = "com.example") -> dict[str, str]:
 _MIXED = {USER: PROPERTY, ORDER: CENTRE, INNER: FILE, UPPER: FILE, DEEP: PROPERTY}
 _AT_HOME = _MIXED | {INNER: HOME, UPPER: HOME}
 CLIENTS = {
-    client.name: client
+    client.key: client
     for client in (
         Client(DUBBO, "dubbo-2.6.12", "dubbo", _MIXED | {ORDER: FILE}),  # it has no configuration centre
         Client(DUBBO, "dubbo-2.7.23", "dubbo", _MIXED),
@@ -61,17 +62,17 @@ CLIENTS = {
         Client("private TCP", "private-tcp", "tcp", _each(URL, package="com.example.tcp")),
     )
 }
-BY_THEMSELVES = {"sofarpc-5-12-0-bolt", "rest-http"}
+BY_THEMSELVES = {"sofarpc-5.12.0/bolt", "rest/http"}
 """Who looks a name up again while its connection works."""
-NEVER = {"dubbo-3-2-16-tri", "dubbo-3-3-5-tri"}
+NEVER = {"dubbo-3.2.16/tri", "dubbo-3.3.5/tri"}
 """Who looks a name up once in its life."""
-DEAF = {"sofarpc-5-6-0-bolt", "sofa-rpc-node-2-10-0-bolt"}
+DEAF = {"sofarpc-5.6.0/bolt", "sofa-rpc-node-2.10.0/bolt"}
 """Who takes no timeout from providers, by a direct URL as by the registry."""
 _RESTART = "restart callers, while the old pods still serve"
 CURES = {
     **dict.fromkeys(NEVER, f"a move: {_RESTART}"),
-    "sofarpc-5-6-0-bolt": f"timeout: `{SOFA_TIMEOUT}` in the JVM's options",
-    "sofa-rpc-node-2-10-0-bolt": "timeout: `responseTimeout` of the application's code",
+    "sofarpc-5.6.0/bolt": f"timeout: `{SOFA_TIMEOUT}` in the JVM's options",
+    "sofa-rpc-node-2.10.0/bolt": "timeout: `responseTimeout` of the application's code",
 }
 AT_A_TIME = 4
 """So many programs start at a time, on two cores."""
@@ -92,8 +93,15 @@ def residents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
         living = {name: Resident(town, client) for name, client in CLIENTS.items()}
         everyone = list(living.values())
         _together(everyone, Resident.provide, AT_A_TIME)
-        _together(everyone, Resident.board, AT_A_TIME)
-        _together(everyone, Resident.call)
+        with Wiretap(town.coredns.home) as wire:
+            _together(everyone, Resident.board, AT_A_TIME)
+            _together(everyone, Resident.call)
+        for each in everyone:
+            each.saw["on the wire"] = {
+                (name, kind): wire.replies[each.caller.ip, name, kind]
+                for name in each.names()
+                for kind in (A, AAAA)
+            }
         _together(everyone, Resident.wait_for_answers)
         _together(everyone, Resident.move, AT_A_TIME)
         _together(everyone, Resident.stay)
@@ -116,7 +124,7 @@ def _outcome(resident: Resident) -> Outcome:
         generic=not saw["generic"] if "generic" in saw else None,
         follows_kept_s=kept.after_s, kept_watched_s=KEPT_S, follows_gone_s=gone.after_s, gone_watched_s=GONE_S,
         failed_gone=gone.failed, calls_gone=gone.calls, timeout_holds=saw.get("slow"), attempts=saw["attempts"],
-        cure=CURES.get(client.name, ""),
+        cure=CURES.get(client.key, ""),
     )  # fmt: skip
 
 
@@ -134,12 +142,23 @@ def test_every_interface_is_called_by_name_by_what_operators_roll_out(
 
 
 @pytest.mark.parametrize("name", CLIENTS)
+def test_every_name_is_asked_for_both_its_addresses_and_there_is_none_of_ipv6(
+    name: str, residents: dict[str, Resident]
+) -> None:
+    wire = residents[name].saw["on the wire"]
+    for owner in residents[name].names():
+        assert wire[owner, A] == {Reply(rcode=0, answers=1)}, owner
+        assert wire[owner, AAAA] == {Reply(rcode=0, answers=0)}, owner
+
+
+@pytest.mark.parametrize("name", CLIENTS)
 def test_a_call_that_times_out_is_made_once(name: str, residents: dict[str, Resident]) -> None:
     saw = residents[name].saw
-    assert not saw["timed out"]["ok"]
     assert saw["attempts"] == 1
-    if residents[name].client.framework == DUBBO:  # the method's own timeout
-        assert ATTEMPTS_MS <= saw["timed out"]["ms"] + 20 < TIMEOUT_MS
+    for call in saw["timed out"]:
+        assert not call["ok"]
+        if residents[name].client.framework == DUBBO:  # the method's own timeout
+            assert ATTEMPTS_MS <= call["ms"] + 20 < TIMEOUT_MS
 
 
 @pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.registered])

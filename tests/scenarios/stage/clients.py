@@ -76,7 +76,7 @@ class Provider:
         """Start it, and wait until it is exported and registered."""
         self.process = driving.Provider(self.kind, self.name, **self._arguments)
         self._running = True
-        self.process.ready(within=90.0)
+        self.process.ready(within=300.0)  # a whole wave starts while everybody calls
 
     def end(self) -> None:
         """End it, whatever it does."""
@@ -97,10 +97,12 @@ class Caller:
         place: Place,
         java: Sequence[str] = (),
         more: Sequence[str] = (),
+        ip: str = "",
     ) -> None:
-        """``java`` are further options of its JVM, at every start."""
+        """``java`` are further options of its JVM, at every start; ``ip`` is the address of its pod."""
         self.kind = kind
         self.app = app
+        self.ip = ip
         self.folder = folder
         self.place = place
         self._java = [*JAVA, *java]

@@ -225,7 +225,7 @@ class Town(Cluster):
             beside.start()
         caller = Caller(
             kind, app, registry=quarter.registry(kind, self.zookeeper.hosts), folder=home.folder, place=home.place,
-            java=quarter.java, more=_command_line(options),
+            java=quarter.java, more=_command_line(options), ip=home.ip,
         )  # fmt: skip
         self._last_to_first.callback(caller.end)
         if beside:
