@@ -17,6 +17,8 @@ from tests.scenarios.stage.stage import Service
 from tests.scenarios.stage.town import Server
 from tests.scenarios.stage.watch import Line, Seen, Watched
 
+pytestmark = pytest.mark.alone
+
 MOVED = ("moves", "moves, by Service name")
 STAYED = ("stays", "stays, by Service name")
 DUBBO = [kind for kind in CALLERS if kind.protocol == "dubbo"]
@@ -44,17 +46,17 @@ class Told:
         self._known(moved=False)
 
     def _at_tiers_2_and_3(self) -> None:
-        self._watch("T0 to T3: the filter comes", self._mesh.publish)
+        self._publish("T0 to T3: the filter comes")
         self._move()
         self._known(moved=True)
-        self._watch("T0 to T2, T3: moved, rules come", self._mesh.publish, moved=True)
+        self._publish("T0 to T2, T3: moved, rules come", moved=True)
         town = self._mesh.town
         self._without(SOADNS, *town.soadns, moved=True)
         self._without(ISTIOD, town.istiod, moved=True)
         self._without(API_SERVER, town.api, moved=True)
         self._back()
         self._known(moved=False)
-        self._watch("T2 to T0, T3: came back, rules go", self._mesh.publish)
+        self._publish("T2 to T0, T3: came back, rules go")
 
     def _at_tier_1(self) -> None:
         for service in self._services():
@@ -62,7 +64,7 @@ class Told:
         self._published("T0 to T1: the filter comes", tier=1)
         self._move()
         self._known(moved=True)
-        self._watch("T1: moved, nothing changes", self._mesh.publish, within=4.0)
+        self._publish("T1: moved, nothing changes", within=4.0)
         for service in self._services():
             service.annotate(moves="inline")
         self._published("T1 to T2: rules come", tier=2, moved=True)
@@ -92,7 +94,11 @@ class Told:
         user = self._mesh.estates["dubbo"].user
         found = eventually(lambda: self._mesh.tier(user), within=10.0, until=lambda said: said == tier)
         assert found == tier, step
-        self._watch(step, self._mesh.publish, moved=moved)
+        self._publish(step, moved=moved)
+
+    def _publish(self, step: str, *, moved: bool = False, within: float = 25.0) -> None:
+        said = self._mesh.exported()
+        self._watch(step, lambda: self._mesh.publish(said), moved=moved, within=within)
 
     def _services(self) -> list[Service]:
         estate = self._mesh.estates["dubbo"]

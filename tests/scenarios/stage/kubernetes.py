@@ -204,7 +204,7 @@ PLURALS = {
     "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
     "Role": "roles", "RoleBinding": "rolebindings",
     "EnvoyFilter": "envoyfilters", "VirtualService": "virtualservices", "DestinationRule": "destinationrules",
-    "PeerAuthentication": "peerauthentications",
+    "PeerAuthentication": "peerauthentications", "ServiceEntry": "serviceentries",
 }  # fmt: skip
 
 

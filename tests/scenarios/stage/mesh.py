@@ -191,9 +191,9 @@ class Mesh:
                 return max(port["tier"] for port in item["ports"])
         return 0
 
-    def publish(self) -> None:
-        """Apply what soadns exports, files of rules first; delete what it exports no more."""
-        said = self.exported()
+    def publish(self, said: Mapping[str, Any] | None = None) -> None:
+        """Apply what soadns exports (or has exported), files of rules first; delete what it exports no more."""
+        said = said or self.exported()
         self.apply(*said["configMaps"])
         self.town.mounted(*(key for each in said["configMaps"] for key in each["data"]))
         filters = {_key(each): each for item in said["items"] for each in item["filters"]}

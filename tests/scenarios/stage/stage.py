@@ -40,6 +40,7 @@ class Service:
         self.annotations: dict[str, str] = {}
         self._spec = spec
         self._endpoints: dict[str, bool] = {}
+        self._pods: dict[str, str] = {}
         self._one_after_another = threading.Lock()  # the last write is the newest
         self.cluster_ip = ""
         self.cluster_ips: list[str] = []
@@ -71,10 +72,20 @@ class Service:
                 for port in self._spec["ports"]
             ],
             "endpoints": [
-                {"addresses": [ip], "conditions": {"ready": ready}, **self._node}
+                {"addresses": [ip], "conditions": {"ready": ready}, **self._node, **self._pod(ip)}
                 for ip, ready in self._endpoints.items()
             ],
         }  # fmt: skip
+
+    def _pod(self, ip: str) -> dict[str, Any]:
+        reference = {"kind": "Pod", "namespace": self.namespace, "name": self._pods.get(ip)}
+        return {"targetRef": reference} if ip in self._pods else {}
+
+    def refer(self, ip: str, pod: str) -> None:
+        """Say whose an endpoint's address is: of a Pod that stands in the API server, too."""
+        with self._one_after_another:
+            self._pods[ip] = pod
+            self._api.apply(self._slice())
 
     def apply(self) -> None:
         """Write it; the API server allocates ClusterIPs."""

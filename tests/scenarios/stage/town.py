@@ -194,7 +194,7 @@ class Town(Cluster):
         self.api.apply(document | {"spec": spec})
         status = {"phase": "Running", "podIP": pod.home.ip, "podIPs": [{"ip": pod.home.ip}]}
         self.api.apply(document | {"status": status}, subresource="status")
-        pod.service.endpoint(pod.home.ip)
+        pod.service.refer(pod.home.ip, pod.home.name)
 
     def caller(
         self,

@@ -7,6 +7,8 @@ import pytest
 from tests.clients.driving import INTERFACES
 from tests.scenarios.stage.mesh import CALLERS, SHARED, Kind, Mesh, cluster
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS = {"dubbo": len(INTERFACES) - len(SHARED) + 1, "bolt": 1}
 """Dubbo has one for each name, SOFARPC one for each address."""
 
