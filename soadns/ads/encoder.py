@@ -6,6 +6,7 @@ Imported by who serves ADS alone: it takes a tenth of a second and 20 MB.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -18,6 +19,7 @@ from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import MultipleRo
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
 
 from soadns.ads.delta import DeltaRequest
 from soadns.ads.peers import Request
@@ -67,6 +69,11 @@ def delta_request(octets: bytes) -> DeltaRequest:
 
 
 def _texts(node: Any) -> dict[str, str]:
-    """What a node says of itself in texts."""
-    found = MessageToDict(node.metadata) if node.HasField("metadata") else {}
+    """What a node says of itself in texts. MOSN says the same with every poll."""
+    return _texts_of(node.metadata.SerializeToString(deterministic=True)) if node.HasField("metadata") else {}
+
+
+@lru_cache(maxsize=4_096)
+def _texts_of(octets: bytes) -> dict[str, str]:
+    found = MessageToDict(Struct.FromString(octets))
     return {key: value for key, value in found.items() if isinstance(value, str)}

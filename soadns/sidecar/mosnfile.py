@@ -54,8 +54,8 @@ class Node:
     """Paths in the pod: CA, certificate and key."""
     log: str = "/dev/stdout"
     level: str = "WARN"
-    refresh_s: int = 2
-    """How often it asks, and so after what time it notices that its server is gone."""
+    refresh_s: int = 5
+    """How often it asks, and so after what time it notices that its server is gone. That has work with each time."""
 
 
 def document(
