@@ -203,6 +203,7 @@ VERBS = (
             "soadns export resolve --interface com.alipay.user.UserService -o json",
             "soadns export envoyfilters",
             "soadns export envoyfilters --service shop/user",
+            "soadns export envoyfilters --diff",
             "soadns export mosn --node web-1.shop --ads soadns-ads.soadns:15010",
             "soadns export envoy /var/lib/soadns/envoy --follow",
             "soadns export envoy /var/lib/soadns/envoy --ads soadns-ads.soadns:15010 --node web-1.shop",
@@ -266,6 +267,7 @@ VERBS = (
             _switch("--with-secrets", help="write tokens, too"),
             _WITH_TRI,
             _option("--service", metavar="NAMESPACE/NAME", help="envoyfilters of this Service alone"),
+            _switch("--diff", help="envoyfilters: what would change in the cluster, as a diff"),
             _option("--node", metavar="NAME", help="mosn, envoy: the node's name, e.g. pod.namespace"),
             _option("--namespace", metavar="NAME", help="mosn, envoy: the node's namespace"),
             _option(

@@ -32,8 +32,8 @@ def export_verb(options: argparse.Namespace) -> int:
         from soadns.filterverbs import export_filters
 
         return export_filters(options)
-    if options.service:
-        raise UsageError("--service is for export envoyfilters")
+    if options.service or options.diff:
+        raise UsageError("--service and --diff are for export envoyfilters")
     asked = (options.application, options.everyone, options.interface, options.previous)
     if options.what == "zonefile":
         if any((*asked, options.with_secrets, options.with_tri)) or options.output != "text":

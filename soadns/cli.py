@@ -233,8 +233,10 @@ def _mesh(options: argparse.Namespace) -> int:
 
         return verify_mosn(options)
     if options.what == "status":
-        data = client.get("/v1/mesh")
-        show(options, data, renderroutes.mesh)
+        from soadns import rendermesh
+
+        data = client.get("/v1/mesh", {"service": options.service})
+        show(options, data, rendermesh.mesh)
         return OK
     if options.what == "moves":
         data = client.get("/v1/moves", {"zone": options.zone})

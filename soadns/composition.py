@@ -22,8 +22,9 @@ from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKe
 from soadns.configfile import ConfigError
 from soadns.kubeapi import KubeApi, pod_namespace
 from soadns.logs import Log
-from soadns.mesh.mesh import Mesh
-from soadns.routing import Routing
+from soadns.mesh.filterwriter import FilterSettings
+from soadns.mesh.mesh import Mesh, Sharing
+from soadns.mesh.renderings import Told
 from soadns.schema import Problem
 from soadns.sidecar.tiers import Wishes
 from soadns.sources import Source
@@ -184,14 +185,26 @@ def sources(config: Config) -> list[Source]:
     return found
 
 
-def mesh(config: Config, routing: Routing, *, log: Log, now: Callable[[], float]) -> Mesh | None:
-    """What is written to the cluster, not started; None where nothing is."""
-    share = config.sidecar.share
-    if not share.moves:
+def mesh(config: Config, told: Told, *, log: Log, now: Callable[[], float]) -> Mesh | None:
+    """What is written to the cluster, or read for that, not started; None where nothing is."""
+    share, istio = config.sidecar.share, config.sidecar.istio
+    if not share.moves and istio.mode == "none":
         return None
     [cluster, *_] = [k for k in config.kubernetes if share.cluster in ("", k.name)]
-    namespace = share.namespace or pod_namespace()
-    return Mesh(kube_api(cluster), namespace, routing, lease=float(share.lease), log=log, now=now)
+    filters = FilterSettings(
+        zone=istio.zone.removesuffix(".").lower() or config.zones[0].origin,
+        root_namespace=istio.root_namespace,
+        try_first=istio.try_first,
+        try_for=float(istio.try_for),
+        metrics=istio.metrics,
+        file_delay=float(istio.files.delay),
+        domain=cluster.domain,
+        share=config.guard.share,
+        minimum=config.guard.minimum,
+        write=istio.mode == "write",
+    )
+    sharing = Sharing(share.namespace or pod_namespace(), float(share.lease)) if share.moves else None
+    return Mesh(kube_api(cluster), told, sharing, filters if istio.mode != "none" else None, log=log, now=now)
 
 
 def known_identities(config: Config) -> dict[str, str]:

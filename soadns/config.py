@@ -305,6 +305,12 @@ class RouteFilesConfig:
         default=4,
         check=values.between(1, 64),
     )
+    delay: Duration = setting(
+        "How long a new file may take until every pod has it (the kubelet's sync period and cache); only then a filter "
+        "names it.",
+        default=Duration(120),
+        check=values.between(1, 3_600),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +339,27 @@ class AdsConfig:
 class IstioConfig:
     """Envoy under Istio."""
 
+    mode: str = setting(
+        "`none` (the cluster is not asked for Istio's objects), `read` (they are read, and what would be written is "
+        "shown) or `write` (EnvoyFilters are kept in the cluster by one replica).",
+        default="none",
+        check=values.one_of("none", "read", "write"),
+    )
+    zone: str = setting("Whose routes are written; needed where there are several zones.", default="")
+    try_first: str = setting(
+        "A namespace of callers in which the first filter of a Service is written before it is for all; empty: it is "
+        "for all at once.",
+        default="",
+        example="canary",
+        check=values.namespace,
+    )
+    try_for: Duration = setting("For how long.", default=Duration(300), check=values.between(1, 86_400))
+    metrics: tuple[str, ...] = setting(
+        "URLs of the metrics of all istiods: what sidecars refuse after a write stops the rest.",
+        default=(),
+        example="http://istiod.istio-system:15014/metrics",
+        check=values.urls,
+    )
     balancing: str = setting(
         "How calls of a Service without `soadns.io/balancing` are balanced: `connection` (by Istio's own filter) or "
         "`request` (each call by itself, where that is safe).",

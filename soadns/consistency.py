@@ -104,6 +104,17 @@ def _share(config: Config) -> Iterator[Problem]:
         yield Problem("sidecar.share.cluster", f"{share.cluster!r} is no kubernetes entry", _list(names))
     if share.moves and not names:
         yield Problem("sidecar.share.moves", "there is no kubernetes entry to which they could be written")
+    istio, zones = config.sidecar.istio, tuple(zone.origin for zone in config.zones)
+    if istio.mode == "write" and not share.moves:
+        yield Problem(
+            "sidecar.istio.mode", "write wants sidecar.share.moves: all replicas must know what moved"
+        )
+    if istio.mode != "none" and not names:
+        yield Problem("sidecar.istio.mode", "there is no kubernetes entry to read from")
+    if istio.zone and istio.zone.removesuffix(".").lower() not in zones:
+        yield Problem("sidecar.istio.zone", f"{istio.zone!r} is no zone", _list(zones))
+    if istio.mode != "none" and not istio.zone and len(zones) > 1:
+        yield Problem("sidecar.istio.zone", "there are several zones: whose routes?", _list(zones))
     if share.moves and not share.namespace and not pod_namespace():
         yield Problem("sidecar.share.namespace", "this is no pod: which namespace?", "soadns")
 

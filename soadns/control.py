@@ -113,7 +113,7 @@ class Control:
             estate, config.sidecar.missing, f"{socket.gethostname()}-{time.time_ns() // 1_000_000:x}"
         )
         self.meshing = Meshing(wishes(config))
-        self.mesh = composition.mesh(config, self.routing, log=log, now=clock)
+        self.mesh = composition.mesh(config, self, log=log, now=clock)
         """What is written to the cluster; None where nothing is."""
         self.publisher = publisher
         self.sources = list(sources)
@@ -159,7 +159,7 @@ class Control:
             delta.merge(data.start(own_addresses(self.config)))
         self.routing.begin(before.moves)
         if self.mesh is not None:
-            self.mesh.moves.begin(before.untold, known=before.shared)
+            self.mesh.begin(before.untold, known=before.shared)
         # Workers read no question before they have a table, and with this one they could answer none: a caller is
         # better off with another server, which CoreDNS tries after silence, but not after SERVFAIL.
         self.publisher.publish(delta, more=True)
@@ -432,9 +432,20 @@ class Control:
         data, ttl = self.zones[zone], self.estate.zones[zone].settings.ttl
         return zonefile.lines(zone, data.rrsets(), ttl=ttl) if data.state == READY else None
 
-    def mesh_status(self) -> dict[str, Any]:
-        """What is written to the cluster, and how that stands; ``share`` is None where nothing is."""
-        return {"share": self.mesh.status() if self.mesh is not None else None}
+    def mesh_status(self, service: str) -> dict[str, Any]:
+        """What is written to the cluster, and how that stands; ``share`` and ``istio`` are None where nothing is."""
+        return self.mesh.status(service) if self.mesh is not None else {"share": None, "istio": None}
+
+    def mesh_figures(self) -> dict[str, Any]:
+        """The same as far as metrics show it."""
+        return self.mesh.figures() if self.mesh is not None else {"share": None, "istio": None}
+
+    def standing(self) -> list[dict[str, Any]] | None:
+        """Our EnvoyFilters as they stand in the cluster; None where they are not read, or not yet."""
+        filters = self.mesh.filters if self.mesh is not None else None
+        if filters is None or filters.waits_for:
+            return None
+        return [each.document for _, each in sorted(filters.reader.ours().items())]
 
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
@@ -453,16 +464,19 @@ class Control:
             )
         if found:
             if self.mesh is not None:
-                self.mesh.moves.forget(zone, found)
+                self.mesh.forget(zone, found)
             self.changed.set()
         return found
 
     async def settle(self, within: float) -> str:
         """Wait until other replicas can know what was forgotten; why they can not yet, ``''`` where they need not."""
-        return await self.mesh.moves.settle(within) if self.mesh is not None else ""
+        return await self.mesh.settle(within) if self.mesh is not None else ""
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""
+        if self.mesh is not None and (objects := self.mesh.release(source)) is not None:
+            self._log("released", level="warning", source=source, objects=objects)
+            return objects
         names = sum(zone.release(source, self.clock()) for zone in self.estate.zones.values())
         self._log("released", level="warning", source=source, names=names)
         self._schedule()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from difflib import unified_diff
+from typing import Any
 
-from soadns.console import NO, OK, UsageError, api, print_json
+from soadns.console import NO, OK, UsageError, api, fail, print_json
 
 _OTHERS = ("application", "everyone", "interface", "previous", "with_secrets", "with_tri")
 """Options of other exports."""
@@ -25,7 +27,10 @@ def export_filters(options: argparse.Namespace) -> int:
         raise UsageError(
             "export envoyfilters takes a zone and --service, and none of the options of export resolve"
         )
-    data = api(options).envoy_filters({"zone": options.zone, "service": options.service})
+    query = {"zone": options.zone, "service": options.service}
+    if options.diff:
+        return _differences(api(options).envoy_filters({**query, "standing": "1"}))
+    data = api(options).envoy_filters(query)
     whole = [item for item in data["items"] if not item["problems"]]
     files = [DrdsFile(file["name"], file["text"]) for item in whole for file in item["files"]]
     shares, left_out = shared_out(files, data["files"]["shards"])
@@ -44,3 +49,27 @@ def export_filters(options: argparse.Namespace) -> int:
     for line in renderfilters.beside(data, left_out) if options.output == "text" else ():
         print(f"soadns: {line}", file=sys.stderr)
     return OK if data["items"] else NO
+
+
+def _differences(data: dict[str, Any]) -> int:
+    """What would change in the cluster, as ``kubectl diff`` shows it; the exit status says whether anything would."""
+    from soadns.yamlfile import dump
+
+    if data["standing"] is None:
+        return fail(NO, "what stands in the cluster is not known (sidecar.istio.mode; soadns mesh status)")
+    wanted = {_name(each): each for item in data["items"] if not item["problems"] for each in item["filters"]}
+    held = {_name(each): each for each in data["standing"]}
+    different = False
+    for name in sorted(wanted.keys() | held.keys()):
+        before, after = (dump(found[name]).splitlines() if name in found else [] for found in (held, wanted))
+        where = "/".join(name)
+        for line in unified_diff(
+            before, after, f"{where} in the cluster", f"{where} as it should be", lineterm=""
+        ):
+            different = True
+            print(line)
+    return NO if different else OK
+
+
+def _name(document: dict[str, Any]) -> tuple[str, str]:
+    return (document["metadata"]["namespace"], document["metadata"]["name"])

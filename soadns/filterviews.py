@@ -16,7 +16,7 @@ from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Place
 from soadns.sidecar import filterchecks, tiers
 from soadns.sidecar.destinations import NOT_READ, Destinations
-from soadns.sidecar.envoyfilters import Rendered, render
+from soadns.sidecar.envoyfilters import SERVICE, Rendered, render
 from soadns.sidecar.routes import RouteTable
 from soadns.sidecar.tiers import Applied, PortTier, Wishes
 
@@ -69,6 +69,21 @@ def item(each: Rendered) -> Data:
         "files": [{"name": file.key, "text": file.text} for file in each.files],
         "problems": problems,
     }
+
+
+def standing(documents: list[Data] | None, of: ObjectRef | None) -> list[Data] | None:
+    """EnvoyFilters of ours as they stand in the cluster (of one Service alone), without what the API server adds."""
+    if documents is None:
+        return None
+    name = f"{of.namespace}/{of.name}" if of is not None else ""
+    found = []
+    for each in documents:
+        metadata = {key: each["metadata"].get(key) or {} for key in ("labels", "annotations")}
+        if not name or metadata["annotations"].get(SERVICE) == name:
+            where = {key: each["metadata"].get(key) for key in ("name", "namespace")}
+            head = {key: each.get(key) for key in ("apiVersion", "kind")}
+            found.append({**head, "metadata": {**where, **metadata}, "spec": each.get("spec")})
+    return found
 
 
 def port_data(port: PortTier) -> Data:

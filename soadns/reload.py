@@ -18,6 +18,7 @@ from soadns.config import Config
 from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
+from soadns.mesh.filterwriter import SOURCE
 from soadns.model import InterfaceId, ObjectRef
 from soadns.removals import losses, names_concerned, standings
 from soadns.routemodel import Move
@@ -40,7 +41,9 @@ class Reload(Operations):
 
     def release(self, source: str) -> int:
         """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
-        known = sorted(self._control.estate.observations.sources)
+        mesh = self._control.mesh
+        filters = [SOURCE] if mesh is not None and mesh.filters is not None else []
+        known = sorted([*self._control.estate.observations.sources, *filters])
         if source not in known:
             raise Refused(f"no source {source}; known are {', '.join(known)}")
         return self._control.release(source)

@@ -96,23 +96,6 @@ def forgotten(data: Data) -> list[str]:
     return lines
 
 
-def mesh(data: Data) -> list[str]:
-    """The lines of ``soadns mesh status``."""
-    if (share := data["share"]) is None:
-        return ["nothing is written to the cluster (sidecar.share.moves: false)"]
-    lease, moves = share["lease"], share["moves"]
-    who = "this replica" if lease["held"] else lease["holder"] or "nobody"
-    counts = ", ".join(f"{moves[state]} {state}" for state in ("shared", "forgotten", "untold", "omitted"))
-    rows = [
-        ["replica", share["replica"]],
-        ["lease", f"{share['namespace']}/{lease['name']} is held by {who}"],
-        ["moves", counts if moves["synced"] else "not read yet"],
-        *[[what, f"can not be read or written: {share[what]['trouble']}"] for what in ("lease", "moves")
-          if share[what]["trouble"]],
-    ]  # fmt: skip
-    return table(rows)
-
-
 def explained(data: Data) -> list[str]:
     """What ``soadns explain`` says of the routes of one name; nothing, where they say nothing."""
     if data["unready"]:

@@ -55,6 +55,8 @@ class Routing:
         self._listening: list[Callable[[], None]] = []
         """What to call when moves were noticed or forgotten here."""
         self._moved = 0
+        self._of_services: list[Callable[[str, Iterable[ObjectRef]], None]] = []
+        """What to call when Services changed."""
         self._listeners: dict[int, tuple[Callable[[str], None], bool]] = {}
         """Whom to tell, and whether of clusters as well."""
         self._numbers = count()
@@ -93,6 +95,9 @@ class Routing:
                 self._work_off(zone, table)
             self.clusters[name].touch(services | slices, interfaces)
             self._flush(name, now)
+            if services:
+                for hear in self._of_services:
+                    hear(name, services)
             if name in self._whole and not zone.complete:
                 # What it stood on turned out to be another cluster's.
                 self._whole.discard(name)
@@ -199,6 +204,10 @@ class Routing:
     def on_moves(self, hear: Callable[[], None]) -> None:
         """Have a function called when moves are noticed or forgotten, and when a zone is whole."""
         self._listening.append(hear)
+
+    def on_services(self, hear: Callable[[str, Iterable[ObjectRef]], None]) -> None:
+        """Have a function called with a zone and its Services that changed, in whatever."""
+        self._of_services.append(hear)
 
     def _tell_moves(self, *, at_least: bool = False) -> None:
         moved = sum(table.moves.generation for table in self.tables.values())

@@ -106,7 +106,7 @@ class Saver:
         )
         taken = replace(taken, ready=control.ready, moves=control.routing.moves)
         if (mesh := control.mesh) is not None:
-            taken = replace(taken, untold=mesh.moves.untold, shared=control.routing.knows_moves)
+            taken = replace(taken, untold=mesh.untold, shared=mesh.shared)
         data = snapshot.encode(taken)
         snapshot.write(self.path, data)
         return len(data)

@@ -119,6 +119,14 @@ def namespace(value: str) -> str | None:
     return None if not value or _NAMESPACE.fullmatch(value) else f"{value!r} is no namespace"
 
 
+def urls(values: tuple[str, ...]) -> str | None:
+    """URLs of HTTP."""
+    wrong = (
+        value for value in values if not value.startswith(("http://", "https://")) or not value.isprintable()
+    )
+    return next((f"{value!r} is no URL of HTTP" for value in wrong), None)
+
+
 def root(value: str) -> str | None:
     """The absolute path of a znode."""
     well = value == "/" or (value.startswith("/") and all(value[1:].split("/")))

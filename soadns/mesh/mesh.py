@@ -1,60 +1,124 @@
-"""Everything that one replica writes to its cluster, as one part of the control process."""
+"""Everything that one replica writes to its cluster, or reads for that, as one part of the control process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from soadns.kubeapi import KubeApi
 from soadns.logs import Log
+from soadns.mesh import filterstatus
+from soadns.mesh.filterwriter import SOURCE, FilterSettings, FilterWriter
 from soadns.mesh.lease import Lease
 from soadns.mesh.leasestate import LeaseTimes
+from soadns.mesh.renderings import Told
 from soadns.mesh.sharedmoves import SharedMoves
-from soadns.routing import Routing
+from soadns.routemodel import Move
 
 LEASE = "soadns"
 """Name of the Lease in soadns's own namespace."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Where replicas share, and after how many seconds a Lease is over."""
+
+    namespace: str
+    lease: float
+
+
 class Mesh:
     """One Lease, and what is written under it.
 
-    :param lease: seconds.
+    :param sharing: None: nothing is shared, nor written.
+    :param filters: None: nothing of Istio's is read, nor written.
     :param now: Unix seconds.
     """
 
     def __init__(
         self,
         api: KubeApi,
-        namespace: str,
-        routing: Routing,
+        told: Told,
+        sharing: Sharing | None,
+        filters: FilterSettings | None,
         *,
-        lease: float,
         log: Log,
         now: Callable[[], float],
     ) -> None:
         self._api = api
-        self._namespace = namespace
-        self._replica = routing.replica
-        self.lease = Lease(api, namespace, LEASE, routing.replica, LeaseTimes(lease), log=log)
-        self.moves = SharedMoves(api, namespace, routing, self.lease, log=log, now=now)
+        self._namespace = sharing.namespace if sharing is not None else ""
+        self._routing = told.routing
+        times = LeaseTimes(sharing.lease if sharing is not None else 1.0)
+        self.lease = Lease(api, self._namespace, LEASE, told.routing.replica, times, log=log)
+        """Without sharing nobody takes it."""
+        self.moves = (
+            SharedMoves(api, self._namespace, told.routing, self.lease, log=log, now=now)
+            if sharing is not None
+            else None
+        )
+        self.filters = (
+            FilterWriter(api, told, self.lease, filters, log=log, now=now) if filters is not None else None
+        )
 
     async def run(self) -> None:
         """Run until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.lease.run())
-                group.create_task(self.moves.run())
+                if self.moves is not None:
+                    group.create_task(self.lease.run())
+                    group.create_task(self.moves.run())
+                if self.filters is not None:
+                    group.create_task(self.filters.run())
         finally:
             await self._api.close()
 
-    def status(self) -> dict[str, Any]:
-        """What ``GET /v1/mesh`` shows of it."""
-        facts = self.moves.facts
+    # ------------------------------------------------------------------ moves
+
+    def begin(self, untold: Mapping[str, Iterable[tuple[Move, float]]], *, known: bool) -> None:
+        """Before anything else: what the process before this one knew (``SharedMoves.begin``)."""
+        if self.moves is not None:
+            self.moves.begin(untold, known=known)
+
+    def forget(self, zone: str, moves: Iterable[Move]) -> None:
+        """An operator says that no callers are left of these."""
+        if self.moves is not None:
+            self.moves.forget(zone, moves)
+
+    async def settle(self, within: float) -> str:
+        """Wait until the others can know what was forgotten here; why they can not yet, or ``''``."""
+        return await self.moves.settle(within) if self.moves is not None else ""
+
+    @property
+    def untold(self) -> dict[str, list[tuple[Move, float]]]:
+        """By zone: what was forgotten here, and when, and is not shared yet."""
+        return self.moves.untold if self.moves is not None else {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether what other replicas saw move is known here."""
+        return self.moves is not None and self._routing.knows_moves
+
+    # ------------------------------------------------------------------ filters
+
+    def release(self, source: str) -> int | None:
+        """Let the filters that are held be written; how many those are, or None for another source."""
+        return self.filters.release() if self.filters is not None and source == SOURCE else None
+
+    # ------------------------------------------------------------------ what people see
+
+    def status(self, service: str) -> dict[str, Any]:
+        """What ``GET /v1/mesh`` shows; ``service`` (``namespace/name``): with that one alone."""
+        return {
+            "share": self._share(self.moves) if self.moves is not None else None,
+            "istio": filterstatus.status(self.filters, service) if self.filters is not None else None,
+        }
+
+    def _share(self, moves: SharedMoves) -> dict[str, Any]:
         return {
             "namespace": self._namespace,
-            "replica": self._replica,
+            "replica": self._routing.replica,
             "lease": {
                 "name": LEASE,
                 "held": self.lease.holds,
@@ -62,11 +126,18 @@ class Mesh:
                 "trouble": self.lease.trouble or None,
             },
             "moves": {
-                "synced": self.moves.synced,
-                "shared": sum(not entry.forgotten for entry in facts.values()),
-                "forgotten": sum(bool(entry.forgotten) for entry in facts.values()),
-                "untold": sum(map(len, self.moves.untold.values())),
-                "omitted": sum(self.moves.omitted.values()),
-                "trouble": self.moves.trouble or None,
+                "synced": moves.synced,
+                "shared": sum(not entry.forgotten for entry in moves.facts.values()),
+                "forgotten": sum(bool(entry.forgotten) for entry in moves.facts.values()),
+                "untold": sum(map(len, moves.untold.values())),
+                "omitted": sum(moves.omitted.values()),
+                "trouble": moves.trouble or None,
             },
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """What metrics show: ``status`` without what would take a look at every Service."""
+        return {
+            "share": self._share(self.moves) if self.moves is not None else None,
+            "istio": filterstatus.figures(self.filters) if self.filters is not None else None,
         }

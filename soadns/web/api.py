@@ -224,8 +224,8 @@ class Site:
                 f"{zone} waits for {', '.join(awaited)}: what it may say of an interface is not known yet"
             )
 
-    async def _mesh(self, _: web.Request) -> web.Response:
-        return reply(self._running.mesh_status())
+    async def _mesh(self, request: web.Request) -> web.Response:
+        return reply(self._running.mesh_status(request.query.get("service", "")))
 
     # ------------------------------------------------------------------ changes
 

@@ -46,4 +46,7 @@ class Filters:
                 items += [filterviews.item(found)] if found is not None else []
             await asyncio.sleep(0)  # what comes from sources is not to wait for all of them
         more = str(refs[-1]) if len(refs) == MAX_LIMIT else None
-        return reply({**filterviews.head(name, running.meshing), "items": items, "next": more})
+        body = {**filterviews.head(name, running.meshing), "items": items, "next": more}
+        if "standing" in query and more is None:
+            body["standing"] = filterviews.standing(running.standing(), of)
+        return reply(body)

@@ -143,7 +143,9 @@ class Exporter(Collector):
         yield _counter("soadns_ads_octets", "Octets of responses to sidecars.", {(): figures.octets})
 
     def _mesh(self) -> Iterator[Metric]:
-        share = self._running.mesh_status()["share"]
+        figures = self._running.mesh_figures()
+        istio = figures["istio"]
+        share = figures["share"]
         held, moves, troubles = {}, {}, {}
         if share is not None:
             held = {(): float(share["lease"]["held"])}
@@ -151,8 +153,22 @@ class Exporter(Collector):
             troubles = {(what,): float(share[what]["trouble"] is not None) for what in ("lease", "moves")}
         yield _gauge("soadns_mesh_lease_held", "1 while this replica may write to the cluster.", held)
         yield _gauge("soadns_mesh_moves", "Moves that replicas share, by state.", moves, "state")
+        objects, held, written, refused = {}, {}, {}, {}
+        if istio is not None:
+            troubles[("istio",)] = float(istio["trouble"] is not None)
+            objects = {(state,): float(count) for state, count in istio["objects"].items()}
+            held, written = {(): float(istio["held"])}, {(): istio["written"]}
+            refused = {(): istio["rejects"]} if istio["rejects"] is not None else {}
         yield _gauge(
             "soadns_mesh_trouble", "1 while something of that can not be read or written.", troubles, "what"
+        )
+        yield _gauge("soadns_mesh_filters", "EnvoyFilters by how they stand.", objects, "state")
+        yield _gauge("soadns_mesh_filters_held", "EnvoyFilters whose change waits for an operator.", held)
+        yield _counter(
+            "soadns_mesh_filter_writes", "EnvoyFilters written or removed by this replica.", written
+        )
+        yield _counter(
+            "soadns_mesh_rejects", "Listeners that sidecars refused, as istiod counts them.", refused
         )
 
     def _workers(self) -> Iterator[Metric]:

@@ -64,7 +64,11 @@ class Running(Protocol):
 
     def now(self) -> float: ...  # noqa: D102
 
-    def mesh_status(self) -> dict[str, Any]: ...  # noqa: D102
+    def mesh_status(self, service: str) -> dict[str, Any]: ...  # noqa: D102
+
+    def mesh_figures(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def standing(self) -> list[dict[str, Any]] | None: ...  # noqa: D102
 
     def zone_file(self, zone: str) -> Iterator[str] | None: ...  # noqa: D102
 

@@ -60,8 +60,14 @@ class DemoProcess:
     def now(self) -> float:
         return NOW
 
-    def mesh_status(self) -> dict[str, Any]:
-        return {"share": None}
+    def mesh_status(self, service: str) -> dict[str, Any]:
+        return {"share": None, "istio": None}
+
+    def mesh_figures(self) -> dict[str, Any]:
+        return self.mesh_status("")
+
+    def standing(self) -> list[dict[str, Any]] | None:
+        return None
 
     def zone_file(self, zone: str) -> Iterator[str] | None:
         data = self.zones[zone]

@@ -63,9 +63,11 @@ class BusyProcess(DemoProcess):
     def workers(self) -> list[WorkerState]:
         return self._workers
 
-    def mesh_status(self) -> dict[str, Any]:
+    def mesh_figures(self) -> dict[str, Any]:
         moves = {"shared": 3, "forgotten": 1, "untold": 0, "omitted": 0, "trouble": None}
-        return {"share": {"lease": {"held": True, "trouble": "no answer"}, "moves": moves}}
+        objects = {"applied": 7, "outdated": 0, "missing": 1, "unwanted": 0, "refused": 1}
+        istio = {"objects": objects, "held": 0, "written": 9, "rejects": 2.0, "trouble": None}
+        return {"share": {"lease": {"held": True, "trouble": "no answer"}, "moves": moves}, "istio": istio}
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""First writes go to one namespace of callers where so configured, and what sidecars refuse stops the rest. Pure.
+
+A Service's first filter stands in that namespace for a while, and is for all callers after that, unless sidecars have
+refused listeners meanwhile. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from soadns.mesh.filterplan import REMOVE, Data, Name, Standing, Step
+from soadns.mesh.istiod import Rejects
+
+BLAME_S = 60.0
+"""For how long after a write of ours what sidecars refuse may be due to it: istiod waits up to ten seconds for more."""
+
+
+class Trials:
+    """``namespace`` ``''``: filters are for all at once. ``seconds``: for how long they are tried."""
+
+    def __init__(self, namespace: str, root: str, seconds: float) -> None:
+        self._namespace = namespace
+        self._root = root
+        self._seconds = seconds
+        self._wrote = 0.0
+        self._forgiven = 0.0
+        self._halted = False
+        self.until: dict[Name, float] = {}
+        """Filters that are tried, and until when."""
+
+    def places(
+        self, filters: Iterable[Data], standing: Mapping[Name, Standing], rejects: Rejects, now: float
+    ) -> list[Data]:
+        """Filters of one Service as they are to be written: those for all callers where they may be by now."""
+        found = []
+        for each in filters:
+            namespace, name = each["metadata"]["namespace"], each["metadata"]["name"]
+            self.until.pop((self._namespace, name), None)
+            tried = {**each, "metadata": {**each["metadata"], "namespace": self._namespace}}
+            if namespace != self._root or not self._namespace or (self._root, name) in standing:
+                found.append(each)
+            elif (stands := standing.get((self._namespace, name))) is None:
+                found.append(tried)
+            elif (until := _created(stands.document) + self._seconds) <= now and not self.halted(rejects):
+                found += [tried, each]
+            else:
+                self.until[self._namespace, name] = until
+                found.append(tried)
+        return found
+
+    def halted(self, rejects: Rejects) -> bool:
+        """Whether sidecars refused something that may be due to what was written."""
+        if rejects.since > self._forgiven and 0.0 <= rejects.since - self._wrote < BLAME_S:
+            self._halted = True
+        return self._halted
+
+    def note(self, step: Step, now: float) -> None:
+        """It was done."""
+        if step.kind != REMOVE:
+            self._wrote = now
+
+    def forgive(self, now: float) -> None:
+        """An operator says that it goes on."""
+        self._forgiven, self._halted = now, False
+
+
+def _created(document: Data) -> float:
+    """When an object was created; it is tried for ever where the API server does not say."""
+    try:
+        return datetime.fromisoformat(str(document["metadata"]["creationTimestamp"])).timestamp()
+    except (LookupError, ValueError):
+        return float("inf")
