@@ -82,6 +82,7 @@ async def test_a_failed_write_is_reported_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(saver_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(saver_module, "FORK_SHARE", 1.0)  # a machine at work may take long to fork
     folder, log = tmp_path / "state", Log()
     saver = started(folder / "snapshot", log)
     hear(saver, "User")
