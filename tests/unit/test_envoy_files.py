@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from soadns.sidecar.envoy import CLUSTERS, ENDPOINTS, LISTENERS, ROUTES, Setting
 from soadns.sidecar.envoyfiles import Layout, Resources
 from tests.unit.route_process import RouteProcess
 from tests.unit.test_http_api import site
+from tests.unit.waiting import soon
 
 USER, ACCOUNT = (ObjectRef("home", "shop", name) for name in ("user", "account"))
 LAYOUT = Layout("/envoy")
@@ -308,6 +311,28 @@ def test_the_start_of_an_envoy_that_is_told_all_by_ads(
 
 
 async def in_thread(words: list[str]) -> int:
-    import asyncio
-
     return await asyncio.to_thread(main, words)
+
+
+async def test_who_follows_keeps_the_folder_up_to_date_and_what_it_has_while_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    process, third = RouteProcess(), tmp_path / "files" / "listeners" / "all.json"
+    async with site(process) as port:
+        words = ["export", "envoy", str(tmp_path / "files"), "--follow", "--url", f"http://127.0.0.1:{port}"]
+        follower = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "soadns", *words, stderr=asyncio.subprocess.PIPE
+        )
+        assert follower.stderr is not None
+        try:
+            await soon(third.exists, within=60.0)
+            process.tell("Service shop/third 10.96.0.3; pods shop/third 10.1.0.3; register New 10.1.0.3")
+            await soon(lambda: "10.96.0.3_20880" in third.read_text(), within=60.0)
+        except BaseException:
+            follower.kill()
+            raise
+    said = (await follower.stderr.readline()).decode()
+    assert said.startswith("soadns: the files stay as they are: ")
+    assert "10.96.0.3_20880" in third.read_text()
+    follower.terminate()
+    assert await follower.wait() == 0
