@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,13 +19,15 @@ from soadns.client import Client, ClientError
 from soadns.envoyfolder import Folder, FolderError
 from soadns.routereading import Heard
 from soadns.sidecar import envoychecks, envoyfiles
-from soadns.sidecar.envoy import LISTENERS
+from soadns.sidecar.envoy import ENDPOINTS, LISTENERS, ROUTES
 from soadns.sidecar.envoyfiles import Layout, Resources, Write
 
 AGAIN_S = 1.0
 """Until a stream that ended is asked for again."""
 CHECK_S = 60.0
 """How long an Envoy may look at what it is asked about."""
+SPARE = 20
+"""Inotify instances that others of the same user need."""
 ADMIN = 15000
 """Where Envoy listens for its operators, in its own pod."""
 NODE = "soadns"
@@ -45,6 +48,8 @@ class Outcome:
     listeners: int
     held: int
     """Listeners that would have gone, and stay: too many at once."""
+    watched: int
+    """Files that an Envoy watches then."""
 
     def plain(self) -> dict[str, object]:
         """As data."""
@@ -53,7 +58,7 @@ class Outcome:
     def told(self, folder: Path) -> str:
         """For people."""
         text = f"{folder} has {self.listeners} listeners; files written or removed: {self.steps}"
-        return f"{text}\n{_held(self)}" if self.held else text
+        return "\n".join([text, *_news(self)])
 
 
 class Export:
@@ -85,7 +90,8 @@ class Export:
             self._check(told)
             self._folder.write(steps)
             self._there = told
-        return Outcome(len(steps), len(told[LISTENERS]), held)
+        watched = 2 + len(told[ENDPOINTS]) + len(told[ROUTES])
+        return Outcome(len(steps), len(told[LISTENERS]), held, watched)
 
     def _check(self, told: Resources) -> None:
         if found := envoychecks.problems(told):
@@ -130,7 +136,7 @@ def follow(client: Client, zone: str, export: Export, say: Say) -> None:
                 if not heard.whole:
                     continue
                 done = export.bring(heard)
-                news = _held(done)
+                news = "; ".join(_news(done))
                 if news != trouble:
                     say(news or "the files are up to date again")
                 trouble = news
@@ -154,10 +160,27 @@ def _take(heard: Heard, name: str, data: dict[str, object]) -> None:
         raise ClientError(f"what came is not understood, is soadns of another version? {error!r}") from None
 
 
-def _held(done: Outcome) -> str:
-    if not done.held:
-        return ""
-    return (
-        f"{done.held} of {done.listeners} listeners would go at once: they stay. If that is meant: "
-        "soadns export envoy --accept-removals"
-    )
+def _news(done: Outcome) -> list[str]:
+    """What people should know of it, one sentence each."""
+    found = []
+    if done.held:
+        found.append(
+            f"{done.held} of {done.listeners} listeners would go at once: they stay. If that is meant: "
+            "soadns export envoy --accept-removals"
+        )
+    allowed = watchers_allowed()
+    if done.watched + SPARE > allowed:
+        found.append(
+            f"Envoy watches {done.watched} files, each by an inotify instance of its own, and a user has {allowed} "
+            "on this machine: without more (sysctl fs.inotify.max_user_instances) it ends at its start. "
+            "--ads needs none"
+        )
+    return found
+
+
+def watchers_allowed() -> int:
+    """How many inotify instances the processes of one user may have on this machine."""
+    try:
+        return int(Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return sys.maxsize

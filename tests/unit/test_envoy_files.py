@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns import routeviews
+from soadns import envoyexport, routeviews
 from soadns.cli import main
 from soadns.envoyexport import Export, ExportError
 from soadns.envoyfolder import Folder, FolderError
@@ -261,6 +261,16 @@ def test_one_that_takes_over_goes_on_with_the_files_that_are_there(tmp_path: Pat
     assert [text.partition(": ")[0] for text in again.unread] == [f"{tmp_path}/endpoints/damaged.json"]
     assert again.bring(heard_of(process)).steps == 0
     assert not (tmp_path / "routes" / "half.json.fresh").exists()
+
+
+def test_more_files_than_envoy_may_watch_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    export = Export(Folder(tmp_path), Layout(str(tmp_path)), accept_removals=False)
+    done = export.bring(heard_of(RouteProcess()))
+    assert done.watched == 6
+    monkeypatch.setattr(envoyexport, "watchers_allowed", lambda: 128)
+    assert "inotify" not in done.told(tmp_path)
+    monkeypatch.setattr(envoyexport, "watchers_allowed", lambda: 25)
+    assert "fs.inotify.max_user_instances" in done.told(tmp_path)
 
 
 def test_what_envoy_refuses_is_not_written(tmp_path: Path) -> None:
