@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 # change nor remove. What an earlier run left is given back.
 SETPRIV := $(firstword $(wildcard /usr/bin/setpriv /bin/setpriv))
 ifneq ($(and $(filter-out 0,$(SUDO_UID)),$(SETPRIV)),)
-export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPYCACHEPREFIX := $(or $(SOADNS_PARTS),$(HOME)/.cache/soadns)/bytecode
 OWNER_HOME := $(shell getent passwd $(SUDO_UID) | cut -d: -f6)
 GIVEN_BACK := $(shell test ! -e $(VENV) || chown -R -h --from=0 $(SUDO_UID):$(SUDO_GID) $(VENV))
 $(VENV)/.%: SHELL := $(SETPRIV)
