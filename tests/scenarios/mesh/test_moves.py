@@ -6,7 +6,7 @@ what stays, by names of their own, and another pair by the Service's name, over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -46,17 +46,17 @@ class Told:
         self._known(moved=False)
 
     def _at_tiers_2_and_3(self) -> None:
-        self._publish("T0 to T3: the filter comes")
+        self._publish("T0 to T3: the filter comes", cut=FILES)
         self._move()
         self._known(moved=True)
-        self._publish("T0 to T2, T3: moved, rules come", moved=True)
+        self._publish("T0 to T2, T3: moved, rules come", moved=True, cut=INLINE)
         town = self._mesh.town
         self._without(SOADNS, *town.soadns, moved=True)
         self._without(ISTIOD, town.istiod, moved=True)
         self._without(API_SERVER, town.api, moved=True)
         self._back()
         self._known(moved=False)
-        self._publish("T2 to T0, T3: came back, rules go")
+        self._publish("T2 to T0, T3: came back, rules go", cut=INLINE)
 
     def _at_tier_1(self) -> None:
         for service in self._services():
@@ -83,10 +83,11 @@ class Told:
         *,
         moved: bool = False,
         within: float = 25.0,
+        cut: Sequence[Kind] = (),
     ) -> None:
         at_least = min(within, DRAIN_S + 1.5)
         self.seen[step] = self._mesh.watch(
-            step, self._lines, happens, moved=moved, at_least=at_least, within=within
+            step, self._lines, happens, moved=moved, at_least=at_least, within=within, cut=cut
         )
 
     def _published(self, step: str, *, tier: int, moved: bool = False) -> None:
@@ -94,11 +95,14 @@ class Told:
         user = self._mesh.estates["dubbo"].user
         found = eventually(lambda: self._mesh.tier(user), within=10.0, until=lambda said: said == tier)
         assert found == tier, step
-        self._publish(step, moved=moved)
+        self._publish(step, moved=moved, cut=INLINE if tier else ())
 
-    def _publish(self, step: str, *, moved: bool = False, within: float = 25.0) -> None:
+    def _publish(
+        self, step: str, *, moved: bool = False, within: float = 25.0, cut: Sequence[Kind] = ()
+    ) -> None:
+        """Apply what soadns says; ``cut``: whose connections are to go."""
         said = self._mesh.exported()
-        self._watch(step, lambda: self._mesh.publish(said), moved=moved, within=within)
+        self._watch(step, lambda: self._mesh.publish(said), moved=moved, within=within, cut=cut)
 
     def _services(self) -> list[Service]:
         estate = self._mesh.estates["dubbo"]
@@ -167,11 +171,18 @@ def test_at_tier_2_requests_follow_and_connections_are_cut_once(kind: Kind, told
         "T0 to T2, T3: moved, rules come",
         "T2 to T0, T3: came back, rules go",
         "T1 to T2: rules come",
-        "T2 to T0: the filter goes",
     ):
         assert all(seen.for_good_s is not None for seen in told.of(step, kind, *STAYED, *MOVED)), step
         cut, connections = told.cut(step, kind)
         assert cut == connections > 0, step
+
+
+@pytest.mark.parametrize("kind", INLINE, ids=str)
+def test_when_the_filter_is_taken_back_calls_go_on_by_istios_own(kind: Kind, told: Told) -> None:
+    step = "T2 to T0: the filter goes"
+    assert all(seen.for_good_s is not None for seen in told.of(step, kind, *STAYED, *MOVED))
+    cut, _ = told.cut(step, kind)
+    assert cut > 0, "one that nobody calls over may stay with the old filter"
 
 
 @pytest.mark.parametrize("kind", INLINE, ids=str)

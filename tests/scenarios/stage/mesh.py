@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +152,7 @@ class Mesh:
         moved: bool = False,
         at_least: float = 3.0,
         within: float = 15.0,
+        cut: Collection[Kind] = (),
     ) -> Watched:
         """What becomes of all calls while something happens; ``moved``: whether what moves is at ``account`` then.
 
@@ -166,7 +167,10 @@ class Mesh:
 
         places = [(each.user.cluster_ip, each.user.port) for each in self.estates.values()]
         kinds = {caller: str(kind) for kind, caller in self.callers.items()}
-        found = watched(lines, happens, there=there, places=places, at_least=at_least, within=within)
+        found = watched(
+            lines, happens, there=there, places=places, at_least=at_least, within=within,
+            cut=[self.callers[kind] for kind in cut],
+        )  # fmt: skip
         self.rows += rows(situation, kinds, found)
         print(f"{situation}\n{found}")
         return found

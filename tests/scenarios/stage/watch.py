@@ -93,11 +93,13 @@ def watched(
     places: Iterable[Place],
     at_least: float,
     within: float,
+    cut: Collection[Caller] = (),
 ) -> Watched:
     """Look at steady calls from the beginning of what happens on.
 
     ``there``: which provider is to answer a line in the end. When it has happened it is looked on for
-    ``at_least`` so many seconds, and until all calls arrive there, but no longer than ``within``.
+    ``at_least`` so many seconds, until all calls arrive there, and until all connections of the callers in
+    ``cut`` are gone that were there before, but no longer than ``within``.
     """
     seen = {line: Seen() for line in lines}
     callers = {line.caller: None for line in seen}
@@ -112,7 +114,8 @@ def watched(
         for line, found in seen.items():
             found.add(line.caller.tally(line.name), round(time.monotonic() - began, 2), there(line))
         took = time.monotonic() - happened
-        settled = all(found.for_good_s is not None for found in seen.values())
+        left = any(before[caller] & _connections(caller, places) for caller in cut)
+        settled = not left and all(found.for_good_s is not None for found in seen.values())
         if took > within or (settled and took > at_least):
             break
         time.sleep(_LOOK_S)
