@@ -1,25 +1,30 @@
-"""The tables of ``docs/clients.md``, from what the tests of the clients wrote: ``python -m tests.clients.page``."""
+"""The tables of ``docs/clients.md``, from what the tests of the clients wrote.
+
+``python -m tests.clients.page [FOLDER]``, where they wrote it.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.stage.costs import FILE as TIMELINE
-from tests.scenarios.stage.outcomes import MATRIX
-from tests.scenarios.stage.riders import CLIENTS, NAME, REGISTRY, Client
+from tests.scenarios.stage import costs, outcomes
+from tests.scenarios.stage.riders import CLIENTS, LOCAL, NAME, REGISTRY, Client
 from tests.scenarios.stage.timeline import LOSSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "clients.md"
-TABLES = ("clients", "direct URLs")
+CLIENTS_TABLE, WAITS_TABLE, LOCAL_TABLE, WAYS_TABLE = "clients", "waits", "NodeLocal DNSCache", "direct URLs"
+RESTARTED = "pods restarted"
 COLUMNS = (
-    "client", "configuration", "names", "follows, connected", "follows, pods gone", *LOSSES, "pods restarted",
-    "calls per pod",
+    "client", "configuration", "names", "follows, connected", "follows, pods gone", *LOSSES, RESTARTED, "calls per pod",
 )  # fmt: skip
+WAITS_COLUMNS = ("client", *LOSSES, RESTARTED)
+LOCAL_COLUMNS = ("client", "called", *LOSSES)
 WAY_COLUMNS = (
     "client", "called", "calls per pod", "after a restart", "restarted: failed", "longest gap", "killed: failed",
     "longest gap ",
@@ -30,6 +35,39 @@ _WITHOUT = {"rest": "REST over HTTP", "private-tcp": "a private protocol over TC
 
 Row = Mapping[str, Any]
 Rows = Mapping[tuple[str, str], Row]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the tests wrote, by program and protocol; nothing of those that did not run."""
+
+    matrix: Rows
+    timeline: Rows
+    local: Rows
+    """Behind NodeLocal DNSCache."""
+    absent: tuple[str, ...]
+    """What is not there, one line for each."""
+
+
+def figures(folder: Path) -> Figures:
+    """What stands in a folder; a file that is not whole, as an older run wrote it, counts as none."""
+    matrix, timeline = (_read(folder / file.name) for file in (outcomes.MATRIX, costs.FILE))
+    moves = [f"{outcomes.MATRIX.name}: {each}" for each in outcomes.missing(matrix)]
+    faults = [f"{costs.FILE.name}: {each}" for each in costs.missing(timeline)]
+    return Figures(
+        _by_client(() if moves else matrix["rows"]),
+        _by_client(() if faults else timeline["rows"]),
+        _by_client(() if faults else timeline["node_local"]),
+        (*moves, *faults),
+    )
+
+
+def _read(file: Path) -> Row:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def _by_client(rows: Iterable[Row]) -> Rows:
+    return {(row["program"], row["protocol"]): row for row in rows}
 
 
 def begin(table: str) -> str:
@@ -48,14 +86,6 @@ def name(client: Client) -> str:
         return _WITHOUT[client.program]
     framework, _, version = client.program.rpartition("-")
     return f"{_FRAMEWORKS[framework]} {version}, `{client.protocol}`"
-
-
-def rows_of(file: Path) -> Rows:
-    """What a test wrote, by program and protocol; nothing where it did not run."""
-    if not file.exists():
-        return {}
-    found = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    return {(row["program"], row["protocol"]): row for row in found}
 
 
 def _seconds(value: float | None, *, watched: bool) -> str:
@@ -89,28 +119,55 @@ def _shares(counts: Sequence[int]) -> str:
     return " : ".join(f"{count / whole:.0%}" for count in counts) or "none"
 
 
-def clients(matrix: Rows, timeline: Rows) -> Iterator[str]:
+def clients(found: Figures) -> Iterator[str]:
     """Each client in a row, in Markdown."""
     yield from _head(COLUMNS)
     for client in CLIENTS:
         key = client.program, client.protocol
-        ways = timeline.get(key, {}).get("ways")
+        ways = found.timeline.get(key, {}).get("ways")
         faults = [NOTHING] * (len(LOSSES) + 2)
         if ways:
             shares = " / ".join(_shares(ways[way]["per_pod"]) for way in (NAME, REGISTRY))
             faults = [_failed(ways, what) for what in LOSSES]
             faults.append(" / ".join(str(ways[way]["restarted"]["failed"]) for way in (NAME, REGISTRY)))
             faults.append(shares)
-        yield _line(name(client), *_moves(matrix.get(key, {})), *faults)
+        yield _line(name(client), *_moves(found.matrix.get(key, {})), *faults)
 
 
-def ways(timeline: Rows) -> Iterator[str]:
+def waits(found: Figures) -> Iterator[str]:
+    """How long each client was without an answer, and how many calls it made meanwhile, in Markdown."""
+    yield from _head(WAITS_COLUMNS)
+    for client in CLIENTS:
+        ways = found.timeline.get((client.program, client.protocol), {}).get("ways")
+        faults = (*LOSSES, "restarted")
+        yield _line(name(client), *(_waited(ways, what) if ways else NOTHING for what in faults))
+
+
+def _waited(ways: Mapping[str, Row], what: str) -> str:
+    """The worst of all ways by name, and by the registry."""
+    by_name = [each[what] for way, each in ways.items() if way != REGISTRY]
+    gap, calls = max(each["gap_ms"] for each in by_name), min(each["calls"] for each in by_name)
+    registry = ways[REGISTRY][what]
+    return f"{_gap(gap)}, {calls} / {_gap(registry['gap_ms'])}, {registry['calls']}"
+
+
+def node_local(found: Figures) -> Iterator[str]:
+    """Each client behind NodeLocal DNSCache in a row for each way in which it calls, in Markdown."""
+    yield from _head(LOCAL_COLUMNS)
+    for client in LOCAL:
+        ways = found.local.get((client.program, client.protocol), {}).get("ways", {})
+        for way in client.ways:
+            cells = [", ".join(_fault(ways[way][what])) if way in ways else NOTHING for what in LOSSES]
+            yield _line(name(client), way, *cells)
+
+
+def ways(found: Figures) -> Iterator[str]:
     """Each client in a row for each way in which it calls, in Markdown."""
     yield from _head(WAY_COLUMNS)
     for client in CLIENTS:
-        found = timeline.get((client.program, client.protocol), {}).get("ways", {})
+        ridden = found.timeline.get((client.program, client.protocol), {}).get("ways", {})
         for way in client.ways:
-            if row := found.get(way):
+            if row := ridden.get(way):
                 faults = [_fault(row["restarted"]), _fault(row["killed"])]
                 cells = [_shares(row["per_pod"]), _shares(row["per_pod_after"]), *faults[0], *faults[1]]
             else:
@@ -119,7 +176,11 @@ def ways(timeline: Rows) -> Iterator[str]:
 
 
 def _fault(row: Row) -> tuple[str, str]:
-    return f"{row['failed']} of {row['calls']}", f"{row['gap_ms'] / 1000:.1f} s"
+    return f"{row['failed']} of {row['calls']}", _gap(row["gap_ms"])
+
+
+def _gap(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.1f} s"
 
 
 def _head(columns: Sequence[str]) -> Iterator[str]:
@@ -140,17 +201,31 @@ def written(page: str, table: str, lines: Iterator[str]) -> str:
     return "\n".join([before + opening, "", *lines, "", closing + after])
 
 
-def main() -> int:
-    """Write the page anew; 1 where the tests have not written what it is made of."""
-    if missing := [file for file in (MATRIX, TIMELINE) if not file.exists()]:
-        print(f"{', '.join(map(str, missing))} not written yet: make test-scenarios", file=sys.stderr)
-        if TIMELINE in missing:
-            return 1
-    matrix, timeline = rows_of(MATRIX), rows_of(TIMELINE)
-    page = written(PAGE.read_text(encoding="utf-8"), TABLES[0], clients(matrix, timeline))
-    PAGE.write_text(written(page, TABLES[1], ways(timeline)), encoding="utf-8")
+def drawn(page: str, found: Figures) -> str:
+    """The page with these figures in all its tables."""
+    tables = {CLIENTS_TABLE: clients, WAITS_TABLE: waits, LOCAL_TABLE: node_local, WAYS_TABLE: ways}
+    for table, lines in tables.items():
+        page = written(page, table, lines(found))
+    return page
+
+
+def draft(folder: Path = outcomes.FOLDER) -> str:
+    """Write the page as it would be beside the figures of a run that may not have ended, and return it."""
+    text = drawn(PAGE.read_text(encoding="utf-8"), figures(folder))
+    (folder / PAGE.name).write_text(text, encoding="utf-8")
+    return text
+
+
+def main(folder: Path = outcomes.FOLDER) -> int:
+    """Write the page anew; 1 where the tests have not written all that it is made of."""
+    found = figures(folder)
+    if found.absent:
+        said = [f"{PAGE.name} is left as it is: of its figures these are not in {folder}", *found.absent]
+        print("\n  ".join(said), "They are written by: make test-scenarios", sep="\n", file=sys.stderr)
+        return 1
+    PAGE.write_text(drawn(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(Path, sys.argv[1:2])))

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.clients import page, verdicts
 from tests.clients.driving import INTERFACES, USER
 from tests.scenarios.stage.outcomes import MATRIX, Outcome, write
+from tests.scenarios.stage.promises import BY_THEMSELVES, NEVER
 from tests.scenarios.stage.residents import (
     ATTEMPTS_MS,
     CENTRE,
@@ -62,10 +64,6 @@ CLIENTS = {
         Client("private TCP", "private-tcp", "tcp", _each(URL, package="com.example.tcp")),
     )
 }
-BY_THEMSELVES = {"sofarpc-5.12.0/bolt", "rest/http"}
-"""Who looks a name up again while its connection works."""
-NEVER = {"dubbo-3.2.16/tri", "dubbo-3.3.5/tri"}
-"""Who looks a name up once in its life."""
 DEAF = {"sofarpc-5.6.0/bolt", "sofa-rpc-node-2.10.0/bolt"}
 """Who takes no timeout from providers, by a direct URL as by the registry."""
 _RESTART = "restart callers, while the old pods still serve"
@@ -179,3 +177,8 @@ def test_who_follows_to_another_service(name: str, residents: dict[str, Resident
     assert saw["kept"].failed == 0
     assert (saw["gone"].after_s is None) == (name in NEVER), saw["gone"]
     assert saw.get("after a restart", {"ok": True})["ok"]
+
+
+def test_the_page_says_what_this_run_found(residents: dict[str, Resident]) -> None:
+    assert residents
+    assert verdicts.of_moves(page.draft()) == verdicts.of_moves(page.PAGE.read_text(encoding="utf-8"))

@@ -7,20 +7,23 @@ second: what an outage costs is seen at once, not only when the JVM's own cache 
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 
+from tests.clients import page, verdicts
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage import costs as figures
-from tests.scenarios.stage.riders import CLIENTS, LOCAL, NAME, REGISTRY, TWO_NAMES, Client, Crowd
+from tests.scenarios.stage.promises import CALLS_LEFT, FAILS, LOOKS_UP, longest_s
+from tests.scenarios.stage.riders import BY_NAME, CLIENTS, LOCAL, NAME, REGISTRY, TWO_NAMES, Client, Crowd
 from tests.scenarios.stage.timeline import (
     AFTERWARDS,
-    API_SERVER,
     CALM,
     COREDNS,
     KILLED,
     LOSSES,
     RESTARTED,
-    SOADNS,
+    THREADS,
     ZOOKEEPER,
     Costs,
     Timeline,
@@ -31,10 +34,12 @@ from tests.scenarios.stage.town import Town
 
 pytestmark = pytest.mark.alone
 
-LOOKS_UP = {"rest/http", "sofarpc-5.12.0/bolt"}
-"""Who looks a name up though it is connected: for each call, or every ten seconds."""
 CALLS_PER_SECOND = 20
 KEYS = [client.key for client in CLIENTS]
+AWAY_S = {"dubbo": 0.5, "http": 0.5, "tcp": 0.5, "bolt": 4.0, "tri": 7.5}
+"""By protocol: for how long calls by name may fail when a pod ends in good order. `dubbo` connects with the next call,
+bolt looks after its connections once a second, tri waits a second and then longer and longer (in 3.2.16 up to seven).
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +57,57 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Costs:
     return found
 
 
+def by_name(client: Client) -> list[str]:
+    """The ways in which it calls by name."""
+    return [way for way in client.ways if way in BY_NAME]
+
+
 @pytest.mark.parametrize("client", CLIENTS, ids=KEYS)
-def test_the_loss_of_soadns_zookeeper_or_the_api_server_costs_no_call(client: Client, costs: Costs) -> None:
-    rider = client.key, NAME
-    assert costs.calls(rider, CALM)
-    assert costs.failed(rider, CALM) == 0
-    for what in (SOADNS, ZOOKEEPER, API_SERVER):
-        assert costs.calls(rider, lost(what))
-        assert costs.failed(rider, lost(what), back(what)) == 0, what
+def test_the_loss_of_all_but_coredns_costs_no_call(client: Client, costs: Costs) -> None:
+    for way in by_name(client):
+        rider = client.key, way
+        assert costs.calls(rider, CALM)
+        assert costs.failed(rider, CALM) == 0
+        for what in LOSSES:
+            if what != COREDNS:
+                assert costs.phases[back(what)][rider].by, (way, what)
+                assert costs.failed(rider, lost(what), back(what)) == 0, (way, what)
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=KEYS)
 def test_the_loss_of_coredns_costs_calls_of_those_alone_who_look_up_meanwhile(
     client: Client, costs: Costs
 ) -> None:
-    rider = client.key, NAME
-    if client.key in LOOKS_UP:
-        assert costs.phases[back(COREDNS)][rider].by
-    else:
-        assert costs.failed(rider, lost(COREDNS), back(COREDNS)) == 0
+    for way in by_name(client):
+        rider = client.key, way
+        if client.key not in FAILS:
+            assert costs.failed(rider, lost(COREDNS), back(COREDNS)) == 0, way
+        # Afterwards it is as before: this phase follows.
+        assert costs.failed(rider, lost(ZOOKEEPER)) == 0, way
+
+
+@pytest.mark.parametrize("client", CLIENTS + LOCAL, ids=[client.key for client in CLIENTS + LOCAL])
+def test_nobody_waits_longer_for_an_answer_than_is_promised(client: Client, costs: Costs) -> None:
+    for what in LOSSES:
+        phases = lost(what), back(what)
+        # What all wait for is the machine: most of those who ask the registry notice no loss.
+        still = statistics.median(costs.gap_ms((each.key, REGISTRY), *phases) for each in CLIENTS)
+        for way in by_name(client):
+            gap = costs.gap_ms((client.key, way), *phases)
+            assert gap <= longest_s(client, what) * 1000 + still, (way, what)
+
+
+@pytest.mark.parametrize("key", sorted(LOOKS_UP))
+def test_look_ups_wait_at_first_and_not_for_as_long_as_soadns_is_away(key: str, costs: Costs) -> None:
+    for what, part in CALLS_LEFT.items():
+        made = {way: costs.calls((key, way), lost(what)) for way in (NAME, REGISTRY)}
+        assert made[NAME] >= part * made[REGISTRY], (what, made)
+
+
+def test_rest_waits_for_coredns_by_name_as_it_does_without_soadns(costs: Costs) -> None:
+    """It looks up for each call, and it is the same CoreDNS."""
+    gaps = {way: costs.gap_ms(("rest/http", way), lost(COREDNS), back(COREDNS)) for way in (NAME, REGISTRY)}
+    assert gaps[NAME] <= gaps[REGISTRY] + 10_000
 
 
 @pytest.mark.parametrize("client", LOCAL, ids=[client.key for client in LOCAL])
@@ -88,10 +125,10 @@ def test_a_connection_that_breaks_is_replaced_by_one_to_another_pod(client: Clie
     assert costs.failed(rider, AFTERWARDS) == 0
     restarted = costs.phases[RESTARTED][rider]
     assert len(restarted.by) == 2
-    assert restarted.failed < restarted.calls * 0.25
-    assert costs.phases[lost(SOADNS)][rider].failed == 0, "who had lost its pod"
+    assert (
+        restarted.failed <= 2 * AWAY_S[client.protocol] * CALLS_PER_SECOND
+    )  # both pods, one after the other
     if client.protocol == "dubbo":
-        assert restarted.failed < restarted.calls * 0.02
         assert costs.failed(rider, KILLED) < CALLS_PER_SECOND
 
 
@@ -100,10 +137,30 @@ def test_by_the_registry_calls_are_spread_and_by_one_name_they_go_to_one_pod(
     client: Client, costs: Costs
 ) -> None:
     calm = costs.phases[CALM]
-    if client.program in SCRIPTS:  # connections of each call, or of each thread
-        assert set(calm[client.key, NAME].by) <= set(costs.phases[RESTARTED][client.key, NAME].by)
+    if client.protocol == "http":  # a connection of each call
+        assert len(calm[client.key, NAME].by) == len(calm[client.key, REGISTRY].by) == 2
+        return
+    if client.program in SCRIPTS:  # a connection of each thread
         return
     assert len(calm[client.key, NAME].by) == 1
     assert len(calm[client.key, REGISTRY].by) == 2
     if TWO_NAMES in client.ways:
         assert costs.failed((client.key, TWO_NAMES), CALM) == 0
+
+
+@pytest.mark.parametrize(
+    "client", [client for client in CLIENTS if client.key not in LOOKS_UP], ids=lambda client: client.key
+)
+def test_who_is_connected_stays_with_its_pods_whatever_else_is_lost(client: Client, costs: Costs) -> None:
+    before = costs.phases[lost(LOSSES[0])][client.key, NAME].by.keys()
+    assert 1 <= len(before) <= (THREADS if client.program in SCRIPTS else 1)
+    for what in LOSSES:
+        for phase in (lost(what), back(what)):
+            assert costs.phases[phase][client.key, NAME].by.keys() == before, phase
+
+
+def test_the_page_says_what_this_run_found(costs: Costs) -> None:
+    assert costs
+    found = verdicts.of_faults(page.draft())
+    assert verdicts.broken(found) == []
+    assert found == verdicts.of_faults(page.PAGE.read_text(encoding="utf-8"))

@@ -1,13 +1,17 @@
-"""What a timeline of faults cost each client, as a file that the page of clients is made of."""
+"""What a timeline of faults cost each client, as a file that the page of clients is made of.
+
+``{"rows": [...], "node_local": [...]}``: a row is ``{"program", "protocol", "ways": {way: {...}}}``, of each way calls
+per pod, and by fault how many calls were made, how many failed and the longest time without an answer.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.scenarios.stage.riders import CLIENTS, Client
+from tests.scenarios.stage.outcomes import FOLDER
+from tests.scenarios.stage.riders import CLIENTS, LOCAL, Client
 from tests.scenarios.stage.timeline import (
     AFTERWARDS,
     CALM,
@@ -19,11 +23,13 @@ from tests.scenarios.stage.timeline import (
     lost,
 )
 
-FILE = Path(__file__).resolve().parents[3] / "build" / "clients" / "timeline.json"
+FILE = FOLDER / "timeline.json"
+FAULTS = (*LOSSES, "restarted", "killed")
+FIGURES = ("calls", "failed", "gap_ms")
 
 
 def row(costs: Costs, client: Client) -> dict[str, Any]:
-    """One client: for each way in which it called, calls per pod and what failed, by fault."""
+    """One client."""
     ways = {}
     for way in client.ways:
         rider = client.key, way
@@ -39,11 +45,8 @@ def row(costs: Costs, client: Client) -> dict[str, Any]:
 
 
 def _fault(costs: Costs, rider: tuple[str, str], *phases: str) -> dict[str, float]:
-    return {
-        "calls": costs.calls(rider, *phases),
-        "failed": costs.failed(rider, *phases),
-        "gap_ms": costs.gap_ms(rider, *phases),
-    }
+    figures = costs.calls(rider, *phases), costs.failed(rider, *phases), costs.gap_ms(rider, *phases)
+    return dict(zip(FIGURES, figures, strict=True))
 
 
 def _shares(costs: Costs, rider: tuple[str, str], phase: str) -> list[int]:
@@ -51,8 +54,28 @@ def _shares(costs: Costs, rider: tuple[str, str], phase: str) -> list[int]:
     return sorted(costs.phases[phase][rider].by.values(), reverse=True)
 
 
-def write(costs: Costs, clients: Sequence[Client] = CLIENTS, file: Path = FILE) -> None:
+def rows(costs: Costs) -> dict[str, Any]:
+    """All clients."""
+    return {
+        "rows": [row(costs, client) for client in CLIENTS],
+        "node_local": [row(costs, client) for client in LOCAL],
+    }
+
+
+def write(costs: Costs) -> None:
     """All clients in one file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    rows = [row(costs, client) for client in clients]
-    file.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(json.dumps(rows(costs), indent=1) + "\n", encoding="utf-8")
+
+
+def missing(found: Mapping[str, Any]) -> Iterator[str]:
+    """What a file does not say that ``rows`` would have."""
+    for part, clients in (("rows", CLIENTS), ("node_local", LOCAL)):
+        said = {(each["program"], each["protocol"]): each["ways"] for each in found.get(part, ())}
+        for client in clients:
+            ways = said.get((client.program, client.protocol), {})
+            for way in client.ways:
+                faults = ways.get(way, {})
+                absent = [fault for fault in FAULTS if set(FIGURES) - faults.get(fault, {}).keys()]
+                if absent:
+                    yield f"{client.key}, {way}: {', '.join(absent)}"

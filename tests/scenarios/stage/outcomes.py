@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.scenarios.stage.riders import CLIENTS
 
 FOLDER = Path(__file__).resolve().parents[3] / "build" / "clients"
 MATRIX = FOLDER / "matrix.json"
@@ -58,3 +61,12 @@ def read(path: Path) -> list[Outcome]:
     """Read what ``write`` wrote."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return [Outcome(**row | {"configurations": tuple(row["configurations"])}) for row in rows]
+
+
+def missing(found: Mapping[str, Any]) -> Iterator[str]:
+    """What a file does not say that ``write`` would have written for all clients."""
+    rows = {(row["program"], row["protocol"]): row for row in found.get("rows", ())}
+    for client in CLIENTS:
+        row = rows.get((client.program, client.protocol), {})
+        if absent := set(Outcome.__dataclass_fields__) - row.keys():
+            yield f"{client.key}: {', '.join(sorted(absent))}"

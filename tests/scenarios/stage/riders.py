@@ -64,10 +64,11 @@ CLIENTS = (
 )
 LOCAL = (
     Client("dubbo-3.3.5", "dubbo", "dubbo", (NAME,), NODE_LOCAL),
+    Client("dubbo-3.3.5", "tri", "tri", (NAME,), NODE_LOCAL),
     Client("sofarpc-5.12.0", "bolt", "bolt", BY_NAME, NODE_LOCAL),
     Client("rest", "http", "rest", PLAIN, NODE_LOCAL),
 )
-"""Behind NodeLocal DNSCache: those who look a name up though they are connected, and one who does not."""
+"""Behind NodeLocal DNSCache: those who look a name up though they are connected."""
 PROVIDERS = {
     "dubbo": "dubbo-3.3.5", "tri": "dubbo-3.3.5", "bolt": "sofarpc-5.12.0", "rest": "rest",
     "private-tcp": "private-tcp",

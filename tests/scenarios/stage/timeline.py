@@ -14,18 +14,21 @@ from functools import partial
 from tests.scenarios.stage.clients import Tally
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.riders import Rider
-from tests.scenarios.stage.town import Behind, Server, Town, at_once
+from tests.scenarios.stage.soadns import Soadns
+from tests.scenarios.stage.town import Behind, Server, Silent, Town, at_once
 
 CALM, RESTARTED, AFTERWARDS, KILLED = (
     "calm", "pods restarted one by one", "calm after it", "the pod of most calls killed",
 )  # fmt: skip
-SOADNS, COREDNS, ZOOKEEPER, API_SERVER = "soadns", "CoreDNS", "ZooKeeper", "API server"
-LOSSES = (SOADNS, API_SERVER, COREDNS, ZOOKEEPER)
-"""ZooKeeper comes last, for what its loss does to registries may stay."""
-DOWN_S = {SOADNS: 18.0, COREDNS: 18.0, ZOOKEEPER: 12.0, API_SERVER: 5.0}
-"""The first two are away for longer than SOFARPC (10 s) and a cache of 5 s go without them, ZooKeeper for longer than
-its sessions last (10 s)."""
-AFTER_S = {SOADNS: 6.0, COREDNS: 22.0, ZOOKEEPER: 14.0, API_SERVER: 5.0}
+SOADNS, SILENT, COREDNS = "soadns", "soadns silent", "CoreDNS"
+ZOOKEEPER, API_SERVER = "ZooKeeper", "API server"
+LOSSES = (SOADNS, SILENT, API_SERVER, COREDNS, ZOOKEEPER)
+"""All of each is killed, but for what is silent: that is stopped, and its pods stay ready. ZooKeeper comes last, for
+what its loss does to registries may stay."""
+DOWN_S = {SOADNS: 18.0, SILENT: 14.0, COREDNS: 18.0, ZOOKEEPER: 12.0, API_SERVER: 5.0}
+"""soadns and CoreDNS are away for longer than SOFARPC (10 s) and a cache of 5 s go without them, ZooKeeper for longer
+than its sessions last (10 s)."""
+AFTER_S = {SOADNS: 6.0, SILENT: 4.0, COREDNS: 22.0, ZOOKEEPER: 14.0, API_SERVER: 5.0}
 """How long is looked on after each of them: SOFARPC looks a name up every ten seconds, and ZooKeeper ends the
 sessions of those that did not return ten seconds after its own return."""
 KILLED_S = 14.0
@@ -37,12 +40,12 @@ Key = tuple[str, str]
 
 def lost(what: str) -> str:
     """The phase in which it is down."""
-    return f"{what} killed"
+    return f"{what}: gone"
 
 
 def back(what: str) -> str:
     """The phase that begins with its return."""
-    return f"{what} back"
+    return f"{what}: back"
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,9 @@ class Timeline:
     def _servers(self, what: str) -> list[Server]:
         town = self._town
         found: dict[str, list[Server]] = {
-            SOADNS: [*town.soadns], COREDNS: [town.coredns], ZOOKEEPER: [town.zookeeper], API_SERVER: [town.api],
+            SOADNS: [*town.soadns],
+            SILENT: [Silent(each.server) for each in town.soadns if isinstance(each.server, Soadns)],
+            COREDNS: [town.coredns], ZOOKEEPER: [town.zookeeper], API_SERVER: [town.api],
         }  # fmt: skip
         return found[what]
 

@@ -7,6 +7,7 @@ providers and callers of ``tests/clients``. What operators do is done with the c
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,20 @@ class Behind:
         """SIGTERM; the endpoint goes at the same time, as with a pod that is deleted."""
         self.service.without(self.home.ip)
         self.server.process.stop()
+
+
+class Silent:
+    """A soadns that neither runs nor refuses between ``kill`` and ``start``: SIGSTOP, and its pod stays ready."""
+
+    def __init__(self, soadns: Soadns) -> None:
+        self.soadns = soadns
+
+    def start(self) -> None:
+        self.soadns.signalled(signal.SIGCONT)
+        self.soadns.wait_ready()
+
+    def kill(self) -> None:
+        self.soadns.signalled(signal.SIGSTOP)
 
 
 class Town(Cluster):
