@@ -40,6 +40,8 @@ from tests.scenarios.stage.town import Town
 from tests.scenarios.stage.wiretap import AAAA, A, Reply, Wiretap
 
 _, ORDER, INNER, UPPER, DEEP = INTERFACES
+FEW = 10
+"""Calls that may fail, of a hundred, while the old pods of a Service that an interface has left end."""
 
 
 def _each(way: str, *, package: str = "com.example") -> dict[str, str]:
@@ -136,7 +138,7 @@ def test_every_interface_is_called_by_name_by_what_operators_roll_out(
     assert not resident.saw["past the name"]
     if resident.client.protocol != "http":  # which has no connection between calls
         assert resident.saw["by the name"]
-    assert resident.saw.get("not safe", []) == []
+    assert resident.saw.get("not safe", []) == []  # tri is, and was asked for
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -176,6 +178,7 @@ def test_who_follows_to_another_service(name: str, residents: dict[str, Resident
     assert (saw["kept"].after_s is not None) == (name in BY_THEMSELVES), saw["kept"]
     assert saw["kept"].failed == 0
     assert (saw["gone"].after_s is None) == (name in NEVER), saw["gone"]
+    assert name in NEVER or saw["gone"].failed <= FEW, saw["gone"]
     assert saw.get("after a restart", {"ok": True})["ok"]
 
 

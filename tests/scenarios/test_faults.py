@@ -20,6 +20,7 @@ from tests.scenarios.stage.timeline import (
     AFTERWARDS,
     CALM,
     COREDNS,
+    DOWN_S,
     KILLED,
     LOSSES,
     RESTARTED,
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.alone
 
 CALLS_PER_SECOND = 20
 KEYS = [client.key for client in CLIENTS]
-AWAY_S = {"dubbo": 0.5, "http": 0.5, "tcp": 0.5, "bolt": 4.0, "tri": 7.5}
+AWAY_S = {"dubbo": 0.15, "http": 0.5, "tcp": 0.5, "bolt": 4.0, "tri": 7.5}
 """By protocol: for how long calls by name may fail when a pod ends in good order. `dubbo` connects with the next call,
 bolt looks after its connections once a second, tri waits a second and then longer and longer (in 3.2.16 up to seven).
 """
@@ -80,8 +81,9 @@ def test_the_loss_of_coredns_costs_calls_of_those_alone_who_look_up_meanwhile(
 ) -> None:
     for way in by_name(client):
         rider = client.key, way
-        if client.key not in FAILS:
-            assert costs.failed(rider, lost(COREDNS), back(COREDNS)) == 0, way
+        failed = costs.failed(rider, lost(COREDNS), back(COREDNS))
+        # SOFARPC gives an address up that it can not confirm, and takes it again at the next look.
+        assert failed <= (DOWN_S[COREDNS] * CALLS_PER_SECOND if client.key in FAILS else 0), way
         # Afterwards it is as before: this phase follows.
         assert costs.failed(rider, lost(ZOOKEEPER)) == 0, way
 
@@ -108,6 +110,8 @@ def test_rest_waits_for_coredns_by_name_as_it_does_without_soadns(costs: Costs) 
     """It looks up for each call, and it is the same CoreDNS."""
     gaps = {way: costs.gap_ms(("rest/http", way), lost(COREDNS), back(COREDNS)) for way in (NAME, REGISTRY)}
     assert gaps[NAME] <= gaps[REGISTRY] + 10_000
+    failed = {way: costs.failed(("rest/http", way), lost(COREDNS), back(COREDNS)) for way in gaps}
+    assert failed[NAME] <= failed[REGISTRY] + CALLS_PER_SECOND
 
 
 @pytest.mark.parametrize("client", LOCAL, ids=[client.key for client in LOCAL])

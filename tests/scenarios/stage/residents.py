@@ -143,8 +143,11 @@ class Resident:
 
     def _exported(self, form: str) -> dict[str, str]:
         words = [word for name in self.interfaces for word in ("--interface", name)]
+        words += ["--with-tri"] if self.client.protocol == "tri" else []
         text = self._town.exported(*words, "--format", form, quarter=self.client.quarter)
-        self.saw["not safe"] = [line for line in text.splitlines() if "not safe" in line]
+        self.saw["not safe"] = self.saw.get("not safe", []) + [
+            line for line in text.splitlines() if "not safe" in line
+        ]
         lines = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
         assert len(lines) == len(self.interfaces), text
         return lines
