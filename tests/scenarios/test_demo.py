@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from tests.demo.story import STEPS
 from tests.demo.workloads import MANIFESTS, documents
 from tests.scenarios.stage.corefiles import FOLDER
 from tests.scenarios.stage.kubernetes import ApiServer, collection
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.process import eventually, parts
 from tests.scenarios.stage.terminal import Typed, missing, steps
 from tests.scenarios.test_stage_ends import here, remains
 
@@ -39,12 +40,34 @@ def typed(output: str) -> list[Typed]:
     return found
 
 
+def no_more(folder: Path) -> Path:
+    """The real servers that ``make demo-real`` gets, and none besides."""
+    ours = (
+        "import pathlib, sys, parts; store = pathlib.Path(sys.argv[1]); "
+        "there = [part for part in parts.PARTS if part.name in parts.FOR_DEMO]; "
+        "print(*(name for part in there for name in part.programs(part.folder(store))))"
+    )
+    store = os.environ.get("SOADNS_PARTS") or Path.home() / ".cache" / "soadns"
+    said = subprocess.run(
+        [sys.executable, "-B", "-c", ours, store],
+        cwd=ROOT / "tools",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    index = folder / "parts" / "parts.json"
+    index.parent.mkdir()
+    index.write_text(json.dumps({name: parts()[name] for name in said.stdout.split()}), encoding="utf-8")
+    return index.parent
+
+
 def test_every_step_holds_and_the_page_shows_what_is_printed(tmp_path: Path) -> None:
     before = here()
     logs = tmp_path / "logs"
     done = subprocess.run(
-        [*COMMAND, "--logs", str(logs)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
-    )
+        [*COMMAND, "--logs", str(logs)], cwd=ROOT, env=os.environ | {"SOADNS_PARTS": str(no_more(tmp_path))},
+        capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert done.stderr == ""
     assert f"{STEPS} of {STEPS} steps held" in done.stdout
