@@ -78,10 +78,10 @@ namespaces:
 
 test-scenarios: namespaces $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd, Knot, NSD ...
 	@echo "test: scenarios with real servers, two stories at a time"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not alone' tests/scenarios $(ARGS); told=$$?; test $$told = 0 -o $$told = 5 || exit 1; \
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not alone' tests/scenarios $(ARGS); told=$$?; \
 	  echo "test: scenarios under load, one at a time"; \
 	  $(BIN)/python -m pytest -q -m alone tests/scenarios $(ARGS); more=$$?; \
-	  test $$more = 0 || test $$more = 5 -a $$told = 0  # 5: what ARGS selects is in the other half
+	  test $$told$$more = 00 -o $$told$$more = 05 -o $$told$$more = 50  # 5: what ARGS selects is in the other half
 
 lint: $(VENV)/.installed-dev ## ruff, mypy, import contracts
 	@echo "lint: ruff, mypy, import contracts"
