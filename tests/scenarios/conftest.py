@@ -20,7 +20,7 @@ from tests.scenarios.stage.zookeeper import ZooKeeper
 def pytest_configure() -> None:
     """Who ends a run by SIGTERM is answered as by Ctrl-C: every server of a story is ended with it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A shell without job control makes what it runs in the background deaf to Ctrl-C, and so would be what is started here.
+    # A shell without job control makes what it runs in the background deaf to Ctrl-C, and all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

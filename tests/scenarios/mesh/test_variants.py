@@ -42,7 +42,8 @@ def pods(mesh: Mesh) -> Iterator[dict[str, Behind]]:
 def tries(mesh: Mesh, kind: Kind, variant: dict[str, str]) -> dict[str, Any]:
     """One call of a variant at the interface's name."""
     process = mesh.callers[kind].process
-    options = {"url": f"dubbo://{name_of(INTERFACE)}:20880", "timeout": 3000}
+    # Whose listener is not there yet is to try again, and not to give the reference up.
+    options = {"url": f"dubbo://{name_of(INTERFACE)}:20880", "timeout": 3000, "check": False}
     referred = process.ask("refer", interface=INTERFACE, options=options, **variant)
     if not referred["ok"]:
         return referred
@@ -55,10 +56,11 @@ def test_each_reaches_its_own_service_and_one_that_nobody_has_is_refused(
 ) -> None:
     mesh.publish()
     expected = {name: pod.home.name for name, pod in pods.items()}
-    found = eventually(
-        lambda: {name: tries(mesh, kind, variant).get("answer") for name, variant in VARIANTS.items()},
-        within=20.0,
-        until=lambda answers: answers == expected,
-    )
+
+    def answers() -> dict[str, str]:
+        said = {name: tries(mesh, kind, variant) for name, variant in VARIANTS.items()}
+        return {name: str(each.get("answer", each.get("error"))) for name, each in said.items()}
+
+    found = eventually(answers, within=20.0, until=lambda answers: answers == expected)
     assert found == expected
     assert not tries(mesh, kind, NOBODY)["ok"]
