@@ -68,7 +68,7 @@ demo-real: $(VENV)/.installed ## The same for real: Dubbo and SOFARPC in a small
 
 test: namespaces lint test-unit test-scenarios ## Everything, with real servers; sets itself up
 
-test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; under 30 seconds
+test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; half a minute
 	@echo "test: rules, situations and packets"
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/situations $(ARGS)
 
