@@ -13,10 +13,10 @@ from itertools import count
 from soadns.binding.estate import Estate
 from soadns.binding.state import State
 from soadns.binding.zone import Zone
+from soadns.changelog import ChangeLog
 from soadns.model import Binding, EndpointSlice, InterfaceId, ObjectRef, Service
 from soadns.routemodel import Move, Place
 from soadns.sidecar.clusters import ClusterTable, Spot
-from soadns.sidecar.routelog import RouteLog
 from soadns.sidecar.routes import RouteTable
 from soadns.speechtable import SpeechTable
 
@@ -40,9 +40,9 @@ class Routing:
         """For sidecars whose clusters are not Istio's."""
         self.speech = {name: SpeechTable(zone, self.tables[name]) for name, zone in estate.zones.items()}
         """What is spoken at each place."""
-        self.logs: dict[str, RouteLog[Place]] = {name: RouteLog() for name in estate.zones}
+        self.logs: dict[str, ChangeLog[Place]] = {name: ChangeLog() for name in estate.zones}
         """What changed of routes."""
-        self.whole_logs: dict[str, RouteLog[Place | str]] = {name: RouteLog() for name in estate.zones}
+        self.whole_logs: dict[str, ChangeLog[Place | str]] = {name: ChangeLog() for name in estate.zones}
         """What changed of routes and of clusters, which are known by their names."""
         self._remembered: dict[str, list[tuple[InterfaceId, State]]] = {name: [] for name in estate.zones}
         """By zone: where interfaces were before this process began, as far as the tables are not told yet."""

@@ -7,7 +7,6 @@ than what is different.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import blake2b
@@ -16,6 +15,7 @@ from typing import NamedTuple
 from soadns.ads import wire
 from soadns.ads.encoding import Encode
 from soadns.ads.sharedroutes import View
+from soadns.changelog import ChangeLog
 from soadns.routemodel import Place
 from soadns.routing import Routing
 from soadns.sidecar import envoy
@@ -52,8 +52,6 @@ class EnvoyInventory:
     """The resources of one zone."""
 
     def __init__(self, zone: str, routing: Routing, encode: Encode) -> None:
-        self.generation = 0
-        """Grows with every change."""
         self.resources: dict[Key, Resource] = {}
         self.places: dict[str, At] = {}
         """By the names of their listeners."""
@@ -62,12 +60,16 @@ class EnvoyInventory:
         self._encode = encode
         self._known = NEVER
         """The generation of routes and clusters."""
-        self._log: deque[tuple[int, frozenset[Key]]] = deque()
-        self._logged = 0
+        self._log: ChangeLog[Key] = ChangeLog(MOST_CHANGES)
         self._fresh: dict[Key, Resource | None] = {}
         """Made, and not counted yet; None: it is gone."""
         self._seen: dict[Place, At | None] = {}
         """Places that were looked at, likewise."""
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change."""
+        return self._log.generation
 
     # ------------------------------------------------------------------ it follows
 
@@ -136,24 +138,13 @@ class EnvoyInventory:
         self._fresh.clear()
         self._seen.clear()
         if changed:
-            self.generation += 1
-            self._log.append((self.generation, frozenset(changed)))
-            self._logged += len(changed)
-            while self._logged > MOST_CHANGES:
-                self._logged -= len(self._log.popleft()[1])
+            self._log.note(frozenset(changed))
 
     # ------------------------------------------------------------------ it is asked
 
-    def since(self, generation: int) -> set[Key] | None:
+    def since(self, generation: int) -> frozenset[Key] | None:
         """The keys of what changed after a generation; None where that is not remembered."""
-        if not 0 <= self.generation - generation <= len(self._log):
-            return None
-        found: set[Key] = set()
-        for number, keys in reversed(self._log):
-            if number <= generation:
-                break
-            found |= keys
-        return found
+        return self._log.since(generation)
 
     def names(self, kind: str, view: View) -> set[str]:
         """The names of a type's resources, as far as somebody may see them."""

@@ -7,7 +7,6 @@ by itself: a router that leads nowhere, a cluster without hosts.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from soadns.ads.encoding import Encode
 from soadns.ads.sharedroutes import SharedRoutes, View
 from soadns.ads.wire import CDS, EDS, RDS, resource
 from soadns.binding.zone import Zone
+from soadns.changelog import ChangeLog
 from soadns.routemodel import Place
 from soadns.routing import Routing
 from soadns.sidecar import mosn
@@ -60,8 +60,6 @@ class Inventory:
     """The resources of one zone."""
 
     def __init__(self, zone: Zone, routing: Routing, encode: Encode) -> None:
-        self.generation = 0
-        """Grows with every change."""
         self.resources: dict[Key, Resource] = {}
         self._zone = zone
         self._name = zone.settings.name
@@ -73,10 +71,14 @@ class Inventory:
         """The generation of the routes."""
         self._places: dict[Place, str] = {}
         """Places that have routers, and the namespaces of their Services."""
-        self._log: deque[tuple[int, frozenset[Key]]] = deque()
-        self._logged = 0
+        self._log: ChangeLog[Key] = ChangeLog(MOST_CHANGES)
         self._fresh: dict[Key, Made] = {}
         """Made, and not counted yet."""
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change."""
+        return self._log.generation
 
     # ------------------------------------------------------------------ it follows
 
@@ -158,24 +160,18 @@ class Inventory:
                 changed.add(key)
         self._fresh.clear()
         if changed:
-            self.generation = generation
-            self._log.append((generation, frozenset(changed)))
-            self._logged += len(changed)
-            while self._logged > MOST_CHANGES:
-                self._logged -= len(self._log.popleft()[1])
+            self._log.note(frozenset(changed))
 
     # ------------------------------------------------------------------ it is asked
 
-    def since(self, generation: int) -> set[Key]:
+    def since(self, generation: int) -> frozenset[Key]:
         """The keys of what changed after a generation, or all."""
-        if not 0 <= self.generation - generation <= len(self._log) or generation == NEVER:
-            return {*self.resources, *((RDS, name) for name in self._shared.names)}
-        found: set[Key] = set()
-        for number, keys in reversed(self._log):
-            if number <= generation:
-                break
-            found |= keys
-        return found
+        changed = self._log.since(generation)
+        return (
+            frozenset({*self.resources, *((RDS, name) for name in self._shared.names)})
+            if changed is None
+            else changed
+        )
 
     def get(self, key: Key, view: View) -> Resource | None:
         """A resource as somebody may see it; None where they may not."""

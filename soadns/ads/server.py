@@ -234,11 +234,7 @@ class AdsServer:
         """Note what a peer says, to its end."""
         assert isinstance(peer.stream, Push)
         async for said in requests:
-            refused = peer.stream.hear(said.kind, said.version, said.nonce, said.error)
-            if refused:
-                kind = KINDS.get(said.kind, "others")
-                self._figures.refusals[kind] += 1
-                log("sidecar-refuses", level="error", node=peer.node, kind=kind, reason=refused)
+            self._note(peer, said.kind, peer.stream.hear(said.kind, said.version, said.nonce, said.error))
 
     async def _hear_delta(
         self, first: DeltaRequest, requests: AsyncIterator[DeltaRequest], peer: Peer, stirred: asyncio.Event
@@ -247,12 +243,16 @@ class AdsServer:
         assert isinstance(peer.stream, Delta)
         said: DeltaRequest | None = first
         while said is not None:
-            if refused := peer.stream.hear(said):
-                kind = KINDS.get(said.kind, "others")
-                self._figures.refusals[kind] += 1
-                log("sidecar-refuses", level="error", node=peer.node, kind=kind, reason=refused)
+            self._note(peer, said.kind, peer.stream.hear(said))
             stirred.set()
             said = await anext(aiter(requests), None)
+
+    def _note(self, peer: Peer, kind: str, refused: str) -> None:
+        """Count and log what a peer refused; ``''``: nothing."""
+        if refused:
+            name = KINDS.get(kind, "others")
+            self._figures.refusals[name] += 1
+            log("sidecar-refuses", level="error", node=peer.node, kind=name, reason=refused)
 
     async def _tell(
         self, peer: Peer, keeper: Keeper[Inventory], stirred: asyncio.Event, context: Any
@@ -261,9 +261,7 @@ class AdsServer:
         push = peer.stream
         assert isinstance(push, Push)
         while True:
-            await self._wait_for_routes(peer.zone, stirred, context)
-            await keeper.settled.wait()
-            stirred.clear()
+            await self._wait_for_news(peer, keeper, stirred, context)
             await self._write(peer, push.take(time.monotonic()), context)
             due = push.due(time.monotonic())
             if due != 0.0:
@@ -278,15 +276,21 @@ class AdsServer:
         delta = peer.stream
         assert isinstance(delta, Delta)
         while True:
-            await self._wait_for_routes(peer.zone, stirred, context)
-            await keeper.settled.wait()
-            stirred.clear()
+            await self._wait_for_news(peer, keeper, stirred, context)
             if delta.lost:
                 # It comes again, and says then what it has.
                 await self._send_away(context, "behind", f"{peer.node} is too far behind")
             await self._write(peer, delta.take(), context)
             if not delta.due:
                 await stirred.wait()
+
+    async def _wait_for_news(
+        self, peer: Peer, keeper: Keeper[Any], stirred: asyncio.Event, context: Any
+    ) -> None:
+        """Until there is something whole to tell; what stirs from now on is told the next time."""
+        await self._wait_for_routes(peer.zone, stirred, context)
+        await keeper.settled.wait()
+        stirred.clear()
 
     async def _write(self, peer: Peer, batches: Iterator[Batch], context: Any) -> None:
         for batch in batches:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soadns import snapshot
+from soadns.changelog import MOST, ChangeLog
 from soadns.model import (
     Binding,
     InterfaceId,
@@ -23,7 +24,6 @@ from soadns.model import (
 from soadns.routemodel import Move, Place, Vip
 from soadns.sidecar import routes
 from soadns.sidecar.moves import joined, tells_more
-from soadns.sidecar.routelog import MOST, RouteLog
 from soadns.sidecar.routes import RouteTable
 from soadns.sidecar.rules import plan
 from tests.unit.notation import ZONE
@@ -290,7 +290,7 @@ def test_moves_are_in_the_snapshot() -> None:
 
 
 def test_a_log_tells_what_changed_since_and_when_it_does_not_know() -> None:
-    log = RouteLog()
+    log = ChangeLog()
     for number in range(4):
         log.note(frozenset({("10.96.0.1", number)}))
     assert log.since(4) == frozenset()

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from soadns import narrate
+from soadns.changelog import MOST
 from soadns.routemodel import Vip
-from soadns.sidecar.routelog import MOST
 from soadns.web import routes
 from tests.unit.demo_process import DemoProcess
 from tests.unit.route_process import RouteProcess

@@ -1,6 +1,6 @@
-"""Which routes changed with which generation, so that whoever knows one can be told what is new. Pure and bounded.
+"""What changed with which generation, so that whoever knows one can be told what is new. Pure and bounded.
 
-A generation is a number that grows with every change of a zone's routes. It means something only together with the
+A generation is a number that grows with every change of what it counts. It means something only together with the
 name of the process that counts: another one, or a successor, counts for itself.
 """
 
@@ -15,11 +15,15 @@ MOST = 100_000
 """Changes that are remembered; whoever knows less than that is told everything."""
 
 
-class RouteLog(Generic[K]):
-    """The generations of one zone's routes, by place, or of these and its clusters, by name."""
+class ChangeLog(Generic[K]):
+    """The generations of many things that have keys: a zone's routes, by place, or the resources of a sidecar.
 
-    def __init__(self) -> None:
+    ``most``: changes that are remembered.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
         self.generation = 0
+        self._most = most
         self._changes: deque[tuple[int, frozenset[K]]] = deque()
         self._held = 0
 
@@ -28,7 +32,7 @@ class RouteLog(Generic[K]):
         self.generation += 1
         self._changes.append((self.generation, changed))
         self._held += len(changed)
-        while self._held > MOST:
+        while self._held > self._most:
             self._held -= len(self._changes.popleft()[1])
 
     def since(self, generation: int) -> frozenset[K] | None:
