@@ -8,14 +8,12 @@ same tree in the same run; resident memory per interface and provider from regis
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
 import socket
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench.registry import fill, interface_name, plain_read
+from tests.bench.registry import fill, interface_name, measured, plain_read
 from tests.scenarios.stage.soadns import ZONE, Soadns
 from tests.scenarios.stage.zookeeper import ZooKeeper, close, dubbo_url
 
@@ -42,18 +40,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=40.0, help="of changes (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("build/bench/change.json"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soadns-bench-") as folder:
-        zookeeper = ZooKeeper(Path(folder) / "zookeeper")
-        zookeeper.start()
-        try:
-            found = run(zookeeper, Path(folder), options)
-        finally:
-            zookeeper.stop()
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    for name, value in found.items():
-        print(f"{name:22} {value}")
-    print(f"written to {options.output}")
+    found = measured(run, options)
     return 1 if found["lost"] else 0
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 from kazoo.client import KazooClient
@@ -12,6 +17,25 @@ from tests.scenarios.stage.zookeeper import ZooKeeper, close, dubbo_url
 
 INTERFACES_PER_APPLICATION = 50
 IN_FLIGHT = 500
+
+
+def measured(
+    run: Callable[[ZooKeeper, Path, argparse.Namespace], dict[str, Any]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """What ``run`` finds with a ZooKeeper of its own: printed, and written to ``options.output``."""
+    with tempfile.TemporaryDirectory(prefix="soadns-bench-") as folder:
+        zookeeper = ZooKeeper(Path(folder) / "zookeeper")
+        zookeeper.start()
+        try:
+            found = run(zookeeper, Path(folder), options)
+        finally:
+            zookeeper.stop()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, value in found.items():
+        print(f"{name:22} {value}")
+    print(f"written to {options.output}")
+    return found
 
 
 def interface_name(number: int) -> str:

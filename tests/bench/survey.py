@@ -18,7 +18,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.change import say
-from tests.bench.registry import INTERFACES_PER_APPLICATION, fill, fill_callers, host_of
+from tests.bench.registry import INTERFACES_PER_APPLICATION, fill, fill_callers, host_of, measured
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.zookeeper import ZooKeeper
 
@@ -68,18 +67,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each command (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("build/bench/survey.json"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soadns-bench-") as folder:
-        zookeeper = ZooKeeper(Path(folder) / "zookeeper")
-        zookeeper.start()
-        try:
-            found = run(zookeeper, Path(folder), options)
-        finally:
-            zookeeper.stop()
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    for name, value in found.items():
-        print(f"{name:20} {value}")
-    print(f"written to {options.output}")
+    measured(run, options)
     return 0
 
 
