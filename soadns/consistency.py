@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from soadns.config import AdsConfig, Config, ZooKeeperConfig
+from soadns.config import Config, ZooKeeperConfig
 from soadns.kubeapi import pod_namespace
 from soadns.schema import Problem
+from soadns.sidecarconfig import AdsConfig
 
 
 def problems(config: Config) -> Iterator[Problem]:

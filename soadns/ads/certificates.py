@@ -14,8 +14,8 @@ from typing import Any
 
 import grpc
 
-from soadns.config import AdsTlsConfig
 from soadns.logs import log
+from soadns.sidecarconfig import AdsTlsConfig
 
 
 class Certificates:

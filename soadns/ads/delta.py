@@ -153,7 +153,7 @@ class Delta:
         ]
         return self._batches(pieces, generation)
 
-    def _news(self, kind: str, wanted: Wanted, changed: set[Key] | None) -> set[str]:
+    def _news(self, kind: str, wanted: Wanted, changed: frozenset[Key] | None) -> set[str]:
         """Names of one type that the peer is to hear of: of what it wants, what changed (None: at first, all)."""
         if changed is not None:
             names = {name for of, name in changed if of == kind}

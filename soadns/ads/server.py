@@ -26,10 +26,10 @@ from soadns.ads.push import Batch, Push
 from soadns.ads.sharedroutes import View
 from soadns.ads.wire import KINDS
 from soadns.binding.estate import Estate
-from soadns.config import AdsConfig
 from soadns.figures import AdsFigures
 from soadns.logs import log
 from soadns.routing import Routing
+from soadns.sidecarconfig import AdsConfig
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MOST_STREAMS = 4_000
