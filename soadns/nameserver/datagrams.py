@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import socket
 from collections.abc import Callable
-from itertools import count
 from typing import Literal
+
+from soadns.nameserver.batch import Batch
 
 BATCH = 16
 """Datagrams of one system call, at most: who is killed amid a batch takes so many questions along. Twice as many would
@@ -22,8 +22,6 @@ be no cheaper, since most of the cost is the kernel's way of each reply; with ha
 MAX_DATAGRAM = 4096
 """Octets of a question that are looked at: whatever is longer is cut off."""
 
-_STAGGER = 128
-"""Buffers that lie whole pages apart would all want the same few lines of the processor's cache."""
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
 _PEER, _PEER6 = 16, 28
@@ -124,20 +122,16 @@ class Exchange:
             told = _Inet6
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
 
-        steps = (MAX_DATAGRAM + _STAGGER, reply_size + _STAGGER)
-        self._memory = mmap.mmap(-1, BATCH * sum(steps))
-        self._questions = [number * steps[0] for number in range(BATCH)]
-        self._replies = [BATCH * steps[0] + number * steps[1] for number in range(BATCH)]
-
-        base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self._batch = Batch(BATCH, max(MAX_DATAGRAM, reply_size))
+        base = ctypes.addressof(ctypes.c_char.from_buffer(self._batch.memory))
         self._peers = peers = (ctypes.c_ubyte * _PEER6 * BATCH)()
         vectors = (_Vector * (2 * BATCH))()
         self._told = (told * BATCH)() if told is not None else None
         self._received, self._sent = (_Header * BATCH)(), (_Header * BATCH)()
         for number in range(BATCH):
             asked, replied = vectors[number], vectors[BATCH + number]
-            asked.base, asked.length = base + self._questions[number], MAX_DATAGRAM
-            replied.base = base + self._replies[number]
+            asked.base = replied.base = base + self._batch.begins[number]
+            asked.length = MAX_DATAGRAM
             for header, vector in ((self._received[number], asked), (self._sent[number], replied)):
                 header.name, header.name_length = ctypes.addressof(peers[number]), _PEER6 if inet6 else _PEER
                 header.vectors, header.vector_count = ctypes.addressof(vector), 1
@@ -162,41 +156,39 @@ class Exchange:
 
         self._headers = memoryview(self._received).cast("B")
         self._fresh = bytes(self._received)
-        """The headers as they have to be before each call: the kernel writes into them."""
+        """The headers as they have to be before each call, for the kernel writes into them. Where our address is not
+        told that changes nothing: those of peers are all equally long.
+        """
         self._lengths = self._headers.cast("I")[_Header.length.offset // 4 :: _HEADER // 4]
-        self._sizes = memoryview(vectors).cast("B").cast(_WORD)[2 * BATCH + 1 :: 2]
+        self._batch.sizes = memoryview(vectors).cast("B").cast(_WORD)[2 * BATCH + 1 :: 2]
         if self._told is not None and told is not None:
             self._destinations = memoryview(self._told).cast("B")
             self._nowhere = bytes(self._told)
             self._step, self._ours = ctypes.sizeof(told), told.ours.offset
             self._interfaces = self._destinations.cast("i")[told.interface.offset // 4 :: self._step // 4]
+            self._open = memoryview(bytes(BATCH * self._interfaces.itemsize)).cast("i")
 
-    def turn(self, respond: Callable[[bytes], bytes | None], limit: int = BATCH) -> int:
-        """Answer up to so many datagrams, no more than ``BATCH``. Returns how many there were.
+    def turn(self, answer: Callable[[Batch, list[int]], None], limit: int = BATCH) -> int:
+        """Have up to so many datagrams answered, no more than ``BATCH``. Returns how many there were.
 
-        None after an error as well: an ICMP error of an earlier reply (RFC 1122 4.1.3.3) says nothing about this
-        socket, and where more waits it is readable again.
+        ``answer`` is told how long the first messages of a batch are. None are after an error as well: an ICMP error of
+        an earlier reply (RFC 1122 4.1.3.3) says nothing about this socket, and where more waits it is readable again.
         """
-        self._headers[:] = self._fresh
         if self._told is not None:
+            self._headers[:] = self._fresh
             self._destinations[:] = self._nowhere
         received: int = _recvmmsg(*self._receiving[limit])
         if received <= 0:
             return 0
         if self._told is not None:
             self._leave_interfaces_open(received)
-        memory, sizes, first = self._memory, self._sizes, 0
-        for number, length, question, at in zip(
-            count(), self._lengths[:received].tolist(), self._questions, self._replies, strict=False
-        ):
-            reply = respond(memory[question : question + length])
-            if reply is None:
+        answer(self._batch, self._lengths[:received].tolist())
+        first, silent = 0, self._batch.silent
+        if silent:
+            for number in silent:
                 self._send(first, number)
                 first = number + 1
-                continue
-            size = len(reply)
-            memory[at : at + size] = reply
-            sizes[number] = size
+            silent.clear()
         self._send(first, received)
         return received
 
@@ -211,8 +203,11 @@ class Exchange:
 
     def _leave_interfaces_open(self, received: int) -> None:
         """A reply may take another interface than the question, but for one to a link-local address."""
+        if not self._inet6:
+            self._interfaces[:] = self._open
+            return
         octets, at = self._destinations, self._ours
         for number in range(received):
-            if not self._inet6 or octets[at] != 0xFE or octets[at + 1] & 0xC0 != 0x80:
+            if octets[at] != 0xFE or octets[at + 1] & 0xC0 != 0x80:
                 self._interfaces[number] = 0
             at += self._step

@@ -10,6 +10,7 @@ from bisect import insort
 from dataclasses import dataclass
 
 from soadns.nameserver import wire
+from soadns.nameserver.heads import HEADER
 from soadns.nameserver.rrsets import TYPED, A
 
 MOST, MOST_IN_ALL = 4_096, 32_768
@@ -18,6 +19,8 @@ millisecond.
 """
 LONG = ord("-")
 """Lengths of labels below it can not be taken for anything else in names that people make."""
+_LENGTHS = wire.MAX_WIRE_NAME + TYPED + 1
+"""How many lengths of questions there are."""
 UNDERSCORE = ord("_")
 FORM = bytes(octet if octet < LONG or octet == UNDERSCORE else ord("a") for octet in range(256))
 """For ``bytes.translate``: what is left of a name without its letters. Names of the same form have labels of the same
@@ -35,29 +38,35 @@ class Room:
 class Denial:
     """How a zone denies names; stays the same object while the zone is there."""
 
-    __slots__ = ("forms", "number", "origin", "ready", "room", "soa", "tails")
+    __slots__ = ("cut", "ending", "forms", "inner", "number", "origin", "ready", "room", "soa", "tails")
 
     def __init__(self, origin: bytes, room: Room) -> None:
         self.origin = origin
         """Folded."""
+        self.ending = origin + A
+        """How questions for A in the zone end."""
+        self.cut = slice(-len(self.ending), None)
+        """Where."""
+        self.inner = 0
+        """How many zones are in this one."""
         self.room = room
         self.soa, self.number = b"", 0
         """As of a ``ZoneEntry``."""
         self.ready = False
         """Whether names that are not there are known not to exist."""
-        self.tails = [b""] * 256
-        """Octets of a name before the origin -> the authority section; empty until asked for."""
+        self.tails = [b""] * _LENGTHS
+        """Octets of a question -> the authority section; empty until asked for."""
         self.forms: set[bytes] = set()
         """Of questions for A that are ``deniable``, ``translate``d by ``FORM``."""
 
     def become(self, soa: bytes, number: int, *, ready: bool) -> None:
         """The zone has changed."""
         self.soa, self.number, self.ready = soa, number, ready
-        self.tails = [b""] * 256
+        self.tails = [b""] * _LENGTHS
 
-    def tail(self, below: int) -> bytes:
-        """The authority section where the origin begins so many octets after the question's beginning."""
-        tail = self.tails[below] = wire.soa_at(self.soa, 12 + below)
+    def tail(self, octets: int) -> bytes:
+        """The authority section behind a question of so many octets."""
+        tail = self.tails[octets] = wire.soa_at(self.soa, HEADER + octets - len(self.ending))
         return tail
 
     def deniable(self, question: bytes) -> bool:
@@ -85,42 +94,68 @@ class Denial:
 class Denials:
     """All zones of a table."""
 
-    __slots__ = ("_room", "closest", "zones")
+    __slots__ = ("_by_length", "_room", "last", "zones")
 
     def __init__(self) -> None:
         self._room = Room()
         self.zones: dict[bytes, Denial] = {}
         """Folded origin -> how it denies."""
-        self.closest: list[tuple[int, dict[bytes, Denial]]] = []
-        """The same by how questions for A in a zone end, those of equal length together, the longest first: the first
-        that is found is of the closest zone.
+        self._by_length: list[tuple[int, dict[bytes, Denial]]] = []
+        """The same by ``ending``, those of equal length together, the longest first: the first that is found is of the
+        closest zone.
         """
+        self.last: Denial | None = None
+        """Of the zone that was the ``closest`` last, where no other one is in that: it is the closest for whatever ends
+        like it, and most questions are in one zone.
+        """
+
+    def closest(self, question: bytes) -> Denial | None:
+        """Of the closest zone among those that a folded question for A ends like one of."""
+        for length, endings in self._by_length:
+            denial = endings.get(question[-length:])
+            if denial is not None:
+                if not denial.inner:
+                    self.last = denial
+                return denial
+        return None
 
     def renew(self, origin: bytes, soa: bytes, number: int, *, ready: bool) -> None:
         """A zone has begun, or changed."""
         held = self.zones.get(origin)
         if held is None:
-            held = self.zones[origin] = Denial(origin, self._room)
-            self._place(origin + A, held)
+            held = Denial(origin, self._room)
+            self._place(held)
+            self._nest(held, 1)
+            self.zones[origin] = held
             self._share()
         held.become(soa, number, ready=ready)
 
     def forget(self, origin: bytes) -> None:
         """A zone has gone."""
-        if self.zones.pop(origin, None) is not None:
-            ending = origin + A
-            place = next(one for one in self.closest if one[0] == len(ending))
-            del place[1][ending]
+        gone = self.zones.pop(origin, None)
+        if gone is not None:
+            place = next(one for one in self._by_length if one[0] == len(gone.ending))
+            del place[1][gone.ending]
             if not place[1]:
-                self.closest.remove(place)
+                self._by_length.remove(place)
+            self._nest(gone, -1)
             self._share()
 
-    def _place(self, ending: bytes, denial: Denial) -> None:
-        for length, endings in self.closest:
-            if length == len(ending):
-                endings[ending] = denial
+    def _place(self, denial: Denial) -> None:
+        for length, endings in self._by_length:
+            if length == len(denial.ending):
+                endings[denial.ending] = denial
                 return
-        insort(self.closest, (len(ending), {ending: denial}), key=lambda one: -one[0])
+        insort(self._by_length, (len(denial.ending), {denial.ending: denial}), key=lambda one: -one[0])
+
+    def _nest(self, denial: Denial, more: int) -> None:
+        """This zone has come beside the others, or has gone from among them."""
+        for other in self.zones.values():
+            if other.ending.endswith(denial.ending):
+                denial.inner += more
+            elif denial.ending.endswith(other.ending):
+                other.inner += more
 
     def _share(self) -> None:
+        self.last = None
         self._room.forms = min(MOST, MOST_IN_ALL // max(1, len(self.zones)))

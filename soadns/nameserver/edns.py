@@ -50,11 +50,12 @@ def read_edns(packet: bytes, index: int, others: int) -> tuple[Edns | None, bool
         if kind == wire.OPT:
             if found is not None or number < others or packet[start]:
                 return None, False
+            version = packet[index + 5]
             codes = _option_codes(data)
-            if codes is None:
+            if codes is None and not version:
                 return None, False
             flags = _H.unpack_from(packet, index + 6)[0] & DO
-            found = Edns(size, packet[index + 5], flags, wire.OPTION_NSID in codes)
+            found = Edns(size, version, flags, wire.OPTION_NSID in (codes or ()))
         index += 10 + length
     return found, True
 

@@ -109,6 +109,7 @@ class Feed:
             malformed=report.malformed,
             unsent=report.unsent,
             refused=report.refused,
+            handshakes=Counter(report.handshakes),
             durations={zone: Durations(DURATIONS, *held) for zone, held in report.durations.items()},
             processor_s=report.processor_s,
         )
@@ -120,6 +121,7 @@ class Feed:
             connections=report.connections,
             memory=report.memory,
             overflowed=report.overflowed,
+            certificate_refused=report.certificate_refused,
             processes=self._state.processes + (known is None),
         )
 

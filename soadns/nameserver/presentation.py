@@ -35,22 +35,25 @@ def name_text(name: bytes) -> str:
 
 def rrset(owner: bytes, kind: int, answer: bytes) -> RRset:
     """The answer section of a compiled answer; data are sorted, so that equal sets have equal texts."""
-    count = int.from_bytes(answer[:2])
+    ttl, data = contents(answer)
+    return RRset(name_text(owner), ttl, TYPES[kind], tuple(_data_text(kind, one) for one in sorted(data)))
+
+
+def contents(answer: bytes) -> tuple[int, list[bytes]]:
+    """TTL and data of the answer section of a compiled answer."""
     index, ttl, data = COUNTS, 0, list[bytes]()
-    for _ in range(count):
+    for _ in range(int.from_bytes(answer[:2])):
         index = wire.skip_name(answer, index)
         ttl, length = unpack_from("!IH", answer, index + 4)
         index += 10
         data.append(answer[index : index + length])
         index += length
-    return RRset(name_text(owner), ttl, TYPES[kind], tuple(_data_text(kind, one) for one in sorted(data)))
+    return ttl, data
 
 
 def _data_text(kind: int, data: bytes) -> str:
-    if kind == wire.A:
-        return str(IPv4Address(data))
-    if kind == wire.AAAA:
-        return str(IPv6Address(data))
+    if kind in (wire.A, wire.AAAA):
+        return address_text(data)
     if kind == wire.NS:
         return name_text(data)
     if kind == wire.SRV:
@@ -61,12 +64,22 @@ def _data_text(kind: int, data: bytes) -> str:
         mname = data[: wire.skip_name(data, 0)]
         numbers = " ".join(map(str, unpack_from("!IIIII", data, end)))
         return f"{name_text(mname)} {name_text(data[len(mname) : end])} {numbers}"
-    strings = []
+    return " ".join(f'"{_escaped(one, _IN_QUOTES)}"' for one in strings(data))
+
+
+def address_text(data: bytes) -> str:
+    """The address of an A or AAAA record."""
+    return str(IPv4Address(data) if len(data) == 4 else IPv6Address(data))
+
+
+def strings(data: bytes) -> list[bytes]:
+    """The character strings of a TXT record (RFC 1035 3.3.14)."""
+    found = []
     while data:
         length = data[0]
-        strings.append(f'"{_escaped(data[1 : length + 1], _IN_QUOTES)}"')
+        found.append(data[1 : length + 1])
         data = data[length + 1 :]
-    return " ".join(strings)
+    return found
 
 
 def _escaped(octets: bytes, special: re.Pattern[bytes]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from struct import Struct, error
 
 from soadns.nameserver.frames import FrameError
@@ -43,6 +43,10 @@ class Report:
     """Octets resident."""
     overflowed: int = 0
     processor_s: float = 0.0
+    handshakes: Mapping[str, int] = field(default_factory=dict)
+    """Those of TLS that failed, by why."""
+    certificate_refused: bool | None = None
+    """Whether what its files hold now can not be used; None: no TLS."""
 
     def encode(self) -> bytes:
         """As octets."""

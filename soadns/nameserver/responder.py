@@ -1,52 +1,48 @@
 """Packet in, reply out: the whole behaviour of the server towards a client, without a socket.
 
-Pure; standard library only; the only code on the packet path. A usual packet (one question, no OPT or a plain one)
-for the addresses of a name in the table costs one dictionary look-up and a concatenation; ``_other`` answers those
-that ask for something else, or for what is not there, at little more. Everything else takes ``_unusual``, which
-follows RFC 1035 4.1.1 and 4.3.2, 2308, 2181 9, 4592, 6891, 8482, 8906, 8914 and 9619.
+Pure; standard library only; the only code on the packet path. ``answer`` makes of usual packets (one question, no OPT
+or a plain one) replies where they lie in memory: to one for the addresses of a name, or for what it does not have, by
+a dictionary look-up, to one for a name that is not there by another one; ``_other`` finds what else names have at
+little more. Everything else takes ``_unusual``, which follows RFC 1035 4.1.1 and 4.3.2, 2308, 2181 9, 4592, 6891,
+8482, 8906, 8914 and 9619.
 Bytes of strangers never raise: ``respond`` returns a reply, or None for what must be dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct, pack
 
 from soadns.nameserver import wire
-from soadns.nameserver.denials import FORM, UNDERSCORE
+from soadns.nameserver.batch import Batch
+from soadns.nameserver.denials import FORM
 from soadns.nameserver.edns import DO, OPT, OPT_HEAD, OPT_SIZE, Edns, read_edns
-from soadns.nameserver.rrsets import COUNTS, TYPED, A, Answer, RRsets, Wheel, one_more
+from soadns.nameserver.heads import AA, QR, RD, TC, USUAL, WITH_OPT, replies
+from soadns.nameserver.rrsets import COUNTS, QUESTIONS, TYPED, RRsets, Wheel
 from soadns.nameserver.table import LOADING, MAX_ZONES, PARTLY, SEEN, SHARDS, Table, ZoneEntry
 
 _H = Struct("!H")
 _HHH = Struct("!HHH")
-_USUAL = {pack("!HH", kind, wire.IN): kind for kind in wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}}
-"""Types and class of questions that are nothing but questions; all types are below 256."""
 MIN_UDP = 512
 MAX_TCP = 65_535
+TOGETHER = 8
+"""Packets that can be answered together: replies of 64 KiB have to be held until they are sent."""
 MAX_NSID = 200
 """Octets of the identity that go into a reply: beside the longest question there is still room in 512."""
 MAX_OPTS = 64
 """OPT records that are known by their octets, at most: few differ, unless somebody makes them up."""
 
-QR, AA, TC, RD, AD, CD = 0x80, 0x04, 0x02, 0x01, 0x20, 0x10
 _CHAOS_NAMES = (b"\x07version\x04bind\0", b"\x07version\x06server\0")
 _CHAOS_IDS = (b"\x08hostname\x04bind\0", b"\x02id\x06server\0")
 
-
-def _heads(additional: int) -> dict[bytes, bytes]:
-    """Octets 2 to 11 of a usual query (flags, counts) -> octets 2 to 5 of the reply to it."""
-    return {
-        bytes((rd, low)) + pack("!HHHH", 1, 0, 0, additional): bytes((QR | AA | rd, 0, 0, 1))
-        for rd in (0, RD)
-        for low in (0, AD, CD, AD | CD)
-    }
-
-
-_PLAIN, _WITH_OPT = _heads(0), _heads(1)
-_NXDOMAIN = {head: head[:1] + bytes((wire.NXDOMAIN,)) + head[2:] for head in _PLAIN.values()}
+_ONE_SOA = pack("!HHH", 0, 1, 0)
+_NODATA, _NXDOMAIN = replies(_ONE_SOA), replies(_ONE_SOA, wire.NXDOMAIN)
 _MASK, _SEEN_MASK = SHARDS - 1, SEEN - 1
+_KIND = 3
+"""Octets from the lower one of its type to the end of a question."""
+_CAREFUL: tuple[bytes, bytes, list[int]] = (b"", b"", [])
+"""Instead of a header, records and counters: this packet goes the careful way."""
 
 
 def _rows() -> tuple[list[int], ...]:
@@ -75,48 +71,101 @@ class Responder:
         self.dropped = 0
         self.malformed = 0
         self._counts: dict[tuple[str, int, int], int] = {}
-        self._addresses = [0] * (MAX_ZONES + 1)
-        """Answers with addresses, by the number of the zone."""
         self._answered = _rows()
         self._nodata = _rows()
         self._nxdomain = _rows()
         self._limit = MAX_TCP if stream else MIN_UDP
         self._opts: dict[bytes, tuple[bytes, int]] = {}
+        self._batch = Batch(TOGETHER, MAX_TCP)
 
     def respond(self, packet: bytes) -> bytes | None:
         """The reply to one packet, or None to drop it."""
-        middle = packet[2:12]
-        head = _PLAIN.get(middle)
-        if head is not None:
-            question, opt, limit = packet[12:], b"", self._limit
-        else:
-            head = _WITH_OPT.get(middle)
-            if head is None:
-                return self._unusual(packet)
-            known = self._opts.get(packet[-OPT_SIZE:]) or self._learn(packet[-OPT_SIZE:])
-            if known is None:
-                return self._unusual(packet)
-            question, (opt, limit) = packet[12:-OPT_SIZE], known
-        # Folding type and class does no harm: none of those in the table, and none else, becomes one of them.
-        key = question.lower()
-        found = self.table.owners.shards[hash(key) & _MASK].get(key)
-        if found is None or not found.records:
-            reply = self._other(packet, head, question, key, found, opt, limit)
-            return reply if reply is not None else self._unusual(packet)
-        counts = found.more if opt else found.counts
-        reply = b"".join((packet[:2], head, counts, question, found.records, opt))
-        if len(reply) > limit:
-            return self._unusual(packet)
-        self._addresses[found.number] += 1
-        return reply
+        return self.respond_all([packet])[0]
 
-    def _learn(self, octets: bytes) -> tuple[bytes, int] | None:
-        """What an OPT record without options asks for: the one of the reply, and octets of the reply at most."""
+    def respond_all(self, packets: Sequence[bytes]) -> list[bytes | None]:
+        """The same for some packets, ``TOGETHER`` at most, which costs less."""
+        batch = self._batch
+        memory, sizes = batch.memory, batch.sizes
+        for packet, begin in zip(packets, batch.begins):  # noqa: B905 - a keyword costs as much as a look-up
+            memory[begin : begin + len(packet)] = packet
+        self.answer(batch, [len(packet) for packet in packets])
+        replies: list[bytes | None] = [
+            memory[begin : begin + size]
+            for _, begin, size in zip(packets, batch.begins, sizes)  # noqa: B905
+        ]
+        for number in batch.silent:
+            replies[number] = None
+        batch.silent.clear()
+        return replies
+
+    def answer(self, batch: Batch, lengths: Sequence[int]) -> None:
+        """Answer the first messages of a batch, which are so long."""
+        memory, sizes, table = batch.memory, batch.sizes, self.table
+        shards, seen, denials = table.owners.shards, table.seen, table.denials
+        answered, nodata, nxdomain = self._answered, self._nodata, self._nxdomain
+        usual, plain, addresses, questions = USUAL.get, (b"", self._limit), wire.A, QUESTIONS
+        for (number, begin, head, start), length in zip(batch.places, lengths):  # noqa: B905 - a keyword costs as much as a look-up
+            end = begin + length
+            form = usual(memory[head])
+            if form is None:
+                batch.reply(number, self._unusual(memory[begin:end]))
+                continue
+            if form < WITH_OPT:
+                opt, limit = plain
+            else:
+                octets = memory[end - OPT_SIZE : end]
+                opt, limit = self._opts.get(octets) or self._learn(octets)
+                end -= OPT_SIZE
+            # What a name has is found by the question for its addresses. To fold class and type does no harm: none of
+            # those in the table, and none else, becomes one of them.
+            kind, tail = memory[end - _KIND], b""
+            if kind == addresses:
+                key = memory[start:end].lower()
+            else:
+                memory[end - _KIND] = addresses
+                key = memory[start:end].lower()
+                memory[end - _KIND] = kind
+            place = hash(key) & _SEEN_MASK
+            found = shards[place & _MASK].get(key)
+            if found is None:
+                denial = denials.last
+                if denial is None or key[denial.cut] != denial.ending:
+                    denial = denials.closest(key)
+                if denial is not None and (key.translate(FORM) in denial.forms or denial.deniable(key)):
+                    if seen[place] and key[:-TYPED] in table.names:
+                        flags, row, sure = _NODATA[form], nodata[denial.number], True
+                    else:
+                        flags, row, sure = _NXDOMAIN[form], nxdomain[denial.number], denial.ready
+                    if sure and kind in questions:
+                        tail = denial.tails[len(key)] or denial.tail(len(key))
+            elif kind == addresses and found.records:
+                flags, tail, row = found.heads[form], found.records, answered[found.number]
+            elif kind in found.absent and (denial := denials.zones.get(found.origin)) is not None:
+                flags, row = _NODATA[form], nodata[denial.number]
+                tail = denial.tails[len(key)] or denial.tail(len(key))
+            else:
+                flags, tail, row = self._other(key, kind, form, found)
+            if opt and tail:
+                tail += opt
+            size = end - begin + len(tail)
+            if not tail or size > limit:
+                batch.reply(number, self._unusual(memory[begin : begin + length]))
+                continue
+            memory[head] = flags
+            memory[end : begin + size] = tail
+            sizes[number] = size
+            row[kind] += 1
+
+    def _learn(self, octets: bytes) -> tuple[bytes, int]:
+        """What an OPT record without options asks for: the one of the reply, and octets of the reply at most.
+
+        None at most for what is no such record.
+        """
         if len(octets) < OPT_SIZE or not octets.startswith(OPT_HEAD):
-            return None
+            return b"", 0
         size, _, version, flags, options = OPT.unpack_from(octets, len(OPT_HEAD))
         if version or options:
-            return None
+            return b"", 0
         limit = MAX_TCP if self.stream else min(max(size, MIN_UDP), self.udp_size)
         found = OPT_HEAD + OPT.pack(self.udp_size, 0, 0, flags & DO, 0), limit
         if len(self._opts) >= MAX_OPTS:
@@ -124,91 +173,24 @@ class Responder:
         self._opts[octets] = found
         return found
 
-    def _other(
-        self,
-        packet: bytes,
-        head: bytes,
-        question: bytes,
-        key: bytes,
-        found: RRsets | None,
-        opt: bytes,
-        limit: int,
-    ) -> bytes | None:
-        """The reply to a usual packet for something else than addresses, or for what is not there.
-
-        ``found`` is what is there under the folded question. None for a packet that must go the careful way.
-        """
-        typed, table = question[-TYPED:], self.table
-        kind = _USUAL.get(typed)
-        if kind is None:
-            return None
-        if typed != A:
-            key = key[:-TYPED] + A
-            found = table.owners.shards[hash(key) & _MASK].get(key)
-        if found is not None:
-            answer = found.data.get(typed)
-            if answer is not None:
-                return self._stored(
-                    packet, head, question, answer, opt, limit, self._answered[found.number], kind
-                )
-            denial = table.denials.zones.get(found.origin)
-            if denial is None or found.unsaid or (kind == wire.SRV and key[1] == UNDERSCORE):
-                return None  # the last: another owner may have a service of this name
-            below, rows = len(key) - TYPED - len(found.origin), self._nodata
-        else:
-            for length, endings in table.denials.closest:
-                denial = endings.get(key[-length:])
-                if denial is not None:
-                    break
-            else:
-                return None
-            if key.translate(FORM) not in denial.forms and not denial.deniable(key):
-                return None
-            below = len(key) - length
-            if table.seen[hash(key) & _SEEN_MASK] and key[:-TYPED] in table.names:
-                rows = self._nodata
-            elif denial.ready:
-                head, rows = _NXDOMAIN[head], self._nxdomain
-            else:
-                return None
-        rows[denial.number][kind] += 1
-        # Whatever the length of its name, the reply fits 512 octets.
-        counts = b"\0\0\0\1\0\1" if opt else b"\0\0\0\1\0\0"
-        tail = denial.tails[below] or denial.tail(below)
-        return b"".join((packet[:2], head, counts, question, tail, opt))
-
-    def _stored(
-        self,
-        packet: bytes,
-        head: bytes,
-        question: bytes,
-        answer: Answer,
-        opt: bytes,
-        limit: int,
-        row: list[int],
-        kind: int,
-    ) -> bytes | None:
-        size = answer.size if isinstance(answer, Wheel) else len(answer)
-        if 12 + len(question) + size - COUNTS + len(opt) > limit:
-            return None
+    def _other(self, key: bytes, kind: int, form: int, found: RRsets) -> tuple[bytes, bytes, list[int]]:
+        """What a name has of a type that is asked for seldom, or has by turns: header, records and counters."""
+        typed = pack("!HH", kind, wire.IN)
+        answer = found.data.get(typed)
+        if answer is None or kind not in QUESTIONS:
+            return _CAREFUL
         if isinstance(answer, Wheel):
-            folded = question[:-TYPED].lower() + question[-TYPED:]
-            answer = answer.order(self.table.turns.take(folded, answer))
-        counts = one_more(answer[:COUNTS]) if opt else answer[:COUNTS]
-        row[kind] += 1
-        return b"".join((packet[:2], head, counts, question, answer[COUNTS:], opt))
+            answer = answer.order(self.table.turns.take(key[:-TYPED] + typed, answer))
+        return replies(answer[:COUNTS])[form], answer[COUNTS:], self._answered[found.number]
 
     def counts(self) -> Mapping[tuple[str, int, int], int]:
         """Replies since the beginning, by zone, QTYPE (0 for rare ones) and RCODE."""
         labels = {zone.number: zone.label for zone in self.table.zones.values()}
-        for number, count in enumerate(self._addresses):
-            self._answered[number][wire.A] += count
-            self._addresses[number] = 0
         for rows, rcode in (
             (self._answered, wire.NOERROR), (self._nodata, wire.NOERROR), (self._nxdomain, wire.NXDOMAIN),
         ):  # fmt: skip
             for number, row in enumerate(rows):
-                for kind in _USUAL.values():
+                for kind in QUESTIONS:
                     if count := row[kind]:
                         self._count(labels.get(number, ""), kind, rcode, count)
                         row[kind] = 0

@@ -15,6 +15,7 @@ from struct import Struct, pack
 from typing import Any
 
 from soadns.nameserver import wire
+from soadns.nameserver.heads import replies
 
 COUNTS = 6
 """Octets before the records of an answer: how many of them are answers, authority and additional ones."""
@@ -24,10 +25,12 @@ denied (SERVFAIL).
 """
 TYPED = 4
 """Octets of TYPE and CLASS."""
+QUESTIONS = wire.COUNTED_TYPES - {wire.OPT, wire.AXFR, wire.ANY}
+"""Types of questions that are nothing but questions; all are below 256."""
 TCP = b"\x04_tcp"
 """The label of all services (RFC 2782)."""
 
-_COUNT, _COUNTS = Struct("!H"), Struct("!HHH")
+_COUNT = Struct("!H")
 _SRV = 18
 """Octets of an SRV record before its target: a pointer, type, class, TTL, length, priority, weight, port."""
 
@@ -99,7 +102,7 @@ class RRsets:
     name (``_dubbo._tcp``) -> answer to the question for SRV there, in which records lack their target.
     """
 
-    __slots__ = ("counts", "data", "more", "number", "origin", "records", "unsaid")
+    __slots__ = ("absent", "data", "heads", "number", "origin", "records", "unsaid")
 
     def __init__(self, origin: bytes, number: int, data: Mapping[bytes, Answer]) -> None:
         self.origin = origin
@@ -107,16 +110,18 @@ class RRsets:
         self.number = number
         """Which zone that is, for counting."""
         self.data = dict(data)
-        self.counts = self.more = self.records = b""
-        """Of the answer to the question for A, if that is always the same: its counts, those with one additional
-        record more (OPT), and its records.
+        self.heads: tuple[bytes, ...] = ()
+        self.records = b""
+        """Of the answer to the question for A, if that is always the same: its header (``heads.replies``), and its
+        records.
         """
         self.unsaid = UNSAID in self.data
         """Whether the name is neither to be answered nor denied."""
+        self.absent = _absent(frozenset(self.data)) if not self.unsaid else frozenset()
+        """Types below 256 of which there is nothing, whatever the name; so never SRV."""
         plain = self.data.get(A)
         if isinstance(plain, bytes):
-            self.counts, self.records = _once(plain[:COUNTS]), plain[COUNTS:]
-            self.more = _once(one_more(self.counts))
+            self.heads, self.records = replies(_once(plain[:COUNTS])), plain[COUNTS:]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RRsets):
@@ -157,15 +162,15 @@ def _once(octets: bytes) -> bytes:
     return octets
 
 
-def one_more(counts: bytes) -> bytes:
-    """The counts with one additional record more."""
-    answers, authority, additional = _COUNTS.unpack(counts)
-    return _COUNTS.pack(answers, authority, additional + 1)
+@lru_cache(maxsize=1_024)
+def _absent(keys: frozenset[bytes]) -> frozenset[int]:
+    """What there is nothing of where there is what these keys say."""
+    return frozenset(kind for kind in QUESTIONS - {wire.SRV} if pack("!HH", kind, wire.IN) not in keys)
 
 
 def targeted(answer: bytes, target: bytes) -> bytes:
     """The answer to a question for SRV: its records with their target, which is never compressed (RFC 2782)."""
-    end = COUNTS + _SRV * _COUNTS.unpack_from(answer)[0]
+    end = COUNTS + _SRV * _COUNT.unpack_from(answer)[0]
     length = pack("!H", _SRV - 12 + len(target))
     parts = [answer[:COUNTS]]
     for at in range(COUNTS, end, _SRV):

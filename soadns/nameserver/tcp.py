@@ -14,14 +14,15 @@ import select
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from soadns.nameserver.responder import Responder
+from soadns.nameserver.batch import Batch
+from soadns.nameserver.heads import HEADER
+from soadns.nameserver.responder import MAX_TCP, TOGETHER, Responder
 
-HEADER = 12
-"""Octets of the shortest message there is (RFC 1035 4.1.1): who sends less has lost count."""
 ACCEPTED = 8
 """Connections accepted per wake-up: of many that come at once, other workers get their share."""
 BACKLOG = 511
@@ -39,6 +40,7 @@ MADE = 3
 
 _FIONREAD = 0x541B
 _LENGTH = struct.Struct("!H")
+_PREFIX = _LENGTH.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,19 @@ class TcpServer:
         self.sources: dict[str, int] = {}
         self.received = 0
         self.refused = 0
+        self.handshakes: Counter[str] = Counter()
+        """Those of TLS that failed, by why."""
         self.leaving = False
         """Whether connections end with the next answer."""
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
-        self.space = memoryview(bytearray(READ))
-        """What a connection reads into; it is taken out before another one reads."""
+        self.batch = Batch(1, MAX_TCP)
+        """Where a message that comes alone is answered, of one connection before another one reads."""
+        self.begin = self.batch.begins[0] - _PREFIX
+        """Where the length of it stands."""
+        self.space = memoryview(self.batch.memory)[self.begin : self.begin + READ]
+        """What a connection reads into; it is taken out, or answered there, before another one reads."""
 
     async def start(
         self,
@@ -174,6 +182,16 @@ class TcpServer:
             self._watch()
 
 
+def let_go(transport: asyncio.BaseTransport) -> None:
+    """Let a transport that is closed vanish by itself: Python 3.11's holds itself, by a method that it keeps.
+
+    Workers freeze what is there now and then; what forms a cycle after that is never found.
+    """
+    kept = vars(transport)
+    if "_read_ready_cb" in kept:
+        kept["_read_ready_cb"] = None
+
+
 class TcpConnection(asyncio.BufferedProtocol):
     """One client's stream of length-prefixed messages (RFC 1035 4.2.2, RFC 7766)."""
 
@@ -187,6 +205,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         "_server",
         "_since",
         "_source",
+        "_together",
         "_transport",
     )
 
@@ -205,6 +224,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._blocked = False
         """Whether the peer leaves too many replies unread."""
         self._ending = False
+        self._together = TOGETHER
+        """How many messages are answered at once: one where replies are long."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it when there are too many."""
@@ -222,6 +243,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Forget the connection."""
         del exc
         self._server.leave(self, self._source)
+        if self._transport is not None:
+            let_go(self._transport)
         self._transport = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -230,8 +253,38 @@ class TcpConnection(asyncio.BufferedProtocol):
         return self._server.space
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much has been read."""
-        self._take(bytes(self._server.space[:nbytes]))
+        """So much has been read: mostly a message that comes alone, which is answered where it lies."""
+        server, transport = self._server, self._transport
+        if transport is None or not self._alone(nbytes - _PREFIX):
+            self._take(bytes(server.space[:nbytes]))
+            return
+        batch, begin = server.batch, server.begin
+        self._responder.answer(batch, (nbytes - _PREFIX,))
+        server.received += 1
+        self._asked = True
+        self._since = time.monotonic()
+        if batch.silent:
+            batch.silent.clear()
+            return
+        end = begin + _PREFIX + batch.sizes[0]
+        batch.memory[begin : begin + _PREFIX] = _LENGTH.pack(batch.sizes[0])
+        transport.write(batch.memory[begin:end])
+        if self._blocked:
+            transport.pause_reading()
+
+    def _alone(self, length: int) -> bool:
+        """Whether what was read is a message of this length, and to be answered as if nothing else ever came."""
+        server, transport = self._server, self._transport
+        return not (
+            length < HEADER
+            or _LENGTH.unpack_from(server.space)[0] != length
+            or self._at < len(self._buffer)
+            or self._blocked
+            or self._ending
+            or server.leaving
+            or transport is None
+            or transport.is_closing()
+        )
 
     def _take(self, data: bytes) -> None:
         """Answer every complete message; one that is shorter than a header ends the connection."""
@@ -307,20 +360,35 @@ class TcpConnection(asyncio.BufferedProtocol):
         ):
             self.finish()
 
+    def _complete(self, index: int, most: int) -> tuple[list[bytes], int, bool]:
+        """Messages that begin here in the buffer and are complete, so many at most.
+
+        Returns where they end, too, and whether what follows is too short for a message.
+        """
+        buffer, size = self._buffer, len(self._buffer)
+        messages: list[bytes] = []
+        while len(messages) < most and size - index >= _PREFIX:
+            length = buffer[index] << 8 | buffer[index + 1]
+            if length < HEADER:
+                return messages, index, True
+            end = index + _PREFIX + length
+            if end > size:
+                break
+            messages.append(buffer[index + _PREFIX : end])
+            index = end
+        return messages, index, False
+
     def _work(self) -> None:
         """Answer what is complete, a bounded number of messages at a time, while the peer reads."""
         transport, server = self._transport, self._server
         if transport is None or transport.is_closing() or self._ending:
             return
-        buffer, index, size = self._buffer, self._at, len(self._buffer)
-        respond = self._responder.respond
-        answered, more, over = 0, False, False
+        index, size, answered, more = self._at, len(self._buffer), 0, False
         replies: list[bytes] = []
         held = 0
-        while size - index >= 2:
-            length = buffer[index] << 8 | buffer[index + 1]
-            over = length < HEADER
-            if over or size - index - 2 < length:
+        while True:
+            messages, end, over = self._complete(index, min(self._together, max(1, PIPELINE - answered)))
+            if not messages:
                 break
             if held >= WRITE:
                 transport.write(b"".join(replies))
@@ -328,18 +396,22 @@ class TcpConnection(asyncio.BufferedProtocol):
             more = self._blocked or answered == PIPELINE
             if more:
                 break
-            reply = respond(buffer[index + 2 : index + 2 + length])
-            index += 2 + length
-            answered += 1
-            if reply is not None:
-                replies += (_LENGTH.pack(len(reply)), reply)
-                held += len(reply)
+            index = end
+            answered += len(messages)
+            before = held
+            for reply in self._responder.respond_all(messages):
+                if reply is not None:
+                    replies += (_LENGTH.pack(len(reply)), reply)
+                    held += len(reply)
+            self._together = TOGETHER if TOGETHER * (held - before) <= WRITE * len(messages) else 1
         last = server.leaving and index == size and not (more or self._blocked or self.unread)
         last = last and (self._asked or answered > 0)
         if last:
             self._cork()
         if replies:
             transport.write(b"".join(replies))
+        if index == size:
+            self._buffer, index = b"", 0  # the connection may be silent for long
         self._at = index
         if answered:
             server.received += answered

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from soadns.figures import Durations
+from soadns.nameserver.batch import Batch
 from soadns.nameserver.datagrams import BATCH, Exchange
 from soadns.nameserver.responder import Responder
 
@@ -70,8 +71,8 @@ class UdpServer:
 
     def _drain(self) -> None:
         """Until nothing waits any more: to look once more costs less than to be woken."""
-        turn, respond, left = self._exchange.turn, self._responder.respond, DRAIN
-        while left > 0 and (received := turn(respond)):
+        turn, answer, left = self._exchange.turn, self._responder.answer, DRAIN
+        while left > 0 and (received := turn(answer)):
             self.received += received
             left -= received
 
@@ -87,12 +88,12 @@ class UdpServer:
     def _sample(self, durations: dict[str, Durations]) -> None:
         zone = ""
 
-        def respond(packet: bytes) -> bytes | None:
+        def answer(batch: Batch, lengths: list[int]) -> None:
             nonlocal zone
-            zone = self._responder.zone_of(packet)
-            return self._responder.respond(packet)
+            zone = self._responder.zone_of(batch.message(0, lengths[0]))
+            self._responder.answer(batch, lengths)
 
-        if received := self._exchange.turn(respond, 1):
+        if received := self._exchange.turn(answer, 1):
             self.received += received
             arrived = self._arrival()
             if arrived is not None:

@@ -79,6 +79,8 @@ class Worker:
         self.tcp_sockets = [socket.socket(fileno=fd) for fd in options.tcp]
         self.tls_sockets = [socket.socket(fileno=fd) for fd in options.tls]
         self.certificate: Certificate | None = None
+        self._secured = False
+        """Whether it accepts on the sockets for TLS."""
         if options.tls:
             from soadns.nameserver import tls  # costs memory, which most workers can do without
 
@@ -126,10 +128,7 @@ class Worker:
                 server.start(self.selector.serve)
             for sock in self.tcp_sockets:
                 await self.tcp.start(sock, self._responder(report.TCP, sock))
-            if self.certificate is not None:
-                for sock in self.tls_sockets:
-                    responder = self._responder(report.TCP, sock)
-                    await self.tcp.start(sock, responder, self.certificate.connection)
+            await self._secure()
             await stopping
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._at_once.wait(), self.lameduck)
@@ -144,6 +143,16 @@ class Worker:
             await self.tcp.drain(DRAIN_S, ASKING_S)
         reporter.cancel()
         self._send(frames.encode(frames.STATS, self.table.generation, self._stats()))
+
+    async def _secure(self) -> None:
+        """Accept on the sockets for TLS from when there is a certificate; questions without TLS do not wait for one."""
+        certificate = self.certificate
+        serving = self._ready.is_set() and not self._stopping.is_set()
+        if self._secured or not serving or certificate is None or certificate.context is None:
+            return
+        self._secured = True
+        for sock in self.tls_sockets:
+            await self.tcp.start(sock, self._responder(report.TCP, sock), certificate.connection)
 
     def _stop(self) -> None:
         """SIGTERM; a second one ends the wait for those who still ask here."""
@@ -168,6 +177,7 @@ class Worker:
             self._complain()
             if self.certificate is not None:
                 self.certificate.refresh()
+                await self._secure()
             self._collect()
 
     @staticmethod
@@ -200,6 +210,8 @@ class Worker:
             memory=_resident(),
             overflowed=self._overflowed + sum(map(_overflowed, self.udp_sockets)),
             processor_s=time.process_time(),
+            handshakes=dict(self.tcp.handshakes),
+            certificate_refused=self.certificate.refused if self.certificate is not None else None,
         ).encode()
 
     def _send(self, message: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from struct import pack
+from typing import Protocol
 
 from soadns.model import Records, RRset
 from soadns.nameserver import presentation, wire
@@ -25,6 +26,16 @@ ALIKE = 4_096
 _KINDS = {kind: place for place, kind in enumerate(presentation.TYPES)}
 _HERE = wire.pointer(12)
 """Every answer's owner is the question's name, in the asker's own spelling."""
+
+
+class Witness(Protocol):
+    """Who is told what becomes of a zone's names, before it does."""
+
+    def passing(self) -> None:
+        """The content is the last one of the present serial; another serial is about to begin."""
+
+    def changed(self, owner: bytes, held: RRsets | None) -> None:
+        """What a name, spelled so, has had (None: nothing) is replaced."""
 
 
 class ZoneData:
@@ -45,6 +56,7 @@ class ZoneData:
         self.origin = origin
         self.number = min(number, MAX_ZONES)
         """Which zone it is, in answers (see ``table``)."""
+        self.witnesses: list[Witness] = []
         self.negative_ttl = negative_ttl
         self.serial = 0
         self.state = LOADING
@@ -75,6 +87,9 @@ class ZoneData:
     def apply(self, changes: Mapping[str, Records | None], *, serial: int) -> Delta:
         """Replace the records of some owner names (relative to the origin), in order; None removes one."""
         delta = Delta()
+        if serial != self.serial:
+            for witness in self.witnesses:
+                witness.passing()
         for owner, records in changes.items():
             (self._unsaid.add if records is not None and records.unsaid else self._unsaid.discard)(
                 owner.lower()
@@ -104,6 +119,45 @@ class ZoneData:
         """
         return _in_order([(self._wire, self._apex(self._ns, self._mail)), *self._owners.values()])
 
+    def owners(self) -> list[tuple[bytes, RRsets]]:
+        """Every owner name but the apex as it is spelled, and what it has: a copy of now."""
+        return list(self._owners.values())
+
+    def owner(self, folded: bytes) -> tuple[bytes, RRsets | None]:
+        """The same of one name: as it is spelled; None where it has nothing."""
+        return self._owners.get(folded, (folded, None))
+
+    def existing(self) -> list[bytes]:
+        """Every name that exists, folded, also those that only lead to others or to a zone below: a copy of now."""
+        return list(self._below)
+
+    @property
+    def origin_wire(self) -> bytes:
+        """The folded origin in wire form."""
+        return self._wire
+
+    @property
+    def nested_wire(self) -> frozenset[bytes]:
+        """Those of other zones below this one."""
+        return self._nested
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether there is no name of which nothing may be said."""
+        return not self._unsaid
+
+    def is_server(self, folded: bytes) -> bool:
+        """Whether a name is that of the name server itself (``start``)."""
+        return folded == wire.fold(self._ns)
+
+    def exists(self, folded: bytes) -> bool:
+        """Whether a name does; names of services, which are among what their owner has, are not asked for."""
+        return folded in self._below
+
+    def apex(self, serial: int) -> tuple[bytes, RRsets]:
+        """The origin with SOA and NS as they are under some serial, every name in full."""
+        return self._wire, self._apex(self._ns, self._mail, serial)
+
     # ------------------------------------------------------------------ compiling
 
     def _rrsets(
@@ -112,13 +166,13 @@ class ZoneData:
         typed = {pack("!HH", kind, wire.IN): answer for kind, answer in answers.items()}
         return RRsets(self._wire, self.number, typed | dict(services or {}))
 
-    def _soa_rdata(self, name_server: bytes, mail: bytes) -> bytes:
+    def _soa_rdata(self, name_server: bytes, mail: bytes, serial: int | None = None) -> bytes:
         times = (REFRESH, RETRY, EXPIRE, self.negative_ttl)
-        return wire.soa_rdata(name_server, mail, self.serial, times)
+        return wire.soa_rdata(name_server, mail, self.serial if serial is None else serial, times)
 
-    def _apex(self, name_server: bytes, mail: bytes) -> RRsets:
+    def _apex(self, name_server: bytes, mail: bytes, serial: int | None = None) -> RRsets:
         """SOA and NS, with these names in their records."""
-        soa = self._soa_rdata(name_server, mail)
+        soa = self._soa_rdata(name_server, mail, serial)
         records = {wire.SOA: soa, wire.NS: name_server}
         return self._rrsets(
             {kind: _counts(1) + wire.rr(_HERE, kind, APEX_TTL, rdata) for kind, rdata in records.items()}
@@ -174,7 +228,10 @@ class ZoneData:
 
     def _put(self, owner: bytes, fresh: RRsets | None, delta: Delta) -> None:
         folded = wire.fold(owner)
-        _, held = self._owners.pop(folded, (owner, None))
+        spelled, held = self._owners.pop(folded, (owner, None))
+        if fresh is not held or spelled != owner:
+            for witness in self.witnesses:
+                witness.changed(spelled, held)
         if fresh is not None:
             self._owners[folded] = (owner, fresh)
         if fresh is not held and fresh != held:
@@ -219,12 +276,12 @@ def _srv(prefix: int, ports: Iterable[int], records: Records) -> bytes:
 
 
 def _in_order(held: list[tuple[bytes, RRsets]]) -> Iterator[RRset]:
-    names = [(owner, kind, octets) for owner, rrsets in held for owner, kind, octets in _all(owner, rrsets)]
+    names = [(owner, kind, octets) for owner, rrsets in held for owner, kind, octets in named(owner, rrsets)]
     for name, kind, octets in sorted(names, key=lambda one: (_canonical(one[0]), _KINDS[one[1]])):
         yield presentation.rrset(name, kind, octets)
 
 
-def _all(owner: bytes, rrsets: RRsets) -> Iterator[tuple[bytes, int, bytes]]:
+def named(owner: bytes, rrsets: RRsets) -> Iterator[tuple[bytes, int, bytes]]:
     """Name, type and answer of everything that an owner has, services included."""
     for key, answer in rrsets.data.items():
         octets = answer if isinstance(answer, bytes) else answer.octets
