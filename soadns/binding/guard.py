@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from soadns.indexes import place
+from soadns.marks import Marks
 from soadns.model import InterfaceId
 
 
@@ -46,6 +47,8 @@ class Guard:
         self.held: dict[InterfaceId, float] = {}
         """Held removals and since when."""
         self.released: set[InterfaceId] = set()
+        self.changed: Marks[InterfaceId] = Marks()
+        """Names that are held or released, or not any more, unlike what is saved."""
         self._moved: dict[str, dict[InterfaceId, float]] = {}
         """Names that changed their winner by vanishing, and when; the oldest first."""
         self._moved_only: dict[str, int] = {}
@@ -59,9 +62,10 @@ class Guard:
             place(self.vanishing, source, interface, add=bound and vanishing)
             if before != (bound and vanishing) and interface in self._moved.get(source, ()):
                 self._moved_only[source] += 1 if before else -1
-        if not vanishing or not bound:
+        if not (vanishing and bound) and (interface in self.held or interface in self.released):
             self.held.pop(interface, None)
             self.released.discard(interface)
+            self.changed.add(interface)
 
     def note_move(self, interface: InterfaceId, sources: Iterable[str], now: float) -> None:
         """Say that a name changed its winner because the evidence vanished; counted for a linger."""
@@ -111,6 +115,7 @@ class Guard:
             if not any(self.trips(source, now) for source in sources):
                 return True
             self.held[interface] = now
+            self.changed.add(interface)
             return False
         held_for = now - since
         if self.settings.release_after is not None and held_for >= self.settings.release_after:
@@ -132,6 +137,7 @@ class Guard:
         """Let the removals of a source that are pending now happen; returns the names concerned."""
         names = set(self.vanishing.get(source, ()))
         self.released |= names
+        self.changed.update(names)
         return names
 
     def alarms(self, now: float) -> list[Alarm]:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from soadns.marks import Marks
 from soadns.model import Binding, InterfaceId, Outcome
 
 MAX_INTERFACES = 200_000
@@ -36,14 +37,18 @@ class History:
     """Transitions per interface, bounded in both directions."""
 
     def __init__(self) -> None:
+        self.changed: Marks[InterfaceId] = Marks()
+        """Interfaces of whose past something is not saved yet."""
         self._by_interface: OrderedDict[InterfaceId, tuple[Transition, ...]] = OrderedDict()
 
     def add(self, transition: Transition) -> None:
         """Remember one transition."""
         earlier = self._by_interface.pop(transition.interface, ())
         self._by_interface[transition.interface] = (*earlier, transition)[-MAX_PER_INTERFACE:]
+        self.changed.add(transition.interface)
         if len(self._by_interface) > MAX_INTERFACES:
-            self._by_interface.popitem(last=False)
+            forgotten, _ = self._by_interface.popitem(last=False)
+            self.changed.add(forgotten)
 
     def of(self, interface: InterfaceId) -> tuple[Transition, ...]:
         """Transitions of one interface, oldest first."""

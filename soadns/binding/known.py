@@ -63,6 +63,14 @@ class Known:
             self.crowd = Crowd(self.live)
         return self.crowd.usable
 
+    def weights(self) -> dict[tuple[str, str, int], int]:
+        """The weights of usable providers by protocol, host and port; of several registrations there the largest."""
+        found: dict[tuple[str, str, int], int] = {}
+        for identity, each in self.live.items():
+            if each.usable:
+                found[identity[:3]] = max(found.get(identity[:3], 0), each.provider.weight)
+        return found
+
 
 def identity_of(provider: Provider) -> Identity:
     """The part of a Provider's identity below its interface."""

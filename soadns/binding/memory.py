@@ -10,6 +10,7 @@ from collections.abc import Set
 from soadns.binding.guard import Guard
 from soadns.binding.state import State
 from soadns.indexes import place
+from soadns.marks import Marks
 from soadns.model import InterfaceId, ObjectRef
 
 
@@ -23,6 +24,8 @@ class Memory:
         """The sources on which each name's present answer stands."""
         self.waiting: set[InterfaceId] = set()
         """Names that wait for evidence that is gone."""
+        self.changed: Marks[InterfaceId] = Marks()
+        """Names of which it remembers something else than what is saved."""
         self.watching: dict[ObjectRef, set[InterfaceId]] = {}
         """Service → names that it has, or that may return to it."""
 
@@ -38,12 +41,14 @@ class Memory:
         for ref in (state.winner, state.previous):
             if ref is not None:
                 place(self.watching, ref, interface, add=True)
+        old_sources = self.sources.get(interface, ())
+        if self.states.get(interface) != state or old_sources != sources:
+            self.changed.add(interface)
         self.states[interface] = state
         if state.waiting:
             self.waiting.add(interface)
         else:
             self.waiting.discard(interface)
-        old_sources = self.sources.get(interface, ())
         if old_sources and old_sources != sources:
             self._guard.note(interface, set(old_sources) - set(sources), bound=False, vanishing=False)
         self.sources[interface] = sources
@@ -54,5 +59,6 @@ class Memory:
         """Keep nothing of a name."""
         self.remember(interface, before, State(), sources)
         self._guard.note(interface, sources, bound=False, vanishing=False)
+        self.changed.add(interface)
         self.states.pop(interface, None)
         self.sources.pop(interface, None)

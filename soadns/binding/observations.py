@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from soadns.indexes import place
+from soadns.marks import Marks
 from soadns.model import (
     Delete,
     Event,
@@ -65,6 +67,8 @@ class SourceState:
     troubled_scopes: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     """Those of the troubled scopes that hold an interface → its name."""
+    scopes_of: dict[str, set[str]] = field(default_factory=dict)
+    """The same by name."""
     last_event: float = 0.0
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """Finished intervals during which the source was out of sync, in order."""
@@ -89,6 +93,8 @@ class Observations:
 
     def __init__(self) -> None:
         self.sources: dict[str, SourceState] = {}
+        self.changed: Marks[tuple[str, Key]] = Marks()
+        """Sources and keys of what is not saved yet."""
         self._outages: dict[tuple[str, ...], tuple[tuple[float, float], ...]] = {}
         """What ``outages`` found since a source came into or fell out of sync: every name asks, of few sets."""
 
@@ -159,6 +165,7 @@ class Observations:
                     self._trouble(state, event, now)
                 case Identified():
                     self._identified(state, event, changes)
+        self.changed.update((change.source, change.key) for change in changes)
         return changes
 
     def _upsert(self, state: SourceState, event: Upsert, changes: list[Change]) -> None:
@@ -194,12 +201,15 @@ class Observations:
     def _synced(self, state: SourceState, event: Synced, now: float, changes: list[Change]) -> None:
         if event.scope:
             state.troubled_scopes.pop(event.scope, None)
-            state.unreadable.pop(event.scope, None)
+            if name := state.unreadable.pop(event.scope, ""):
+                place(state.scopes_of, name, event.scope, add=False)
             self._sweep(state, event.source, event.scope, changes)
             return
         for scope in [s for s in state.unconfirmed if s not in state.troubled_scopes]:
             self._sweep(state, event.source, scope, changes)
         state.trouble = ""
+        if not state.known:
+            self.changed.lose()  # it is saved from now on, with what it said before
         state.synced_once = True
         if not state.in_sync:
             state.in_sync = True
@@ -215,7 +225,10 @@ class Observations:
         if event.scope:
             state.troubled_scopes[event.scope] = event.reason
             if event.interface:
+                if name := state.unreadable.get(event.scope, ""):
+                    place(state.scopes_of, name, event.scope, add=False)
                 state.unreadable[event.scope] = event.interface
+                place(state.scopes_of, event.interface, event.scope, add=True)
             return
         state.trouble = event.reason
         if state.in_sync or state.paused_at is None:
@@ -227,6 +240,7 @@ class Observations:
         if self.is_foreign(event):
             changes += [Change(event.source, key, value, None) for key, value in state.values.items()]
             state.values, state.unconfirmed, state.rejected = {}, {}, {}
+            self.changed.lose()
             state.restored = state.synced_once = False
         state.identity = event.identity
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from soadns import naming
 from soadns.binding.evidence import NO_STRENGTH
-from soadns.indexes import place
 from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, Records
 
 
@@ -53,7 +52,7 @@ class Owners:
         """Java name → its bound variants."""
         self._faces: dict[str, tuple[Face, ...]] = {}
         """Java name → what it wants now."""
-        self._claims: dict[str, set[Face]] = {}
+        self._claims: dict[str, tuple[Face, ...]] = {}
         """Folded owner name → all who want it."""
         self._holder: dict[str, Face] = {}
 
@@ -85,12 +84,16 @@ class Owners:
             self._faces[interface.name] = after
         else:
             self._faces.pop(interface.name, None)
-        for face in before:
-            place(self._claims, naming.key(face.owner), face, add=False)
+        wanted: dict[str, tuple[Face, ...]] = {naming.key(face.owner): () for face in before}
         for face in after:
-            self._claims.setdefault(naming.key(face.owner), set()).add(face)
-        keys = {naming.key(face.owner) for face in (*before, *after)}
-        return self._elect(sorted(keys), interface, records)
+            key = naming.key(face.owner)
+            wanted[key] = (*wanted.get(key, ()), face)
+        withdrawn = set(before)
+        for key, faces in wanted.items():
+            others = [face for face in self._claims.pop(key, ()) if face not in withdrawn]
+            if claims := (*others, *faces):
+                self._claims[key] = claims
+        return self._elect(sorted(wanted), interface, records)
 
     def _elect(
         self, keys: list[str], changed: InterfaceId, records: Callable[[InterfaceId], Records | None]

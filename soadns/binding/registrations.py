@@ -21,7 +21,7 @@ class Registrations:
 
     def __init__(self) -> None:
         self.interfaces: dict[InterfaceId, Known] = {}
-        self.names: dict[str, set[InterfaceId]] = {}
+        self.names: dict[str, tuple[InterfaceId, ...]] = {}
         """Interface name → its variants with live providers (overrides are per name)."""
         self.by_application: dict[str, set[InterfaceId]] = {}
         """Application → interfaces it provides."""
@@ -31,7 +31,8 @@ class Registrations:
         """What is known of an interface, from now on if nothing was."""
         if interface not in self.interfaces:
             self.interfaces[interface] = Known()
-            self.names.setdefault(interface.name, set()).add(interface)
+            # Hardly any has more than one or two: a tuple takes a quarter of a set.
+            self.names[interface.name] = (*self.names.get(interface.name, ()), interface)
         return self.interfaces[interface]
 
     def forget_if_empty(self, interface: InterfaceId) -> None:
@@ -39,7 +40,10 @@ class Registrations:
         known = self.interfaces.get(interface)
         if known is not None and known.empty and not known.outside:
             del self.interfaces[interface]
-            place(self.names, interface.name, interface, add=False)
+            if others := tuple(each for each in self.names[interface.name] if each != interface):
+                self.names[interface.name] = others
+            else:
+                del self.names[interface.name]
 
     def register(self, provider: Provider, now: float) -> Live | None:
         """Take in a registration; returns the provider if it was not live before."""

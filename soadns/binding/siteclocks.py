@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import HostPort, Site
+from soadns.marks import Marks
 
 
 class Due(NamedTuple):
@@ -26,9 +27,12 @@ class Due(NamedTuple):
 class SiteClocks:
     """Times are Unix seconds. Setting and taking one costs the logarithm of how many there are."""
 
-    def __init__(self, settings: StoreSettings, sites: Mapping[HostPort, Site]) -> None:
+    def __init__(
+        self, settings: StoreSettings, sites: Mapping[HostPort, Site], changed: Marks[HostPort]
+    ) -> None:
         self._settings = settings
         self._sites = sites
+        self._changed = changed
         self._heap: list[tuple[float, str, HostPort]] = []
         """May hold clocks that were set anew since, and those of sites that are gone."""
         self._out_since: dict[str, float] = {}
@@ -67,6 +71,7 @@ class SiteClocks:
         since = self._out_since.pop(registry, now)
         for key, site in self._sites.items():
             if site.source == registry and (due := site.resume(since, now, self._settings.times)) is not None:
+                self._changed.add(key)
                 self.review(key, due)
 
     # ------------------------------------------------------------------ the passing of time

@@ -238,5 +238,6 @@ def newest(providers: Iterable[Provider]) -> Provider:
         providers,
         key=lambda p: (
             p.timestamp, p.enabled, p.dynamic, p.tls, p.token, p.path, p.settings, p.serialization,
+            p.weight,
         ),
     )  # fmt: skip

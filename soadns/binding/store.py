@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from soadns.binding.definitions import Definitions
 from soadns.binding.endpoints import Endpoints
+from soadns.binding.firstpasses import FirstPasses
 from soadns.binding.observations import Change
 from soadns.binding.registrations import Registrations
 from soadns.binding.rosters import Roster
@@ -22,6 +23,7 @@ from soadns.binding.sight import StoreSettings
 from soadns.binding.siteclocks import SiteClocks
 from soadns.binding.sites import HostPort, Site
 from soadns.indexes import count
+from soadns.marks import Marks
 from soadns.model import (
     EndpointSlice,
     InterfaceId,
@@ -44,7 +46,11 @@ class Store:
         self.registrations = Registrations()
         self.interfaces = self.registrations.interfaces
         self.sites: dict[HostPort, Site] = {}
-        self.clocks = SiteClocks(settings, self.sites)
+        self.judged: Marks[HostPort] = Marks()
+        """Sites that may remember something else than what is saved."""
+        self.rated: Marks[ObjectRef] = Marks()
+        """Services that may have had a ready endpoint since that was saved, or be others."""
+        self.clocks = SiteClocks(settings, self.sites, self.judged)
         self.services = ServiceIndex()
         self._definitions = Definitions()
         self.endpoints = Endpoints(settings)
@@ -59,16 +65,15 @@ class Store:
         """Services that came, went or changed, until somebody takes them away."""
         self.changed_slices: set[ObjectRef] = set()
         """Services whose EndpointSlices did, likewise."""
+        self.changed_rosters: set[ObjectRef] = set()
+        """Services at whose endpoints other providers may be, likewise."""
         self._touched_sites: dict[HostPort, bool] = {}
         """Sites to be judged when the batch is over; whether registrations came or went there."""
         self._touched_rosters: set[ObjectRef] = set()
         self._ports_at: dict[str, set[int]] = {}
         self._whole: dict[ObjectRef, set[str]] = {}
         """Services → addresses that count for or against every interface since this batch."""
-        self._first: dict[str, dict[HostPort, bool]] = {}
-        """Source on its first pass → the sites it has spoken of so far, to be judged when the pass is over."""
-        self._passed: list[tuple[str, list[tuple[HostPort, bool]]]] = []
-        """Sources whose first pass is over → their sites that are to be judged yet."""
+        self._first_passes = FirstPasses()
         self._told: set[HostPort] = set()
         """Sites of which a registry spoke in this batch."""
 
@@ -78,8 +83,8 @@ class Store:
         """Fold a batch of changes.
 
         ``first`` names sources that have never been in sync: their registrations are not new, only
-        new to us, so they need no time to settle. What they read bit by bit was there in one instant, so
-        their sites are judged by ``first_pass_over``: once, not with every interface that is read.
+        new to us, so they need no time to settle. Their sites are judged when ``first_pass_over`` was said: once, not
+        with every interface that is read.
         """
         self.judge(now)
         for change in changes:
@@ -99,30 +104,25 @@ class Store:
 
     def first_pass_over(self, source: str) -> None:
         """A source was read for the first time, or restored: its sites are to be judged."""
-        if touched := self._first.pop(source, None):
-            self._passed.append((source, list(touched.items())))
+        self._first_passes.over(source)
 
     @property
     def unjudged(self) -> bool:
         """Whether sites of a first pass are to be judged: ``apply`` would do that first, all at once."""
-        return bool(self._passed)
+        return bool(self._first_passes)
 
     def judge(self, now: float, limit: int = ALL) -> bool:
         """Judge so many sites of first passes that are over; returns whether that were all."""
-        while self._passed and limit > 0:
-            source, sites = self._passed[-1]
-            portion = sites[-limit:]
-            del sites[-limit:]
-            for key, touched in portion:
+        while self._first_passes and limit > 0:
+            source, sites = self._first_passes.take(limit)
+            for key, touched in sites:
                 self._review(key, now, touched=touched, first=source)
-            limit -= len(portion)
-            if not sites:
-                self._passed.pop()
+            limit -= len(sites)
         self._note_whole()
-        return not self._passed
+        return not self._first_passes
 
     def _touched(self, source: str, *, quiet: bool) -> dict[HostPort, bool]:
-        return self._first.setdefault(source, {}) if quiet else self._touched_sites
+        return self._first_passes.touched(source) if quiet else self._touched_sites
 
     def _provider(self, change: Change, now: float, *, quiet: bool) -> None:
         before, after = change.before, change.after
@@ -235,6 +235,7 @@ class Store:
     def _settle_rosters(self, now: float) -> None:
         """Bring rosters up to date with Services and slices, and sites with their endpoints."""
         left: set[str] = set()
+        self.rated.update(self._touched_rosters)
         for ref in self._touched_rosters:
             lives = ref in self.services.by_ref
             roster, changed, rated = self.endpoints.refresh(ref, lives=lives)
@@ -266,6 +267,7 @@ class Store:
 
     def _review(self, key: HostPort, now: float, *, touched: bool, first: str | None = None) -> None:
         """Judge one site; ``first`` is the source whose first pass it belongs to."""
+        self.judged.add(key)
         site = self.sites.get(key)
         if site is None:
             return
@@ -309,6 +311,7 @@ class Store:
 
     def _tell(self, ref: ObjectRef, roster: Roster, ip: str) -> None:
         """Recount one address of one Service."""
+        self.changed_rosters.add(ref)
         address = roster.addresses.get(ip)
         provided: frozenset[InterfaceId] | None = None
         settled = True

@@ -43,6 +43,8 @@ class Decided(NamedTuple):
     services: set[ObjectRef]
     slices: set[ObjectRef]
     """Services whose EndpointSlices may be others."""
+    rosters: set[ObjectRef]
+    """Services at whose endpoints other providers may be."""
 
 
 class Zone:
@@ -373,7 +375,8 @@ class Zone:
         interfaces, self._decided = self._decided, set()
         services, self.store.changed_services = self.store.changed_services, set()
         slices, self.store.changed_slices = self.store.changed_slices, set()
-        return Decided(interfaces, services, slices)
+        rosters, self.store.changed_rosters = self.store.changed_rosters, set()
+        return Decided(interfaces, services, slices, rosters)
 
     def release(self, source: str, now: float) -> int:
         """Let the held removals of a source happen; returns how many names are concerned."""
