@@ -7,10 +7,10 @@ never raises for trouble outside: it emits ``Trouble`` instead. Sources never im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
 
-from soadns.model import Event
+from soadns.model import Event, Reading
 
 Emit = Callable[[Sequence[Event]], None]
 
@@ -24,6 +24,36 @@ class Source(Protocol):
 
     async def run(self, emit: Emit) -> None:
         """Observe until cancelled."""
+
+
+@runtime_checkable
+class Registry(Source, Protocol):
+    """A source that can be asked what it does not keep, by source id."""
+
+    async def texts(self, source: str, interface: str) -> list[str]:
+        """Paths of an interface's leaves as they stand now, secrets masked."""
+
+    def names(self, source: str) -> set[str]:
+        """The interfaces that have a node, whether anybody provides them or not."""
+
+    def roots(self, source: str) -> list[str]:
+        """The path of a registry that is a configuration centre, too."""
+
+    async def about(
+        self, source: str, subjects: Collection[str], what: frozenset[str]
+    ) -> dict[str, Reading] | None:
+        """What it says of interfaces and applications; None without a connection."""
+
+
+@runtime_checkable
+class Identifiable(Source, Protocol):
+    """A source that can be asked who it is."""
+
+    source: str
+    """Its one id."""
+
+    async def identity(self) -> str:
+        """What tells it from others of its kind; ``''`` when that can not be had."""
 
 
 class FormatError(ValueError):

@@ -27,10 +27,20 @@ SETTINGS = frozenset(
     {
         "timeout", "retries", "cluster", "loadbalance", "connections", "actives", "executes", "async", "sent",
         "return", "sticky", "lazy", "mock", "stub", "cache", "merger", "forks", "payload", "codec", "dubbo.tag",
-        "hash.nodes", "hash.arguments", "heartbeat", "heartbeat.timeout",
+        "hash.nodes", "hash.arguments", "heartbeat", "heartbeat.timeout", "serialization", "generic",
     }
 )  # fmt: skip
-"""Parameters of a provider URL that its callers take over and a direct URL loses."""
+"""Parameters of a provider URL that its callers take over and a direct URL loses.
+
+``serialization`` is one that callers have to write, ``prefer.serialization`` what those write who know of it.
+``generic``: the provider takes any call as a generic one, and callers make theirs such (GenericImplFilter).
+"""
+
+DEFAULT = "default."
+"""Begins the name of what a provider of Dubbo up to 2.6 says for all of its interfaces (``<dubbo:provider>``).
+
+A consumer's own default (``<dubbo:consumer>``, of the same name) replaces that, and not what an interface says.
+"""
 
 METHOD_SETTINGS = frozenset(
     {
@@ -45,6 +55,10 @@ _NOT_PROVIDERS = frozenset(
 )
 _NO_TOKEN = frozenset({"", "false", "0", "null", "n/a"})
 """Values that Dubbo takes for "no token" (ConfigUtils.isEmpty)."""
+_GENERIC = frozenset({"true", "nativejava", "bean", "protobuf-json", "gson", "raw.return"})
+"""Values of ``generic`` that say something (ProtocolUtils.isGeneric); most providers say ``false``."""
+_ALWAYS_PLAIN = frozenset({"dubbo.tag", "serialization", "generic"})
+"""Settings that are no consumer's to default."""
 _MAX_UNIFIED = 4
 
 
@@ -92,6 +106,7 @@ class _Offer(NamedTuple):
     token: bool
     settings: Settings
     timestamp: int
+    weight: int
     unified: tuple[str, ...]
     """Further protocols on the port, for which 3.3 writes no leaf of their own (3.2 does)."""
 
@@ -127,6 +142,7 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
         offer.token or (token != "" and is_token(providerurl.decode(token))),
         offer.settings,
         offer.timestamp or providerurl.milliseconds(started),
+        offer.weight,
     )
     if not offer.unified:
         return (provider,)
@@ -136,8 +152,8 @@ def _providers(registry: str, interface: str, url: ProviderUrl) -> tuple[Provide
 
 def _read_offer(interface: str, query: str) -> _Offer | None:
     """Read a query; None where it says that this is no provider. Raises FormatError."""
-    parameters = parameters_of(query)
-    get = parameters.get
+    said = _said(query)
+    get = _with_defaults(said).get
     if get("side", "provider") != "provider" or get("category", "providers") != "providers":
         return None
     unified = providerurl.names(get("ext.protocol", "").lower())[:_MAX_UNIFIED]
@@ -149,8 +165,9 @@ def _read_offer(interface: str, query: str) -> _Offer | None:
         dynamic=flag(get("dynamic"), default=True),
         tls=flag(get("ssl-enabled"), default=False),
         token=is_token(get("token", "")),
-        settings=_settings(parameters),
+        settings=_settings(said),
         timestamp=providerurl.milliseconds(get("timestamp")),
+        weight=providerurl.weight(get("weight")),
         unified=tuple(name for name in unified if name.isascii() and name.isalnum()),
     )
 
@@ -227,6 +244,11 @@ def parameters_of(query: str) -> dict[str, str]:
     earlier) stands in for an absent or empty ``x``. A key without ``=`` is its own value up to 2.7 and empty
     in 3.x.
     """
+    return _with_defaults(_said(query))
+
+
+def _said(query: str) -> dict[str, str]:
+    """The same without what only stands in for others."""
     if ";" in query:
         query = query.replace(";", "&")
     pairs = [pair.partition("=") for pair in query.split("&")]
@@ -236,11 +258,14 @@ def parameters_of(query: str) -> dict[str, str]:
         for key, mark, _ in pairs:
             if not mark and key:
                 parameters[key] = "" if new else key
-    if "default." in query:
-        for key, value in list(parameters.items()):
-            if key.startswith("default.") and not parameters.get(key[8:]):
-                parameters[key[8:]] = value
     return parameters
+
+
+def _with_defaults(said: dict[str, str]) -> dict[str, str]:
+    defaults = {key.removeprefix(DEFAULT): value for key, value in said.items() if key.startswith(DEFAULT)}
+    if not defaults:
+        return said
+    return {**said, **{key: value for key, value in defaults.items() if not said.get(key)}}
 
 
 def _version(text: str) -> str:
@@ -252,18 +277,27 @@ def _serializations(preferred: str, fixed: str) -> tuple[str, ...]:
     return providerurl.names(f"{preferred},{fixed}" if preferred and fixed else preferred or fixed)
 
 
-def _settings(parameters: dict[str, str]) -> Settings:
-    found = [(key, parameters[key]) for key in SETTINGS & parameters.keys()]
+def _settings(said: dict[str, str]) -> Settings:
+    """Those of the interface, then those of its methods."""
+    found = [(key, said[key]) for key in SETTINGS & said.keys() if said[key]]
+    of_methods: list[tuple[str, str]] = []
     methods: tuple[str, ...] | None = None
-    for key in parameters:
-        if "." not in key or key in SETTINGS or key.rpartition(".")[2] not in METHOD_SETTINGS:
+    for key in said:
+        if "." not in key or key in SETTINGS:
+            continue
+        if key.startswith(DEFAULT) and (name := key.removeprefix(DEFAULT)) in SETTINGS:
+            if not said.get(name):
+                found.append((name if name in _ALWAYS_PLAIN else key, said[key]))
+            continue
+        if key.rpartition(".")[2] not in METHOD_SETTINGS:
             continue
         if methods is None:
-            methods = tuple(parameters.get("methods", "").split(","))
-        # Anything else with such an ending (default.timeout, my.app.timeout) belongs to no method.
-        if key.partition(".")[0] in methods or ("*" in methods and not key.startswith("default.")):
-            found.append((key, parameters[key]))
-    return providerurl.settings(found) if found else ()
+            methods = tuple(said.get("methods", "").split(","))
+        # Anything else with such an ending (my.app.timeout) belongs to no method.
+        if key.partition(".")[0] in methods or "*" in methods:
+            of_methods.append((key, said[key]))
+    found = [pair for pair in found if pair[0] != "generic" or pair[1].lower() in _GENERIC]
+    return providerurl.settings([*found, *sorted(of_methods)])
 
 
 __all__ = ["CATEGORIES", "FormatError", "child_of", "interface_of", "parameters_of", "parse"]

@@ -8,6 +8,8 @@ with its version and group, or after an application. SOFARPC's configurations an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from soadns.model import Caller
@@ -26,6 +28,9 @@ CENTRE = ("config", "dubbo")
 OLD_CENTRE = "config"
 """Where 2.7.0 and 2.7.1 looked for them, below the root: ``config/<subject>/condition-router``."""
 
+MAPPINGS = (("mapping",), ("config", "mapping"))
+"""Where the service name mapping is, below the root: a child for each interface (3.x and 2.7.9 on; 2.7.5 on)."""
+
 NO_SUBJECTS = frozenset({"dubbo", "mapping"})
 """Children of ``OLD_CENTRE`` that are something else."""
 
@@ -38,6 +43,19 @@ _KINDS = {
     ".MESHAPPRULE": "rules of a mesh",  # VirtualService and DestinationRule, obeyed by 3.x
 }
 _ROUTERS = {"condition": "a condition router", "tag": "a tag router", "script": "a script router"}
+
+
+class Consumer(NamedTuple):
+    """A leaf of ``consumers``."""
+
+    caller: Caller
+    asks: str
+    """What it asks for and no direct URL gives it; else ``''``.
+
+    For more than one group or version (``group=*``, ``version=*``, ``group=a,b``), for one that its release forgets
+    then (``group=a with Dubbo 2.7.0``), or for more than one provider (``cluster=broadcast``). And for the only
+    protocols that it speaks (``protocol=tri``), which the URL may have.
+    """
 
 
 class Rule(NamedTuple):
@@ -53,26 +71,67 @@ def has_rules(dialect: Dialect) -> bool:
     return dialect is dubbo
 
 
-def caller_of(dialect: Dialect, leaf: str) -> Caller | None:
+def consumer_of(dialect: Dialect, leaf: str) -> Consumer | None:
     """Who registered this leaf of ``consumers``; None for what is no consumer."""
     try:
         url = providerurl.split(leaf, fragments=dialect is dubbo)
-        host, _ = providerurl.address(url.authority)
+        host = _consumers_host(url.authority)
         query = providerurl.decode(url.query) if url.encoded else url.query
     except FormatError:
         return None
     if dialect is sofa:
-        return Caller(host, _plain(sofa.parameters_of(query).get("appName", "")))
+        return Consumer(Caller(host, _plain(sofa.parameters_of(query).get("appName", ""))), "")
     parameters = dubbo.parameters_of(query)
     if url.scheme in ("empty", "override") or parameters.get("category", CONSUMERS) != CONSUMERS:
         return None
-    return Caller(host, _plain(parameters.get("application", "")))
+    return Consumer(Caller(host, _plain(parameters.get("application", ""))), _asks(parameters))
 
 
-def _plain(application: str) -> str:
-    """The name as providers may have it, else none."""
+def _consumers_host(authority: str) -> str:
+    """The host of a consumer, which has no port: 2.7 and SOFARPC write IPv6 without brackets. Raises FormatError."""
+    bare = authority.partition("%")[0]
+    return providerurl.address(f"[{bare}]" if bare.count(":") > 1 and _is_ipv6(bare) else authority)[0]
+
+
+def _is_ipv6(text: str) -> bool:
     try:
-        return providerurl.plain(application, "application")
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_OF_SEVERAL = {
+    "cluster": frozenset({"broadcast", "forking", "mergeable"}),
+    "loadbalance": frozenset({"consistenthash"}),
+}
+"""What a reference or one of its methods may say, for which there have to be several providers."""
+
+_FORGETS = {"2.7.0": ("group",), "2.7.3": ("group", "version")}
+"""Releases whose references lose these with a direct URL (apache/dubbo 3555 and 4784, ``ClusterUtils.mergeUrl``)."""
+
+
+def _asks(parameters: Mapping[str, str]) -> str:
+    """What a provider alone refuses, or does not do. Groups and versions are compared by ``UrlUtils.isMatch``."""
+    group, version, release = (parameters.get(key, "") for key in ("group", "version", "release"))
+    if group == "*" or "," in group:
+        return f"group={_plain(group) or '...'}"
+    if version == "*":
+        return "version=*"
+    for key in _FORGETS.get(release, ()):
+        if said := parameters.get(key):
+            return f"{key}={_plain(said) or '...'} with Dubbo {release}"
+    for key, said in sorted(parameters.items()):
+        if said in _OF_SEVERAL.get(key.rpartition(".")[2], ()):
+            return f"{_plain(key.removeprefix(dubbo.DEFAULT)) or '...'}={said}"
+    protocol = parameters.get("protocol", "")
+    return f"protocol={_plain(protocol) or '...'}" if protocol not in ("", "consumer") else ""
+
+
+def _plain(name: str) -> str:
+    """The name of an application or a group as providers may have it, else none."""
+    try:
+        return providerurl.plain(name, "name")
     except FormatError:
         return ""
 

@@ -13,6 +13,7 @@ import msgspec
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
 from soadns.sources.kube import NODES, SERVICES, SLICES, KubeSettings
+from soadns.yamlfile import dump
 
 _NAMESPACES = Resource("Namespace", "namespaces", namespaced=False)
 _READ_SERVICES = '- {apiGroups: [""], resources: [services], verbs: [get, list, watch]}'
@@ -54,7 +55,7 @@ async def probe(settings: KubeSettings, api: KubeApi) -> list[Access]:
     if settings.nodes != "never":
         found.append(await _nodes(settings, api))
     # The request's namespace is the one it asks for, so that a Role in kube-system permits it, too.
-    identified = await _may(api, "get", _NAMESPACES, "kube-system", name="kube-system")
+    identified = await may(api, "get", _NAMESPACES, "kube-system", name="kube-system")
     missing, cure = ("", "") if identified else (_NO_IDENTITY, rbac(settings))
     return [*found, Access("get namespace kube-system", missing, cure=cure)]
 
@@ -65,19 +66,20 @@ async def _nodes(settings: KubeSettings, api: KubeApi) -> Access:
         return Access(what)
     if settings.nodes == "always":
         return Access(what, missing, cure=rbac(settings))
-    cure = _role("", "soadns-nodes", [_READ_NODES]) if settings.namespaces else rbac(settings)
+    cure = role("", "soadns-nodes", [_READ_NODES]) if settings.namespaces else rbac(settings)
     return Access(what, note=_NO_NODES, cure=cure)
 
 
 async def _may_follow(api: KubeApi, resource: Resource, namespace: str) -> tuple[str, str]:
     """What is tried, and what of it is not permitted."""
     where = f" in {namespace}" if namespace else ""
-    missing = [verb for verb in ("list", "watch") if not await _may(api, verb, resource, namespace)]
+    missing = [verb for verb in ("list", "watch") if not await may(api, verb, resource, namespace)]
     text = f"may not {' or '.join(missing)} {resource.plural}{where}" if missing else ""
     return f"list and watch {resource.plural}{where}", text
 
 
-async def _may(api: KubeApi, verb: str, resource: Resource, namespace: str, *, name: str = "") -> bool:
+async def may(api: KubeApi, verb: str, resource: Resource, namespace: str, *, name: str = "") -> bool:
+    """Whether one thing is permitted; ``''``: in all namespaces, or whatever its name is."""
     attributes = {
         "verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace, "name": name,
     }  # fmt: skip
@@ -97,16 +99,18 @@ def rbac(settings: KubeSettings) -> str:
     """The RBAC rules the source needs, as YAML: a ClusterRole, or a Role in each of its namespaces."""
     read = [_READ_SERVICES, _READ_SLICES]
     if not settings.namespaces:
-        return _role("", "soadns", [*read, *([_READ_NODES] if settings.nodes != "never" else []), _IDENTIFY])
+        return role("", "soadns", [*read, *([_READ_NODES] if settings.nodes != "never" else []), _IDENTIFY])
     roles = dict.fromkeys(settings.namespaces, read)
     roles["kube-system"] = [*roles.get("kube-system", []), _IDENTIFY]
-    documents = [_role(namespace, "soadns", rules) for namespace, rules in roles.items()]
+    documents = [role(namespace, "soadns", rules) for namespace, rules in roles.items()]
     if settings.nodes == "always":
-        documents.append(_role("", "soadns-nodes", [_READ_NODES]))
+        documents.append(role("", "soadns-nodes", [_READ_NODES]))
     return "---\n".join(documents)
 
 
-def _role(namespace: str, name: str, rules: Iterable[str]) -> str:
+def role(namespace: str, name: str, rules: Iterable[str]) -> str:
+    """A Role as YAML, or a ClusterRole (``''``)."""
     lines = ["apiVersion: rbac.authorization.k8s.io/v1", f"kind: {'Role' if namespace else 'ClusterRole'}"]
-    lines += ["metadata:", f"  name: {name}", *([f"  namespace: {namespace}"] if namespace else []), "rules:"]
+    where = [f"  {dump({'namespace': namespace}).rstrip()}"] if namespace else []  # one may be called 08
+    lines += ["metadata:", f"  name: {name}", *where, "rules:"]
     return "\n".join([*lines, *rules]) + "\n"

@@ -18,15 +18,17 @@ from sys import intern
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from soadns.model import InterfaceId
+from soadns.model import UNKEPT, InterfaceId
 from soadns.sources import FormatError
 
 MAX_LEAF = 65_536
 """Longest znode name looked at, in characters; real ones have about 1,000."""
+USUAL_WEIGHT = 100
+"""Of a provider that says nothing, in both frameworks."""
 MAX_TEXT = 255
 """Longest group, version, application or path."""
-MAX_SETTINGS = 64
-"""Most call settings kept of one URL (the first ones by name)."""
+MAX_SETTINGS = 256
+"""Most call settings kept of one URL; those of the interface come before those of its methods."""
 MAX_SETTING = 256
 """Longest setting kept, name and value together."""
 
@@ -264,6 +266,13 @@ def milliseconds(text: str | None) -> int:
     return int(text) if text and len(text) < 16 and text.isascii() and text.isdigit() else 0
 
 
+def weight(text: str | None) -> int:
+    """A share of calls, as Dubbo and SOFARPC have it: 100 when absent or no number; none is below 0."""
+    if not text or len(text) > 6 or not text.isascii():
+        return USUAL_WEIGHT
+    return int(text) if text.isdigit() else 0 if text[:1] == "-" and text[1:].isdigit() else USUAL_WEIGHT
+
+
 @lru_cache(maxsize=1_024)
 def names(text: str) -> tuple[str, ...]:
     """A comma list as a tuple without blanks and repetitions, at most 16 items; too long a text is none."""
@@ -274,9 +283,16 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def settings(found: list[tuple[str, str]]) -> Settings:
-    """Call settings sorted, bounded (``MAX_SETTINGS``, ``MAX_SETTING``) and shared with equal ones."""
-    kept = [(key, value) for key, value in found if value and len(key) + len(value) <= MAX_SETTING]
-    return _shared(tuple(sorted(kept)[:MAX_SETTINGS])) if kept else ()
+    """Call settings sorted, bounded (``MAX_SETTINGS`` from the front, ``MAX_SETTING``) and shared with equal ones.
+
+    How many of them are more than that is one of them, ``UNKEPT``: nobody is to take the rest for all.
+    """
+    said = [(key, value) for key, value in found if value]
+    kept = [(key, value) for key, value in said if len(key) + len(value) <= MAX_SETTING]
+    if len(kept) < len(said) or len(kept) > MAX_SETTINGS:
+        kept = kept[: MAX_SETTINGS - 1]
+        kept.append((UNKEPT, str(len(said) - len(kept))))
+    return _shared(tuple(sorted(kept))) if kept else ()
 
 
 @lru_cache(maxsize=65_536)

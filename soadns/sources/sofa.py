@@ -5,6 +5,9 @@ authority for it: Node.js encodes the URL's own ``interface`` twice. The URL's `
 of the Java framework and never part of the identity; ``uniqueId`` is, as the group. Configurations and
 overrides are read by nobody. ``dynamic=false`` only asks for a start offline: SOFARPC's consumers call such a
 provider all the same, and its node is as ephemeral as others (``createEphemeral=false`` is not in the URL).
+
+The URL's path is the context path of the *server* (``ServerConfig.contextPath``), the same for all of its interfaces,
+and never the name of one: bolt has ``interface:version`` on the wire, and REST the paths of the interface's methods.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Prov
             host,
             port,
             offer.application,
-            providerurl.plain(url.path.strip("/"), "path"),
+            "",
             offer.serialization,
             offer.enabled,
             True,
@@ -65,6 +68,7 @@ def parse(registry: str, interface: str, category: str, leaf: str) -> tuple[Prov
             False,
             offer.settings,
             offer.timestamp or providerurl.milliseconds(started),
+            offer.weight,
         ),
     )
 
@@ -78,6 +82,7 @@ class _Offer(NamedTuple):
     enabled: bool
     settings: Settings
     timestamp: int
+    weight: int
 
 
 def _read_offer(interface: str, query: str) -> _Offer:
@@ -92,6 +97,7 @@ def _read_offer(interface: str, query: str) -> _Offer:
         enabled=flag(get("enabled"), default=True) and not flag(get("disabled"), default=False),
         settings=providerurl.settings(found),
         timestamp=providerurl.milliseconds(get("startTime")),
+        weight=providerurl.weight(get("weight")),
     )
 
 

@@ -13,7 +13,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -31,6 +30,8 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.hosts import collect_hosts
 from kazoo.protocol.states import KeeperState
 
+from soadns.sources.zksettings import ZooKeeperSettings
+
 __all__ = [
     "CONNECTION_ERRORS",
     "AuthFailedError",
@@ -39,15 +40,12 @@ __all__ = [
     "KeeperState",
     "NoAuthError",
     "NoNodeError",
-    "Root",
-    "Tls",
-    "ZooKeeperSettings",
     "build",
     "children",
     "children_of_many",
     "close",
-    "identity",
     "probe",
+    "renew_key",
 ]
 
 CONNECTION_ERRORS = (ConnectionLoss, ConnectionClosedError, SessionExpiredError)
@@ -64,52 +62,6 @@ ASKED_S = 3.0
 
 logging.getLogger("kazoo").setLevel(logging.ERROR)
 # What kazoo would say (connection dropped, session expired) the source says itself, once.
-
-
-PORT = 2181
-"""Where a connect string names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """A registry tree."""
-
-    path: str
-    dialect: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """Files of a TLS client."""
-
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
-    key_password: str = field(default="", repr=False)
-    check_hostname: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZooKeeperSettings:
-    """An ensemble and what is read from it. ``hosts`` is a connect string with an optional chroot."""
-
-    name: str
-    hosts: str
-    roots: tuple[Root, ...]
-    auth: tuple[str, str] | None = field(default=None, repr=False)
-    """(scheme, credentials)."""
-    tls: Tls | None = None
-    read_only: bool
-    max_in_flight: int
-    session_timeout: float
-
-
-def identity(hosts: str) -> str:
-    """What tells ensembles apart, as a comma list: two are one when they share an item."""
-    servers, slash, chroot = hosts.partition("/")
-    named = servers.replace(" ", "").split(",")
-    whole = (name if name.rpartition(":")[2].isdigit() else f"{name}:{PORT}" for name in named)
-    return ",".join(sorted(f"{server}{slash}{chroot}" for server in whole))
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -168,6 +120,12 @@ def build(settings: ZooKeeperSettings) -> Any:
     )
 
 
+def renew_key(client: Any, settings: ZooKeeperSettings) -> None:
+    """Have connections from now on read the client's key with another password; all files are read each time."""
+    if settings.tls is not None:
+        client.keyfile_password = settings.tls.key_password
+
+
 def children(client: Any, path: str) -> list[str]:
     """The children of a znode now, sorted; [] when it can not be read. Blocks."""
     try:
@@ -183,28 +141,35 @@ def children_of_many(
 
     A znode that is missing has none. So many questions are under way at once, and answers come in their order. When
     one does not come in time, the rest is not waited for.
+
+    They are asked in portions, and it is the last answer of a portion that is waited for: to be woken for each of
+    them costs this thread and kazoo's as much as the answer does.
     """
-    waiting: deque[tuple[str, Any]] = deque()
     coming = iter(paths)
+    size = max(1, in_flight // 2)
+    waiting: deque[list[tuple[str, Any]]] = deque()
     silent = ""
     while True:
-        for path in islice(coming, in_flight - len(waiting)):
-            waiting.append((path, None if silent else client.get_children_async(path)))
+        while size * (len(waiting) + 1) <= in_flight and (portion := list(islice(coming, size))):
+            waiting.append([(path, None if silent else client.get_children_async(path)) for path in portion])
         if not waiting:
             return
-        path, result = waiting.popleft()
-        names, trouble = ([], silent) if silent else _children(client, result)
-        silent = silent or (trouble if trouble == _NO_ANSWER else "")
-        yield path, names, trouble
+        asked = waiting.popleft()
+        if not silent:
+            asked[-1][1].wait(ASKED_S)
+        for path, result in asked:
+            names, trouble = ([], silent) if silent else _children(client, result)
+            silent = silent or (trouble if trouble == _NO_ANSWER else "")
+            yield path, names, trouble
 
 
 _NO_ANSWER = f"no answer within {ASKED_S:g} s"
 
 
 def _children(client: Any, result: Any) -> tuple[list[str], str]:
-    """What one question ended with: children, and why there are none to show."""
+    """What one question has ended with by now: children, and why there are none to show."""
     try:
-        return list(result.get(timeout=ASKED_S)), ""
+        return list(result.get(block=False)), ""
     except NoNodeError:
         return [], ""
     except NoAuthError:

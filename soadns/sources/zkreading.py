@@ -1,11 +1,12 @@
 """What is read of a ZooKeeper registry when somebody asks, and not kept: leaves as they are, consumers, rules, tokens.
 
-All of it blocks and belongs in a thread of its own. Nothing is watched, and nothing ever written.
+What blocks belongs in a thread of its own. Nothing is watched, and nothing ever written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from soadns.model import Caller, Reading
@@ -14,7 +15,7 @@ from soadns.sources.governance import CENTRE, CONSUMERS, NO_SUBJECTS, OLD_CENTRE
 from soadns.sources.providerurl import masked
 from soadns.sources.zktree import Tree
 
-CALLERS, GOVERNED, TOKENS = "callers", "rules", "tokens"
+CALLERS, GOVERNED, TOKENS, MAPPED = "callers", "rules", "tokens", "mapped"
 """What ``about`` may be asked for."""
 
 MOST_UNREAD = 3
@@ -36,29 +37,66 @@ def texts(client: Any, tree: Tree, wanted: Mapping[str, str]) -> list[str]:
     return found
 
 
-def about(
-    client: Any, tree: Tree, subjects: Set[str], what: frozenset[str], *, in_flight: int
-) -> dict[str, Reading]:
-    """What a registry says of interfaces, and of applications that have rules, by name. Blocks.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be read of a registry for some subjects, and for whom each directory is."""
+
+    tree: Tree
+    subjects: Set[str]
+    names: Set[str]
+    """Those of the subjects that are interfaces with a node."""
+    directories: Mapping[str, tuple[str, str]]
+    """Path → the interface that it belongs to, and its category."""
+    governed: bool
+    """Whether rules of the configuration centre are read, too."""
+    mappings: tuple[str, ...] = ()
+    """Directories that have a child for each interface that applications are on record for."""
+
+
+def plan(tree: Tree, subjects: Set[str], what: frozenset[str], *, watched: bool) -> Plan:
+    """Which directories have what is asked for. Takes the tree as it is, so it belongs on the event loop.
 
     ``subjects`` are interfaces, and the applications whose rules matter; ``what`` are items of ``CALLERS``,
-    ``GOVERNED`` and ``TOKENS``. Rules that can not be read count as rules: what
-    nobody may see may well be there.
+    ``GOVERNED``, ``TOKENS`` and ``MAPPED``. ``watched``: whether the tree is told of every change now. Then what it
+    knows to be empty is not read.
     """
-    wanted = children(tree, subjects)
-    found = {name: _Found() for name in wanted.values()}
     governed = GOVERNED in what and governance.has_rules(tree.dialect)
-    directories = {tree.join(child, c): (wanted[child], c) for child, c in _asked(tree, wanted, what)}
+    categories = [CONSUMERS] if CALLERS in what else []
+    categories += RULES if governed else ()
+    categories += [PROVIDERS] if TOKENS in what else []
+    wanted = children(tree, subjects)
+    directories = {
+        tree.join(child, category): (name, category)
+        for child, name in wanted.items()
+        for category in categories
+        if not (watched and tree.is_empty(child, category))
+    }
+    mapped = MAPPED in what and governance.has_rules(tree.dialect)
+    mappings = tuple(tree.join(*parts) for parts in governance.MAPPINGS) if mapped else ()
+    return Plan(tree, subjects, frozenset(wanted.values()), directories, governed, mappings)
+
+
+def about(client: Any, plan: Plan, *, in_flight: int) -> dict[str, Reading]:
+    """What a registry says of interfaces, and of applications that have rules, by name. Blocks.
+
+    Rules that can not be read count as rules: what nobody may see may well be there.
+    """
+    tree, directories = plan.tree, plan.directories
+    found = {name: _Found() for name in plan.names}
     # One directory of the configuration centre has the rules of all interfaces and applications, another one a
     # child for each subject of old rules.
     centre, old_centre = tree.join(*CENTRE), tree.join(OLD_CENTRE)
     ruled: list[str] = []
-    paths = [*directories, *([centre, old_centre] if governed else [])]
+    paths = [*directories, *([centre, old_centre] if plan.governed else []), *plan.mappings]
     for path, leaves, trouble in zkclient.children_of_many(client, paths, in_flight=in_flight):
         said = f"{path}: {trouble}" if trouble else ""
         if path in directories:
             name, category = directories[path]
             found[name].take(tree, category, leaves, said)
+            continue
+        if path in plan.mappings:
+            for name in plan.subjects & set(leaves):
+                found.setdefault(name, _Found()).mapped = True
             continue
         if trouble:
             _may_be_ruled(found, said)
@@ -66,19 +104,9 @@ def about(
             _take_central(found, map(governance.central_rule_of, leaves))
         else:
             # Applications keep other things there, too, and there may be thousands of them.
-            ruled = [subject for subject in leaves if subject in subjects and subject not in NO_SUBJECTS]
+            ruled = [subject for subject in leaves if subject in plan.subjects and subject not in NO_SUBJECTS]
     _read_old_rules(client, tree, ruled, found, in_flight=in_flight)
     return {name: each.reading() for name, each in found.items()}
-
-
-def _asked(tree: Tree, wanted: Mapping[str, str], what: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """The directories below each child that have what was asked for."""
-    categories = [CONSUMERS] if CALLERS in what else []
-    if GOVERNED in what and governance.has_rules(tree.dialect):
-        categories += RULES
-    if TOKENS in what:
-        categories.append(PROVIDERS)
-    return ((child, category) for child in wanted for category in categories)
 
 
 class _Found:
@@ -86,9 +114,11 @@ class _Found:
 
     def __init__(self) -> None:
         self.callers: set[Caller] = set()
+        self.asking: set[tuple[str, str]] = set()
         self.rules: set[str] = set()
         self.tokens: set[str] = set()
         self.unread: list[str] = []
+        self.mapped = False
 
     def take(self, tree: Tree, category: str, leaves: list[str], trouble: str) -> None:
         if trouble:
@@ -97,8 +127,9 @@ class _Found:
                 self.rules.add(f"rules that could not be read ({trouble})")
         for leaf in leaves:
             if category == CONSUMERS:
-                if (caller := governance.caller_of(tree.dialect, leaf)) is not None:
-                    self.callers.add(caller)
+                if (consumer := governance.consumer_of(tree.dialect, leaf)) is not None:
+                    self.callers.add(consumer.caller)
+                    self.asking |= {(consumer.caller.application, consumer.asks)} if consumer.asks else set()
             elif category == PROVIDERS:
                 if token := governance.token_of(tree.dialect, leaf):
                     self.tokens.add(token)
@@ -107,7 +138,14 @@ class _Found:
 
     def reading(self) -> Reading:
         unread = tuple(self.unread[:MOST_UNREAD])
-        return Reading(frozenset(self.callers), frozenset(self.rules), frozenset(self.tokens), unread)
+        return Reading(
+            frozenset(self.callers),
+            frozenset(self.rules),
+            frozenset(self.tokens),
+            unread,
+            frozenset(self.asking),
+            self.mapped,
+        )
 
 
 def _may_be_ruled(found: Mapping[str, _Found], trouble: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -13,12 +13,16 @@ from soadns.model import Delete, Event, Rejected, Synced, Upsert
 from soadns.sources import FormatError
 from soadns.sources.dialects import Dialect
 from soadns.sources.providerurl import without_secrets
-from soadns.sources.zkclient import Root
+from soadns.sources.zksettings import Root
 
 
 def digest_of(leaf: str) -> str:
     """What stands for a leaf's name in keys: 64 bits in eleven characters, for a registry has a million of them."""
     return b2a_base64(blake2b(leaf.encode(), digest_size=8).digest(), newline=False)[:11].decode()
+
+
+FEW = 4
+"""Leaves that are looked through rather than looked up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +69,15 @@ class Tree:
             events.append(Synced(self.source))
         return events
 
+    def is_empty(self, child: str, category: str) -> bool:
+        """Whether a directory was read since the pass over everything began, and held nothing."""
+        return any(
+            each.category == category
+            and each.fresh
+            and not (each.leaves or each.reading or each.queued or each.trouble)
+            for each in self.children.get(child, ())
+        )
+
     def join(self, *parts: str) -> str:
         """The path of something below the root."""
         return "/".join((self.root.path.rstrip("/"), *parts))
@@ -78,7 +91,7 @@ class Directory:
     path: str
     child: str = ""
     category: str = ""
-    leaves: set[str] = field(default_factory=set)
+    leaves: Collection[str] = ()
     """Digests of the leaves it listed last (names of children, for a root)."""
     reading: bool = False
     queued: bool = False
@@ -104,9 +117,11 @@ class Directory:
         events: list[Event] = []
         for digest in digests.keys() - self.leaves:
             events += self._add(digest, digests[digest])
-        for digest in self.leaves - digests.keys():
-            events += self._remove(digest)
-        self.leaves = set(digests)
+        for digest in self.leaves:
+            if digest not in digests:
+                events += self._remove(digest)
+        # Nearly all have none or a few: a set of one's own takes 216 octets for as many as four.
+        self.leaves = frozenset(digests) if len(digests) > FEW else tuple(digests)
         return events
 
     def _add(self, digest: str, leaf: str) -> list[Event]:
