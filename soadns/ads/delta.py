@@ -22,6 +22,8 @@ from soadns.ads.sharedroutes import View
 from soadns.sidecar.envoy import CLUSTERS, ENDPOINTS, IN_ORDER, LISTENERS, ROUTES
 
 EVERYTHING = "*"
+MOST_OPEN = 1_000
+"""Responses of one type that a peer may leave without an answer before the oldest is forgotten."""
 _WHOLE = (CLUSTERS, LISTENERS)
 """Types of which Envoy wants all that there are."""
 
@@ -99,14 +101,17 @@ class Delta:
         return self._acknowledged(said)
 
     def _acknowledged(self, said: DeltaRequest) -> str:
+        """Each response is answered; what was sent together counts as taken when all of it was."""
         told = self.told.get(said.kind)
-        if told is None or not said.nonce or said.nonce != told.nonce:
+        if told is None or said.nonce not in told.open:
             return ""
+        del told.open[said.nonce]
         if said.error:
-            told.refused = said.error[:300]
+            told.refused, told.failed = said.error[:300], True
             self.refusals += 1
             return told.refused
-        told.acknowledged, told.refused = told.version, ""
+        if not told.open and not told.failed:
+            told.acknowledged, told.refused = told.version, ""
         return ""
 
     @property
@@ -197,4 +202,8 @@ class Delta:
         self.pushes += 1
         told = self.told.setdefault(kind, Told())
         told.version, told.nonce = f"{self.replica}.{generation}", str(self.pushes)
+        told.failed &= bool(told.open)
+        told.open[told.nonce] = None
+        if len(told.open) > MOST_OPEN:
+            del told.open[next(iter(told.open))]
         return Batch(kind, wire.delta_response(told.version, kind, told.nonce, pieces, gone), len(pieces))

@@ -7,6 +7,7 @@ than what is different.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import blake2b
@@ -14,8 +15,9 @@ from typing import NamedTuple
 
 from soadns.ads import wire
 from soadns.ads.encoding import Encode
-from soadns.ads.sharedroutes import View
+from soadns.ads.sharedroutes import View, lead
 from soadns.changelog import ChangeLog
+from soadns.indexes import place
 from soadns.routemodel import Place
 from soadns.routing import Routing
 from soadns.sidecar import envoy
@@ -55,6 +57,12 @@ class EnvoyInventory:
         self.resources: dict[Key, Resource] = {}
         self.places: dict[str, At] = {}
         """By the names of their listeners."""
+        self._names: dict[str, set[str]] = {}
+        """Type → names of its resources."""
+        self._places_of: dict[str, set[str]] = {}
+        """Namespace → places of its Services."""
+        self._led: dict[str, Counter[str]] = {}
+        """Namespace → clusters to which routes of its places lead, and how many places."""
         self._zone = zone
         self._routing = routing
         self._encode = encode
@@ -125,20 +133,29 @@ class EnvoyInventory:
         for name in sorted({name for at in self._seen.values() if at is not None for name in at.clusters}):
             if (CLUSTERS, name) not in self.resources and self._fresh.get((CLUSTERS, name)) is None:
                 self._cluster(name)
-        for place, at in self._seen.items():
-            self.places.pop(envoy.place_name(place), None)
-            if at is not None:
-                self.places[envoy.place_name(place)] = at
+        for where, at in self._seen.items():
+            self._put(envoy.place_name(where), at)
         changed = {key for key, made in self._fresh.items() if self.resources.get(key) != made}
         for key in changed:
             if (made := self._fresh[key]) is not None:
                 self.resources[key] = made
             else:
                 del self.resources[key]
+            place(self._names, *key, add=made is not None)
         self._fresh.clear()
         self._seen.clear()
         if changed:
             self._log.note(frozenset(changed))
+
+    def _put(self, name: str, at: At | None) -> None:
+        """What is known of a place now."""
+        if (before := self.places.pop(name, None)) is not None:
+            place(self._places_of, before.namespace, name, add=False)
+            lead(self._led, (before.namespace,), before.clusters, add=False)
+        if at is not None:
+            self.places[name] = at
+            place(self._places_of, at.namespace, name, add=True)
+            lead(self._led, (at.namespace,), at.clusters, add=True)
 
     # ------------------------------------------------------------------ it is asked
 
@@ -148,10 +165,8 @@ class EnvoyInventory:
 
     def names(self, kind: str, view: View) -> set[str]:
         """The names of a type's resources, as far as somebody may see them."""
-        found = {name for of, name in self.resources if of == kind}
+        found = self._names.get(kind, set())
         if view is None:
-            return found
-        places = {name: at for name, at in self.places.items() if at.namespace in view}
-        if kind in (CLUSTERS, ENDPOINTS):
-            return found & set[str]().union(*(at.clusters for at in places.values()))
-        return found & places.keys()
+            return set(found)
+        index = self._led if kind in (CLUSTERS, ENDPOINTS) else self._places_of
+        return set[str]().union(*(index.get(namespace, ()) for namespace in view)) & found

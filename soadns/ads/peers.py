@@ -58,6 +58,8 @@ class Peer:
     stream: Stream
     octets: int = field(default=0)
     """That it was sent."""
+    garbled: bool = False
+    """Whether it said something that can not be read: its stream ends, for what it acknowledged is not known."""
 
     def plain(self) -> dict[str, Any]:
         """As ``GET /v1/nodes`` has it."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from soadns.ads.inventory import NEVER, Inventory, Key
+from soadns.ads.inventory import NEVER, Inventory, Key, Resource
 from soadns.ads.sharedroutes import View
 from soadns.ads.wire import CDS, EDS, RDS, response
 from soadns.sidecar.mosn import SHARED_BOLT, SHARED_DUBBO
@@ -25,7 +26,14 @@ SHARED = (SHARED_DUBBO, SHARED_BOLT)
 MOST_OCTETS = 1 << 20
 """Of one response, unless a single resource has more."""
 SHARED_S = 1.0
-"""Between two pushes of a router with a rule for each interface: MOSN works on 10,000 for a tenth of a second."""
+"""Between two pushes of a router with a rule for each interface, at least."""
+SHARED_OCTETS_PER_S = 400_000
+"""And as long as so much of it takes: 10,000 interfaces are 400 kB, and MOSN works on them for a tenth of a second."""
+SHARED_AFTER_S = 0.25
+"""From the moment when such a router, or that of a single ClusterIP, changed last: what changed of the latter goes
+before it, and is not kept waiting by the work on it."""
+SHARED_LATEST_S = 5.0
+"""From the moment when such a router changed first, however much changes of single ClusterIPs meanwhile."""
 
 
 @dataclass(slots=True)
@@ -38,6 +46,10 @@ class Told:
     """The version that the peer said it has."""
     refused: str = ""
     """What it said of the last response, where it did not take it."""
+    open: dict[str, None] = field(default_factory=dict)
+    """Nonces of responses that it has not answered yet, the oldest first; of an Envoy alone."""
+    failed: bool = False
+    """Whether it did not take one of those that were open together."""
 
 
 @dataclass(slots=True)
@@ -47,6 +59,17 @@ class Batch:
     kind: str
     octets: bytes
     resources: int
+
+
+class Sent(NamedTuple):
+    """A shared router as it was sent to a peer."""
+
+    change: int
+    """Of the router, whoever sees it, that was looked at."""
+    generation: int
+    """Of what the peer sees of it."""
+    until: float
+    """Before then it is not sent again."""
 
 
 @dataclass(slots=True)
@@ -63,8 +86,12 @@ class Push:
     refusals: int = 0
     _clusters: set[str] = field(default_factory=set)
     """Those that it was told of."""
-    _shared: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """Shared routers that it was sent: generation and when."""
+    _shared: dict[str, Sent] = field(default_factory=dict)
+    """Shared routers that it was sent."""
+    _routed: float = -SHARED_AFTER_S
+    """When the peer was sent the router of a single ClusterIP last."""
+    _outdated: dict[str, float] = field(default_factory=dict)
+    """Shared routers that changed since, and when that was seen."""
 
     # ------------------------------------------------------------------ what it is told
 
@@ -72,7 +99,7 @@ class Push:
         """When ``take`` has something to say: 0.0 is at once, None when something changes."""
         if self.known != self.inventory.generation:
             return 0.0
-        late = [self._shared_at(name) for name in SHARED if self._lacks(name)]
+        late = self._late(now).values()
         return max(0.0, min(late) - now) if late else None
 
     def take(self, now: float) -> Iterator[Batch]:
@@ -88,28 +115,46 @@ class Push:
         self._clusters |= fresh
         moved = {name for kind, name in changed if kind == EDS} & self._clusters
         routers = [name for kind, name in changed if kind == RDS and name not in SHARED]
-        late = [name for name in SHARED if self._lacks(name) and now >= self._shared_at(name)]
+        if routers:
+            self._routed = now
+        late = [name for name, at in self._late(now).items() if now >= at]
         keys: list[Key] = [(CDS, name) for name in sorted(fresh)]
         keys += [(EDS, name) for name in sorted(moved | fresh)]
         keys += [(RDS, name) for name in (*sorted(routers), *late)]
         found = [(key, each) for key in keys if (each := inventory.get(key, view)) is not None]
-        for (_, name), each in found:
-            if name in late:
-                self._shared[name] = (each.generation, now)
+        found = [
+            (key, each) for key, each in found if key[1] not in late or self._take_shared(key[1], each, now)
+        ]
         self.known = generation
         pieces: dict[tuple[str, bool], list[bytes]] = {}
         for (kind, _), each in found:
             pieces.setdefault((kind, each.empty), []).append(each.octets)
         return self._batches(pieces, generation)
 
-    def _lacks(self, name: str) -> bool:
-        """Whether the peer has not the shared router as it is now."""
-        found = self.inventory.get((RDS, name), self.view)
-        return found is not None and self._shared.get(name, (NEVER, 0.0))[0] != found.generation
+    def _late(self, now: float) -> dict[str, float]:
+        """The shared routers that changed since they were sent, and when they may be sent."""
+        found = {}
+        for name in SHARED:
+            sent = self._shared.get(name)
+            if sent is None:
+                found[name] = now
+            elif sent.change != self.inventory.changed(name):
+                seen = self._outdated.setdefault(name, now)
+                quiet = max(seen, self._routed) + SHARED_AFTER_S
+                found[name] = max(sent.until, min(quiet, seen + SHARED_LATEST_S))
+        return found
 
-    def _shared_at(self, name: str) -> float:
-        """When the peer may be sent a shared router again."""
-        return self._shared[name][1] + SHARED_S if name in self._shared else 0.0
+    def _take_shared(self, name: str, each: Resource, now: float) -> bool:
+        """Note that a shared router was looked at; whether the peer is to be sent it."""
+        sent = self._shared.get(name)
+        self._outdated.pop(name, None)
+        change = self.inventory.changed(name)
+        if sent is not None and sent.generation == each.generation:
+            self._shared[name] = sent._replace(change=change)  # what changed is not for this peer
+            return False
+        until = now + max(SHARED_S, len(each.octets) / SHARED_OCTETS_PER_S)
+        self._shared[name] = Sent(change, each.generation, until)
+        return True
 
     def _batches(self, pieces: Mapping[tuple[str, bool], list[bytes]], generation: int) -> Iterator[Batch]:
         for kind, empty in ORDER:

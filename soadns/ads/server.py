@@ -26,10 +26,10 @@ from soadns.ads.push import Batch, Push
 from soadns.ads.sharedroutes import View
 from soadns.ads.wire import KINDS
 from soadns.binding.estate import Estate
-from soadns.figures import AdsFigures
+from soadns.figures import AdsFigures, CredentialFigures
 from soadns.logs import log
 from soadns.routing import Routing
-from soadns.sidecarconfig import AdsConfig
+from soadns.settings.sidecarconfig import AdsConfig
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MOST_STREAMS = 4_000
@@ -53,6 +53,19 @@ _OPTIONS = (
 
 
 R = TypeVar("R", Request, DeltaRequest)
+GARBLED = {
+    MOSN: "what was sent is no envoy.service.discovery.v3.DiscoveryRequest",
+    ENVOY: "what was sent is no envoy.service.discovery.v3.DeltaDiscoveryRequest",
+}
+"""What those are told who send something else, by the kind of sidecar that asks so."""
+
+CODES = {
+    "full": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
+    "unready": grpc.StatusCode.UNAVAILABLE,
+    "behind": grpc.StatusCode.UNAVAILABLE,
+}
+"""What gRPC calls the reasons for which streams are ended, where it is not the request that is wrong."""
 
 
 class Running(Protocol):
@@ -67,12 +80,14 @@ class Running(Protocol):
 class AdsServer:
     """Serves sidecars on one address."""
 
-    def __init__(self, running: Running, settings: AdsConfig, figures: AdsFigures) -> None:
+    def __init__(
+        self, running: Running, settings: AdsConfig, figures: AdsFigures, credentials: CredentialFigures
+    ) -> None:
         """Raises OSError where certificates can not be read."""
         self._running = running
         self._settings = settings
         self._figures = figures
-        self._certificates = Certificates(settings.tls) if settings.tls.cert else None
+        self._certificates = Certificates(settings.tls, credentials) if settings.tls.cert else None
         self._keepers: dict[str, Keeper[Inventory]] = {}
         self._envoy_keepers: dict[str, Keeper[EnvoyInventory]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +111,8 @@ class AdsServer:
         except RuntimeError as error:
             raise OSError(f"sidecar.ads.listen {address}: {error}") from None
         await self._server.start()
+        if self._certificates is not None:
+            self._tasks.add(asyncio.create_task(self._certificates.look()))
         log("ads-listening", address=address, tls=self._certificates is not None)
 
     async def stop(self) -> None:
@@ -123,9 +140,9 @@ class AdsServer:
 
     # ------------------------------------------------------------------ streams
 
-    async def _stream(self, requests: AsyncIterator[Request], context: Any) -> None:
+    async def _stream(self, requests: AsyncIterator[Request | None], context: Any) -> None:
         """A MOSN."""
-        first = await self._first(requests, context)
+        first = await self._first(MOSN, requests, context)
         if first.metadata.get("SOADNS", "") != MOSN:
             said = (
                 "node.metadata.SOADNS says which sidecar it is; known is mosn (soadns export mosn writes it)"
@@ -136,12 +153,12 @@ class AdsServer:
         push = Push(keeper.inventory, sees, self._running.routing.replica)
         peer = Peer(first.node[:MOST_ID], MOSN, zone, namespace, context.peer(), self._running.now(), push)
         stirred = asyncio.Event()
-        async with self._connected(peer, keeper.join(stirred), self._hear(requests, peer), context):
+        async with self._connected(peer, keeper.join(stirred), self._hear(requests, peer, stirred), context):
             await self._tell(peer, keeper, stirred, context)
 
-    async def _delta(self, requests: AsyncIterator[DeltaRequest], context: Any) -> None:
+    async def _delta(self, requests: AsyncIterator[DeltaRequest | None], context: Any) -> None:
         """An Envoy."""
-        first = await self._first(requests, context)
+        first = await self._first(ENVOY, requests, context)
         zone, namespace, sees = await self._welcome(first, context)
         keeper = self._envoy_keeper(zone)
         delta = Delta(keeper.inventory, sees, self._running.routing.replica)
@@ -151,16 +168,20 @@ class AdsServer:
         async with self._connected(peer, keeper.join(stirred), hearing, context):
             await self._tell_delta(peer, keeper, stirred, context)
 
-    async def _first(self, requests: AsyncIterator[R], context: Any) -> R:
-        """The first request of a stream; who says nothing is sent away."""
+    async def _first(self, kind: str, requests: AsyncIterator[R | None], context: Any) -> R:
+        """The first request of a stream; who says nothing, or nothing that can be read, is sent away."""
         if len(self._peers) >= MOST_STREAMS:
             await self._send_away(context, "full", f"{MOST_STREAMS} sidecars are connected already")
         try:
             async with asyncio.timeout(FIRST_S):
-                return await anext(aiter(requests))
+                first = await anext(aiter(requests))
         except (StopAsyncIteration, TimeoutError):
             await self._send_away(context, "silent", "nothing was asked")
             raise
+        if first is None:
+            await self._send_away(context, "garbled", GARBLED[kind])
+            raise ValueError(GARBLED[kind])
+        return first
 
     @contextlib.asynccontextmanager
     async def _connected(
@@ -199,16 +220,14 @@ class AdsServer:
             )
             if not namespace:
                 said = "the certificate has no name spiffe://<domain>/ns/<namespace>/sa/<account>"
-                await self._send_away(context, "unknown", said)
+                await self._send_away(context, "unauthenticated", said)
         return zone, namespace, view(namespace, self._settings.isolation, self._settings.shared)
 
     async def _send_away(self, context: Any, why: str, said: str) -> None:
         """End a stream before it was told anything. Raises what gRPC ends a call by."""
         self._figures.cut[why] += 1
         log("sidecar-refused", level="warning", peer=context.peer(), reason=said)
-        later = grpc.StatusCode.UNAVAILABLE
-        codes = {"full": grpc.StatusCode.RESOURCE_EXHAUSTED, "unready": later, "behind": later}
-        await context.abort(codes.get(why, grpc.StatusCode.INVALID_ARGUMENT), said)
+        await context.abort(CODES.get(why, grpc.StatusCode.INVALID_ARGUMENT), said)
 
     def _keeper(self, zone: str) -> Keeper[Inventory]:
         """Of a zone, from now on if it had none."""
@@ -230,22 +249,36 @@ class AdsServer:
         self._tasks.add(asyncio.create_task(keeper.run()))
         return keeper
 
-    async def _hear(self, requests: AsyncIterator[Request], peer: Peer) -> None:
+    async def _hear(
+        self, requests: AsyncIterator[Request | None], peer: Peer, stirred: asyncio.Event
+    ) -> None:
         """Note what a peer says, to its end."""
         assert isinstance(peer.stream, Push)
         async for said in requests:
+            if said is None:
+                peer.garbled = True
+                stirred.set()
+                return
             self._note(peer, said.kind, peer.stream.hear(said.kind, said.version, said.nonce, said.error))
 
     async def _hear_delta(
-        self, first: DeltaRequest, requests: AsyncIterator[DeltaRequest], peer: Peer, stirred: asyncio.Event
+        self,
+        first: DeltaRequest,
+        requests: AsyncIterator[DeltaRequest | None],
+        peer: Peer,
+        stirred: asyncio.Event,
     ) -> None:
         """Note what an Envoy says, to its end."""
         assert isinstance(peer.stream, Delta)
-        said: DeltaRequest | None = first
-        while said is not None:
+        self._note(peer, first.kind, peer.stream.hear(first))
+        stirred.set()
+        async for said in requests:
+            if said is None:
+                peer.garbled = True
+                stirred.set()
+                return
             self._note(peer, said.kind, peer.stream.hear(said))
             stirred.set()
-            said = await anext(aiter(requests), None)
 
     def _note(self, peer: Peer, kind: str, refused: str) -> None:
         """Count and log what a peer refused; ``''``: nothing."""
@@ -291,6 +324,8 @@ class AdsServer:
         await self._wait_for_routes(peer.zone, stirred, context)
         await keeper.settled.wait()
         stirred.clear()
+        if peer.garbled:
+            await self._send_away(context, "garbled", GARBLED[peer.kind])
 
     async def _write(self, peer: Peer, batches: Iterator[Batch], context: Any) -> None:
         for batch in batches:

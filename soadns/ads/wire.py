@@ -6,7 +6,7 @@ its fields may stand one after another in any order, and those of a repeated fie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 EDS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -60,6 +60,12 @@ def delta_response(
 def router_of_hosts(name: str, hosts: Iterable[bytes]) -> bytes:
     """RouteConfiguration of virtual hosts that are encoded already."""
     return field(1, name.encode()) + b"".join(field(2, host) for host in hosts)
+
+
+def host_of_domains(domains: Sequence[str], routes: bytes) -> bytes:
+    """VirtualHost named by the first of its domains; ``routes`` is a virtual host that has nothing else."""
+    told = b"".join(field(2, domain.encode()) for domain in domains)
+    return field(1, domains[0].encode()) + told + routes
 
 
 def router_of_routes(name: str, routes: Iterable[bytes]) -> bytes:

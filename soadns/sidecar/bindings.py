@@ -27,6 +27,8 @@ class Bindings:
         self._bound: dict[InterfaceId, Binding] = {}
         self._called: dict[InterfaceId, Called] = {}
         """Of interfaces that are called by other names than their own, or by other ports than their bindings' now."""
+        self._declared: set[InterfaceId] = set()
+        """Interfaces that nobody registered since they are where they are: what they are called by is a guess."""
         self._before: dict[InterfaceId, tuple[Binding | None, Called]] = {}
 
     def put(self, interface: InterfaceId, binding: Binding | None, wires: Sequence[str]) -> None:
@@ -37,15 +39,18 @@ class Bindings:
                 self._before.setdefault(interface, (before, called))
                 del self._bound[interface]
                 self._called.pop(interface, None)
+                self._declared.discard(interface)
             return
         stays = before is not None and self.home(before) == self.home(binding)
         now = Called(
             tuple(sorted(_with(wires, called.wires if stays else ()))) or (interface.name,),
             tuple(sorted(_with(binding.ports, called.ports if stays else ()))),
         )
-        if (binding, now) != (before, called):
+        registered = bool(wires) or (stays and self.registered(interface))
+        if (binding, now, registered) != (before, called, self.registered(interface)):
             self._before.setdefault(interface, (before, called))
         self._bound[interface] = binding
+        (self._declared.discard if registered else self._declared.add)(interface)
         if now == ((interface.name,), tuple(sorted(binding.ports))):
             self._called.pop(interface, None)
         else:
@@ -61,6 +66,10 @@ class Bindings:
             return found
         binding = self._bound.get(interface)
         return Called((interface.name,), tuple(sorted(binding.ports)) if binding is not None else ())
+
+    def registered(self, interface: InterfaceId) -> bool:
+        """Whether the registry has said what an interface is called by where it is."""
+        return interface not in self._declared
 
     def home(self, binding: Binding) -> ObjectRef | None:
         """The Service at whose ClusterIP callers of the binding are: a remote one's is its twin's at home."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Protocol
 
 from soadns.indexes import count, place
@@ -20,6 +21,10 @@ Address = tuple[str, int]
 """IP address and port of an endpoint."""
 Spot = tuple[str, str, int]
 """A provider: protocol, host and port."""
+PROVIDERS = "providers|"
+"""How the name of a cluster begins that the registry's providers are."""
+USUAL_WEIGHT = 100
+"""Of a provider that says nothing, or is answered for some time after it was lost."""
 
 
 def cluster_name(target: Target) -> str:
@@ -28,7 +33,7 @@ def cluster_name(target: Target) -> str:
         return target.cluster
     if target.service is not None:
         return f"headless|{target.port}||{target.host}"
-    return f"providers|{target.port}||{target.interface}"
+    return f"{PROVIDERS}{target.port}||{target.interface}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Cluster:
     name: str
     endpoints: tuple[Address, ...]
     """Sorted; all of one address family."""
+    weights: tuple[int, ...] = ()
+    """The share of calls of each endpoint; () where all are alike."""
 
 
 class Known(Protocol):
@@ -54,6 +61,9 @@ class Known(Protocol):
 
     def providers(self, interface: InterfaceId) -> Collection[Spot]:
         """Those of an interface that the old world answers with; none where a Service has it."""
+
+    def weights(self, interface: InterfaceId) -> Mapping[Spot, int]:
+        """The shares of calls of its providers that are registered."""
 
 
 class ClusterTable:
@@ -140,21 +150,30 @@ class ClusterTable:
                 continue
             # Of two Services that share a host the one at home counts: so it is where callers have its ClusterIP.
             chosen = min(targets, key=lambda t: (t.kind != "service", t.service or ("", "", "")))
-            cluster = Cluster(name, self._endpoints(chosen))
+            cluster = self._cluster(name, chosen)
             if self.clusters.get(name) != cluster:
                 self.clusters[name] = changed[name] = cluster
         self._dirty.clear()
         return changed
 
-    def _endpoints(self, target: Target) -> tuple[Address, ...]:
-        if target.service is None:
-            assert target.interface is not None
-            return _of_family(of_providers(self._known.providers(target.interface), target.port), six=False)
-        service = self._known.service(target.service)
+    def _cluster(self, name: str, target: Target) -> Cluster:
+        if target.service is not None:
+            return Cluster(name, self._endpoints(target, target.service))
+        assert target.interface is not None
+        spots = of_providers(self._known.providers(target.interface), target.port)
+        ends = _of_family({spot[1:] for spot in spots}, six=False)
+        known = self._known.weights(target.interface)
+        weights: dict[Address, int] = {}
+        for spot in spots:
+            weights[spot[1:]] = max(weights.get(spot[1:], 0), known.get(spot, USUAL_WEIGHT))
+        return Cluster(name, *_shared_out(ends, weights))
+
+    def _endpoints(self, target: Target, ref: ObjectRef) -> tuple[Address, ...]:
+        service = self._known.service(ref)
         if target.kind != "remote":
             return self._inside(service, target)
         # As its interfaces are answered: by the Service of its name at home, by addresses of its own, by its pods.
-        twin = self._known.service(self._at_home(target.service))
+        twin = self._known.service(self._at_home(ref))
         found = self._inside(twin, target) if twin is not None and twin.cluster_ips else ()
         outside = (*service.load_balancer, *service.external_ips) if service is not None else ()
         return (
@@ -199,14 +218,26 @@ def of_slices(
     return ready or ending
 
 
-def of_providers(spots: Collection[Spot], port: int) -> set[Address]:
-    """Where providers are that speak the protocol of a port: the one most of whose providers have it."""
+def of_providers(spots: Collection[Spot], port: int) -> set[Spot]:
+    """The providers that speak the protocol of a port: the one most of whose providers have it."""
     numbers: dict[str, Counter[int]] = {}
     for protocol, _, number in spots:
         numbers.setdefault(protocol, Counter())[number] += 1
     usual = {protocol: min(of, key=lambda n: (-of[n], n)) for protocol, of in numbers.items()}
     spoken = {protocol for protocol, number in usual.items() if number == port}
-    return {(host, number) for protocol, host, number in spots if protocol in spoken}
+    return {spot for spot in spots if spot[0] in spoken}
+
+
+def _shared_out(
+    ends: tuple[Address, ...], weights: Mapping[Address, int]
+) -> tuple[tuple[Address, ...], tuple[int, ...]]:
+    """Endpoints and their weights, as small as these can be; who has none gets none while somebody has some."""
+    heavy = tuple(end for end in ends if weights[end]) or ends
+    found = [weights[end] for end in heavy]
+    if len(set(found)) < 2:
+        return heavy, ()
+    least = gcd(*found)
+    return heavy, tuple(weight // least for weight in found)
 
 
 def _of_family(found: Collection[Address], *, six: bool) -> tuple[Address, ...]:

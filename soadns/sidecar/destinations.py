@@ -13,7 +13,7 @@ Source: istio ``pilot/pkg/networking/core/tls.go`` (``buildSidecarOutboundTCPFil
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from soadns.sidecar.dubboproxy import Weighted
@@ -33,6 +33,8 @@ class Lead:
     """Why a filter of ours can not say it; then ``clusters`` is what there would be without VirtualServices."""
     lost: tuple[str, ...] = ()
     """What of the host's DestinationRules such a filter does not do."""
+    asked: tuple[str, ...] = field(default=(), compare=False)
+    """The hosts that it stands on."""
 
 
 class _Object(NamedTuple):
@@ -80,20 +82,41 @@ class Destinations:
         """Where connections to a host's port go."""
         own = (Weighted(istio_cluster(host, port), 1),)
         split, refusal = self._split(host, port)
+        destinations = split or [_Destination(host, port, "", 1)]
+        asked = tuple(dict.fromkeys([host, *(each.host for each in destinations)]))
         if refusal:
-            return Lead(own, refusal)
+            return Lead(own, refusal, asked=asked)
         clusters: dict[str, int] = {}
         lost: dict[str, None] = {}
-        for to, number, subset, weight in split or [_Destination(host, port, "", 1)]:
+        for to, number, subset, weight in destinations:
             policy = self._policies(to, number, subset)
             if refusal := policy.refusal or (
                 "" if policy.subset else f"no DestinationRule has subset {subset} of {to}"
             ):
-                return Lead(own, refusal)
+                return Lead(own, refusal, asked=asked)
             lost |= dict.fromkeys(policy.lost)
             name = istio_cluster(to, number, subset)
             clusters[name] = clusters.get(name, 0) + weight
-        return Lead(tuple(Weighted(name, weight) for name, weight in clusters.items()), "", tuple(lost))
+        weighted = tuple(Weighted(name, weight) for name, weight in clusters.items())
+        return Lead(weighted, "", tuple(lost), asked)
+
+    def subsets(self, host: str) -> set[str]:
+        """The subsets that DestinationRules define of a host."""
+        named = (
+            each.get("name")
+            for rule in self._of(self._rules, host)
+            for each in _maps(rule.spec.get("subsets"))
+        )
+        return {name for name in named if isinstance(name, str)}
+
+    def differences(self, other: Destinations) -> set[str]:
+        """Hosts, and wildcards of such, of which the other one says something else."""
+        return {
+            host
+            for mine, theirs in ((self._virtual, other._virtual), (self._rules, other._rules))
+            for host in mine.keys() | theirs.keys()
+            if mine.get(host) != theirs.get(host)
+        }
 
     # ------------------------------------------------------------------ VirtualServices
 
@@ -157,6 +180,10 @@ class Destinations:
             for each in _maps(rule.spec.get("subsets")):
                 if subset and each.get("name") == subset:
                     known = True
+                    if _texts(rule.spec.get("exportTo")) not in ([], ["*"]):
+                        refusal = (
+                            f"DestinationRule {rule} has subset {subset} for some namespaces only (exportTo)"
+                        )
                     policies.append(each.get("trafficPolicy"))
             for policy in _with_ports(policies, port):
                 if policy.get("tunnel"):
@@ -251,6 +278,14 @@ def _lost(policy: Mapping[str, Any]) -> Iterable[str]:
     tcp = pool.get("tcp") if isinstance(pool, Mapping) else None
     if isinstance(tcp, Mapping):
         yield from (key for key in ("idleTimeout", "maxConnectionDuration") if tcp.get(key))
+    http = pool.get("http") if isinstance(pool, Mapping) else None
+    bounded = isinstance(http, Mapping) and http.get("http1MaxPendingRequests")
+    if isinstance(tcp, Mapping) and tcp.get("maxConnections") and not bounded:
+        yield "refusal by maxConnections: calls wait where http1MaxPendingRequests is not set"
+    if policy.get(
+        "outlierDetection"
+    ):  # envoy: dubbo_proxy's Router::onMessageEncoded tells it of answers as well
+        yield "outlierDetection by connections alone: exceptions that applications throw are failures, too"
 
 
 def _texts(value: object) -> list[str]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from soadns.routemodel import Route, Target
+from soadns.sidecar.wirenames import tellable
 
 Data = dict[str, Any]
 NAME = "envoy.filters.network.dubbo_proxy"
@@ -47,10 +48,25 @@ def route_configuration(
     ``routes`` are those of a ``Vip``. ``cluster`` says where a target's requests go; ``refused`` is a cluster without
     endpoints, so that whoever sends what is refused has an error, and never the wrong implementation.
     """
-    rules = [
-        rule(route, cluster(route.target) if route.target is not None else refused) for route in told(routes)
-    ]
-    return {"name": name, "route_config": rules}
+    led = [(route, cluster(route.target) if route.target is not None else refused) for route in told(routes)]
+    return {"name": name, "route_config": [rule(route, clusters) for route, clusters in _needed(led)]}
+
+
+def _needed(led: Sequence[tuple[Route, Clusters]]) -> list[tuple[Route, Clusters]]:
+    """The rules but those for the registry's providers that change nothing.
+
+    Who can not be told of providers has their requests go where all others do. Written, such a rule would change the
+    filter alone, and cut connections, whenever somebody gives an interface back to the registry for a while. Where a
+    later rule of the interface would have its requests it stands.
+    """
+    *before, (rest, home) = led
+    found = [(rest, home)]
+    ruled = set()
+    for route, clusters in reversed(before):
+        if route.why != "providers" or clusters != home or route.interface in ruled:
+            ruled.add(route.interface)
+            found.append((route, clusters))
+    return found[::-1]
 
 
 def told(routes: Sequence[Route]) -> list[Route]:
@@ -63,11 +79,6 @@ def told(routes: Sequence[Route]) -> list[Route]:
         if tellable(route.interface) and f"{route.group}{route.version}".isprintable():
             found.setdefault((route.interface, route.group, route.version), route)
     return [*found.values(), routes[-1]]
-
-
-def tellable(wire: str) -> bool:
-    """Whether Envoy takes a wire name for itself alone. (What can not be printed is no name at all.)"""
-    return bool(wire) and wire.isprintable() and not wire.startswith("*") and not wire.endswith("*")
 
 
 def rule(route: Route, clusters: Clusters) -> Data:

@@ -139,7 +139,9 @@ def cluster(name: str, endpoints: Data) -> Data:
 
 def endpoints_of(found: Cluster) -> Data:
     """The endpoints of a cluster (``ClusterLoadAssignment``)."""
-    ends = [{"endpoint": {"address": _address(*end)}} for end in found.endpoints]
+    ends: list[Data] = [{"endpoint": {"address": _address(*end)}} for end in found.endpoints]
+    for end, weight in zip(ends, found.weights, strict=False):
+        end["load_balancing_weight"] = weight
     return {"cluster_name": found.name, "endpoints": [{"lb_endpoints": ends}] if ends else []}
 
 
@@ -183,6 +185,8 @@ def from_file(path: str) -> Data:
 ADS: Data = {"ads": {}, "resource_api_version": "V3"}
 """The config source of what comes over ADS."""
 ADS_CLUSTER = "soadns-ads"
+_COMES_BACK: Data = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "5s"}}
+"""After a lost stream. By default the pauses grow to half a minute, while another replica may long be there."""
 
 
 def by_ads(
@@ -212,13 +216,13 @@ def by_ads(
         },
     }
     if tls:
-        cluster["transport_socket"] = _tls(*tls, host=servers[0][0])
+        cluster["transport_socket"] = _tls(*tls, hosts=[host for host, _ in servers])
     dynamic = {
         "ads_config": {
             "api_type": "DELTA_GRPC",
             "transport_api_version": "V3",
             "set_node_on_first_message_only": True,
-            "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER}}],
+            "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER, "retry_policy": _COMES_BACK}}],
         },
         "lds_config": ADS,
         "cds_config": ADS,
@@ -227,17 +231,36 @@ def by_ads(
     return bootstrap(dynamic, node=node, admin=admin, static=static)
 
 
-def _tls(ca: str, certificate: str, key: str, *, host: str) -> Data:
-    """The transport socket of a connection to a server that the CA vouches for."""
+def _tls(ca: str, certificate: str, key: str, *, hosts: Sequence[str]) -> Data:
+    """The transport socket of a connection to a server that the CA says is one of these.
+
+    Without their names whoever has a certificate of the CA, as each sidecar has, could pass for soadns.
+    """
+    names = [
+        {"san_type": "IP_ADDRESS" if _is_ip(host) else "DNS", "matcher": {"exact": host}}
+        for host in dict.fromkeys(hosts)
+    ]
+    sni = {} if _is_ip(hosts[0]) else {"sni": hosts[0]}
     pair = {"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": f"{_API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": host,
+            **sni,
             "common_tls_context": {
                 "tls_certificates": [pair],
-                "validation_context": {"trusted_ca": {"filename": ca}},
+                "validation_context": {
+                    "trusted_ca": {"filename": ca},
+                    "match_typed_subject_alt_names": names,
+                },
             },
         },
     }
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -16,22 +16,36 @@ from soadns.sidecar.envoy import CLUSTERS, ENDPOINTS, LISTENERS, PASSED_ON, REFU
 Resources = Mapping[str, Mapping[str, Data]]
 
 
-def problems(told: Resources) -> list[str]:
-    """What is wrong, one sentence each; nothing where all can be told."""
+def problems(told: Resources, right: Resources | None = None) -> list[str]:
+    """What is wrong, one sentence each; nothing where all can be told.
+
+    Where nothing was wrong with ``right``, what is the very same object there is not looked at again.
+    """
+    fresh = told if right is None else _fresh(told, right)
     clusters = {*told[CLUSTERS], REFUSED, PASSED_ON}
-    found = list(_addresses(told))
-    for name, listener in told[LISTENERS].items():
+    found = list(_addresses(told)) if fresh[LISTENERS] else []
+    for name, listener in fresh[LISTENERS].items():
         found += [f"listener {name} {text}" for text in _chains(listener, told, clusters)]
-    for name, rules in told[ROUTES].items():
+    for name, rules in fresh[ROUTES].items():
         found += [f"rules {name} {text}" for text in _rules(name, rules, clusters)]
-    for name, cluster in told[CLUSTERS].items():
+    for name, cluster in fresh[CLUSTERS].items():
         if cluster["name"] != name or name not in told[ENDPOINTS]:
             found.append(f"cluster {name} has no endpoints of its own name")
-    for name, ends in told[ENDPOINTS].items():
+    for name, ends in fresh[ENDPOINTS].items():
         for end in _found(ends, "socket_address"):
             if text := _address(end):
                 found.append(f"an endpoint of {name} {text}")
     return found
+
+
+def _fresh(told: Resources, right: Resources) -> Resources:
+    """What has to be looked at: all of it when something is gone that may still be named."""
+    if any(right[kind].keys() - told[kind].keys() for kind in (CLUSTERS, ENDPOINTS, ROUTES)):
+        return told
+    return {
+        kind: {name: each for name, each in held.items() if right[kind].get(name) is not each}
+        for kind, held in told.items()
+    }
 
 
 def _addresses(told: Resources) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -35,6 +35,16 @@ class Write(NamedTuple):
 
     path: str
     text: str | None
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made of places and clusters the last time, so that what did not change is the very same again."""
+
+    places: dict[Place, tuple[Vip, str, dict[str, Data]]] = field(default_factory=dict)
+    clusters: dict[str, tuple[Cluster, Data, Data]] = field(default_factory=dict)
+    capturing: dict[bool, Data] = field(default_factory=dict)
+    """By whether it is for IPv6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +71,43 @@ class Layout:
         return envoy.bootstrap(dynamic, node={"id": node}, admin=admin, static={})
 
     def resources(
-        self, vips: Iterable[Vip], speaks: Mapping[Place, str], clusters: Iterable[Cluster]
+        self,
+        vips: Iterable[Vip],
+        speaks: Mapping[Place, str],
+        clusters: Iterable[Cluster],
+        made: Made | None = None,
     ) -> Resources:
-        """All that is told."""
+        """All that is told; with ``made`` only what is another object than the last time is made anew."""
+        made = made if made is not None else Made()
+        before, made.places, made.clusters = replace(made), {}, {}
         found: Resources = {kind: {} for kind in envoy.IN_ORDER}
-        for each in clusters:
-            found[CLUSTERS][each.name] = envoy.cluster(each.name, self.endpoints(each.name))
-            found[ENDPOINTS][each.name] = envoy.endpoints_of(each)
-        capturing = [envoy.capturing(self.setting)]
+        for cluster in clusters:
+            name = cluster.name
+            held = before.clusters.get(name)
+            if held is None or held[0] is not cluster:
+                held = (cluster, envoy.cluster(name, self.endpoints(name)), envoy.endpoints_of(cluster))
+            made.clusters[name] = held
+            found[CLUSTERS][name], found[ENDPOINTS][name] = held[1:]
+        six = False
         for vip in sorted(vips, key=lambda vip: vip.place):
-            told = envoy.resources_of(vip, speaks.get(vip.place, ""), self.routes(vip.place))
-            for kind, resource in told.items():
+            spoken = speaks.get(vip.place, "")
+            known = before.places.get(vip.place)
+            if known is None or known[0] is not vip or known[1] != spoken:
+                fresh = envoy.resources_of(vip, spoken, self.routes(vip.place))
+                known = (vip, spoken, _same_again(fresh, known[2] if known is not None else {}))
+            made.places[vip.place] = known
+            for kind, resource in known[2].items():
                 found[kind][envoy.place_name(vip.place)] = resource
-            if ":" in vip.address and len(capturing) == 1:
-                capturing.append(envoy.capturing(self.setting, six=True))
-        found[LISTENERS] |= {each["name"]: each for each in capturing}
+            six = six or ":" in vip.address
+        for of_six in (False, True)[: 1 + six]:
+            each = made.capturing.setdefault(of_six, envoy.capturing(self.setting, six=of_six))
+            found[LISTENERS][each["name"]] = each
         return found
+
+
+def _same_again(fresh: dict[str, Data], held: Mapping[str, Data]) -> dict[str, Data]:
+    """What is fresh, but by the very objects that were held where it is the same."""
+    return {kind: held[kind] if held.get(kind) == each else each for kind, each in fresh.items()}
 
 
 def endpoints_file(cluster: str) -> str:
@@ -129,7 +160,10 @@ def _removed(kind: str, before: Resources, after: Resources) -> list[Write]:
 
 def _each(kind: str, before: Resources, after: Resources) -> list[Write]:
     file = routes_file if kind == ROUTES else endpoints_file
-    changed = sorted(name for name, told in after[kind].items() if before[kind].get(name) != told)
+    known = before[kind]
+    changed = sorted(
+        name for name, told in after[kind].items() if (held := known.get(name)) is not told and held != told
+    )
     return [Write(file(name), text_of(kind, [after[kind][name]])) for name in changed]
 
 

@@ -6,7 +6,8 @@ Istio applies what is in the root namespace and in the caller's own, by priority
 the first one does, and the other finds nothing to replace, so those for files come first.
 
 Objects are keyed by the UID of the Service: one that is created again has another ClusterIP, and what was written for
-its predecessor matches nothing, or somebody else. The name of a listener is the Service's first ClusterIP and its port.
+its predecessor matches nothing, or somebody else. The name of a listener is a ClusterIP of the Service and its port:
+the first one of a family that the caller's pod has. So there is a patch for each ClusterIP, of which one matches.
 Source: networking.istio.io/v1alpha3 EnvoyFilter; istio ``listener_patch.go``, ``pilot/pkg/model/envoyfilter.go``.
 """
 
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from soadns.model import ObjectRef
+from soadns.numerals import port_number
 from soadns.routemodel import Target, Vip
 from soadns.sidecar import dubboproxy, tiers
 from soadns.sidecar.destinations import Destinations, istio_cluster
@@ -50,6 +52,8 @@ class Rendered:
 
     listeners: frozenset[str] = frozenset()
     """Names of the listeners that Istio has for the Service's ports."""
+    hosts: frozenset[str] = frozenset()
+    """Istio hosts of which Istio's own objects, and Services, have a say in it."""
 
     @property
     def tier(self) -> int:
@@ -58,26 +62,35 @@ class Rendered:
 
 
 def render(
-    subject: Subject, wishes: Wishes, destinations: Destinations, applied: Applied = tiers.NOTHING
+    subject: Subject,
+    wishes: Wishes,
+    destinations: Destinations,
+    applied: Applied = tiers.NOTHING,
+    places: Mapping[str, Collection[int]] | None = None,
 ) -> Rendered:
-    """The objects of one Service. ``applied`` is what is in force of them (``applied_of``)."""
+    """The objects of one Service. ``applied`` is what is in force of them (``applied_of``).
+
+    :param places: namespace of callers → ports that may have files there; None: all.
+    """
     decided = [
-        (facts, tiers.decide(subject, facts, wishes, destinations, applied)) for facts in subject.ports
+        (facts, tiers.decide(subject, facts, wishes, destinations, applied, places))
+        for facts in subject.ports
     ]
     patches, files = [], {}
     for facts, port in decided:
         if port.tier:
             routes = _routes(facts.vip, port.tier, destinations, file_name(subject, facts))
-            patches.append(_patch(subject, facts, dubboproxy.inline(_cluster(subject, facts), routes)))
+            patches += _patches(subject, facts, dubboproxy.inline(_cluster(subject, facts), routes))
         if port.files:
             routes = _routes(facts.vip, 2, destinations, file_name(subject, facts))
             files[port.port] = drds_file(routes)
     filters = [_filter(subject, wishes.root_namespace, FOR_ALL, patches)] if patches else []
     for namespace in wishes.namespaces:
         patches = [
-            _patch(subject, facts, _from_file(subject, facts, files[port.port], wishes))
+            patch
             for facts, port in decided
             if namespace in port.files
+            for patch in _patches(subject, facts, _from_file(subject, facts, files[port.port], wishes))
         ]
         if patches:
             filters.append(_filter(subject, namespace, FOR_FILES, patches, dict(wishes.selector)))
@@ -87,8 +100,17 @@ def render(
         tuple(port for _, port in decided),
         tuple(filters),
         tuple(files.values()),
-        frozenset(_listener(subject, facts) for facts in subject.ports),
+        frozenset(name for facts in subject.ports for name in _listeners(subject, facts)),
+        frozenset(host for facts in subject.ports for host in _hosts(subject, facts, destinations)),
     )
+
+
+def _hosts(subject: Subject, facts: PortFacts, destinations: Destinations) -> Iterable[str]:
+    """What a port stands on: its own host, those that its rules lead to, and where VirtualServices send these."""
+    yield from destinations.leads(subject.host, facts.vip.port).asked
+    for route in facts.vip.routes[:-1]:
+        if route.target is not None and route.target.host:
+            yield from destinations.leads(route.target.host, route.target.port).asked
 
 
 def _routes(vip: Vip, tier: int, destinations: Destinations, name: str) -> Data:
@@ -110,21 +132,22 @@ def _cluster(subject: Subject, facts: PortFacts) -> str:
     return istio_cluster(subject.host, facts.vip.port)
 
 
-def _listener(subject: Subject, facts: PortFacts) -> str:
-    """Istio names it by the first ClusterIP and the port of the Service."""
-    return f"{subject.service.cluster_ips[0]}_{facts.vip.port}"
+def _listeners(subject: Subject, facts: PortFacts) -> list[str]:
+    """Istio names it by a ClusterIP and the port of the Service."""
+    return [f"{address}_{facts.vip.port}" for address in subject.service.cluster_ips]
 
 
-def _patch(subject: Subject, facts: PortFacts, value: Data) -> Data:
-    listener = _listener(subject, facts)
-    return {
-        "applyTo": "NETWORK_FILTER",
-        "match": {
-            "context": "SIDECAR_OUTBOUND",
-            "listener": {"name": listener, "filterChain": {"filter": {"name": TCP_PROXY}}},
-        },
-        "patch": {"operation": "REPLACE", "value": value},
-    }
+def _patches(subject: Subject, facts: PortFacts, value: Data) -> list[Data]:
+    """The same for the listener that a port has in each sidecar."""
+    chain = {"filter": {"name": TCP_PROXY}}
+    return [
+        {
+            "applyTo": "NETWORK_FILTER",
+            "match": {"context": "SIDECAR_OUTBOUND", "listener": {"name": name, "filterChain": chain}},
+            "patch": {"operation": "REPLACE", "value": value},
+        }
+        for name in _listeners(subject, facts)
+    ]
 
 
 def _filter(
@@ -206,11 +229,12 @@ def _ports(found: Mapping[str, Any]) -> dict[int, int]:
         listener = _path(patch, "match", "listener", "name")
         settings = _path(patch, "patch", "value", "typed_config")
         _, _, port = listener.rpartition("_") if isinstance(listener, str) else ("", "", "")
-        if not port.isdecimal() or not isinstance(settings, Mapping):
+        number = port_number(port)
+        if number is None or not isinstance(settings, Mapping):
             continue
         rules = _path(settings, "multiple_route_config", "route_config")
         many = isinstance(rules, list) and len(rules) > 1
-        tiers_of[int(port)] = 3 if "drds" in settings else 2 if many else 1
+        tiers_of[number] = 3 if "drds" in settings else 2 if many else 1
     return tiers_of
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -19,6 +19,7 @@ from soadns.routemodel import ANY
 from soadns.sidecar import dubboproxy
 from soadns.sidecar.drdsfiles import MOST
 from soadns.sidecar.envoyfilters import API_VERSION, KIND, MANAGED_BY, OURS, SERVICE, TCP_PROXY, UID, size
+from soadns.sidecar.wirenames import tellable
 
 MOST_OCTETS = 1 << 20
 """Of one object; etcd takes 1.5 MiB."""
@@ -35,12 +36,12 @@ def problems(
     found: Mapping[str, Any],
     *,
     listeners: Collection[str] | None = None,
-    clusters: Collection[str] | None = None,
+    clusters: Container[str] | None = None,
 ) -> list[str]:
     """Why an EnvoyFilter or a ConfigMap of rules must not be written; nothing for one that may be.
 
-    ``listeners`` are the names of those that the Service has (``<ClusterIP>_<port>``), ``clusters`` those that Istio is
-    known to have; None where that is not known.
+    ``listeners`` are the names of those that the Service has (``<ClusterIP>_<port>``), ``clusters`` those that Istio
+    has, as far as anybody knows (``soadns.knownclusters``); None where that is not known at all.
     """
     if not _plain(found):
         return ["it holds what JSON can not, or text that is no Unicode"]
@@ -49,11 +50,18 @@ def problems(
     return [*_envoy_filter(found, listeners, clusters)]
 
 
+def file_problems(key: str, text: str, *, clusters: Container[str] | None = None) -> list[str]:
+    """Why one file of rules must not be written; ``clusters`` as above."""
+    if not _plain(text):
+        return [f"data[{key}]: it holds text that is no Unicode"]
+    return [*_file(key, text, clusters)]
+
+
 # --------------------------------------------------------------------------- the objects
 
 
 def _envoy_filter(
-    found: Mapping[str, Any], listeners: Collection[str] | None, clusters: Collection[str] | None
+    found: Mapping[str, Any], listeners: Collection[str] | None, clusters: Container[str] | None
 ) -> Problems:
     yield from _keys(found, "", ["apiVersion", "kind", "metadata", "spec"])
     yield from _is(found, "apiVersion", API_VERSION)
@@ -89,7 +97,7 @@ def _envoy_filter(
         yield f"it has {octets} octets, and at most {MOST_OCTETS} can be kept"
 
 
-def _config_map(found: Mapping[str, Any], clusters: Collection[str] | None) -> Problems:
+def _config_map(found: Mapping[str, Any], clusters: Container[str] | None) -> Problems:
     yield from _keys(found, "", ["apiVersion", "kind", "metadata", "data"])
     yield from _is(found, "apiVersion", "v1")
     yield from _metadata(found.get("metadata"), [], [])
@@ -104,7 +112,7 @@ def _config_map(found: Mapping[str, Any], clusters: Collection[str] | None) -> P
         yield f"data has {octets} octets, and {MOST} are as many as soadns writes"
 
 
-def _file(key: str, text: object, clusters: Collection[str] | None) -> Problems:
+def _file(key: str, text: object, clusters: Container[str] | None) -> Problems:
     where = f"data[{key}]"
     if not _KEY.fullmatch(key) or not key.endswith(".json"):
         yield f"{where}: it can not be a file's name"
@@ -149,7 +157,7 @@ def _metadata(metadata: object, labels: list[str], annotations: list[str]) -> Pr
 
 
 def _patch(
-    patch: Mapping[str, Any], where: str, listeners: Collection[str] | None, clusters: Collection[str] | None
+    patch: Mapping[str, Any], where: str, listeners: Collection[str] | None, clusters: Container[str] | None
 ) -> Problems:
     yield from _keys(patch, where, ["applyTo", "match", "patch"])
     yield from _is(patch, "applyTo", "NETWORK_FILTER", where)
@@ -184,7 +192,7 @@ def _listener(name: object, where: str, listeners: Collection[str] | None) -> Pr
         yield f"{where}: the Service has no listener {name}, so that nothing would be replaced"
 
 
-def _settings(settings: Mapping[str, Any], where: str, clusters: Collection[str] | None) -> Problems:
+def _settings(settings: Mapping[str, Any], where: str, clusters: Container[str] | None) -> Problems:
     yield from _keys(settings, where, ["@type", "stat_prefix"], ["multiple_route_config", "drds"])
     yield from _is(settings, "@type", dubboproxy.TYPE, where)
     if not _text(settings.get("stat_prefix")):
@@ -220,7 +228,7 @@ def _drds(drds: Mapping[str, Any], where: str) -> Problems:
 # --------------------------------------------------------------------------- the rules
 
 
-def _rules(rules: object, where: str, clusters: Collection[str] | None) -> Problems:
+def _rules(rules: object, where: str, clusters: Container[str] | None) -> Problems:
     """Rules in their order: the last one is for everything else, none is hidden by one before it."""
     if not isinstance(rules, list) or not rules:
         yield f"{where}.route_config has no rule: every call would fail"
@@ -235,7 +243,7 @@ def _rules(rules: object, where: str, clusters: Collection[str] | None) -> Probl
         interface = rule.get("interface")
         if (interface == ANY) != (index == len(rules) - 1):
             yield f"{at}: {_short(interface)}: the rule for everything else is the last, and only that"
-        elif interface != ANY and not dubboproxy.tellable(str(interface)):
+        elif interface != ANY and not tellable(str(interface)):
             yield f"{at}: Envoy takes {_short(interface)} for a pattern"
         routes = rule.get("routes")
         if not isinstance(routes, list) or len(routes) != 1:
@@ -249,7 +257,7 @@ def _rules(rules: object, where: str, clusters: Collection[str] | None) -> Probl
         seen.add(compared)
 
 
-def _route(route: Mapping[str, Any], where: str, clusters: Collection[str] | None) -> Problems:
+def _route(route: Mapping[str, Any], where: str, clusters: Container[str] | None) -> Problems:
     yield from _keys(route, where, ["match", "route"])
     match = _mapping(route.get("match"))
     yield from _keys(match, f"{where}.match", ["method"], ["headers"])
@@ -282,7 +290,7 @@ def _route(route: Mapping[str, Any], where: str, clusters: Collection[str] | Non
         yield f"{where}.route: the weights come to more than {MOST_WEIGHT}"
 
 
-def _cluster(name: object, where: str, clusters: Collection[str] | None) -> Problems:
+def _cluster(name: object, where: str, clusters: Container[str] | None) -> Problems:
     if not isinstance(name, str) or not _CLUSTER.fullmatch(name):
         yield f"{where}: {_short(name)} is no cluster of Istio's"
     elif clusters is not None and name not in clusters:

@@ -71,9 +71,15 @@ class HomeServices:
 
     def neighbours(self, ref: ObjectRef) -> set[ObjectRef]:
         """Services that have an address in common with one that changed, as it is or as it was."""
+        return {other for ip in self._addresses(ref) for other in self._holders.get(ip, ())}
+
+    def addresses_of_changed(self) -> set[str]:
+        """The ClusterIPs of those that changed since ``take``, as they are and as they were."""
+        return set[str]().union(*map(self._addresses, self._before))
+
+    def _addresses(self, ref: ObjectRef) -> set[str]:
         services = (self._before.get(ref), self.get(ref))
-        ips = {ip for service in services if service is not None for ip in service.cluster_ips}
-        return {other for ip in ips for other in self._holders.get(ip, ())}
+        return {ip for service in services if service is not None for ip in service.cluster_ips}
 
     def kept(self, ref: ObjectRef) -> tuple[str, ...]:
         """Its ClusterIPs, if to callers it is the Service that it was before the change: they hold one; else none."""

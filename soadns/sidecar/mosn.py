@@ -9,7 +9,7 @@ is peculiar to it, and stands behind every function here (MOSN 1.2.0, ``pkg/rout
 - a regular expression that Go's RE2 refuses is dropped, and its rule matches everything; one is not anchored;
 - a lone header ``service`` is compared literally, regular expression or not;
 - virtual hosts are found by a host, which only the filter ``dubbo_stream`` sets, to the path of a Dubbo call, in lower
-  case: two that differ in case alone make the whole configuration void, without a word;
+  case: two that differ in case alone, or a second ``*``, make the whole configuration void, without a word;
 - nothing tells "none" from "any": what has no group is told by a rule for all that have one before it.
 """
 
@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from soadns.routemodel import ANY, Route, Target, Vip
-from soadns.sidecar.clusters import Cluster, cluster_name
+from soadns.sidecar.clusters import PROVIDERS, Cluster, cluster_name
+from soadns.sidecar.wirenames import tellable
 
 Data = dict[str, Any]
 REFUSED = "soadns-refused"
@@ -31,6 +32,8 @@ SHARED_BOLT = "egress_bolt"
 BOLT, DUBBO, SHARED, TCP = "bolt", "dubbo", "shared", "tcp"
 """Shapes of a listener. ``shared``: none of its own, so that groups are seen; ``tcp``: connections as they are."""
 CONNECT_TIMEOUT = "1s"
+MOST_WEIGHT = 128
+"""Larger ones are this one to MOSN (``MaxHostWeight``)."""
 
 
 class Header(NamedTuple):
@@ -155,7 +158,7 @@ def host_keys(wire: str, interfaces: Iterable[str]) -> set[str]:
 
     Where attachments are seen, ``service`` is the interface that is said there, and not the path that was called.
     """
-    return {wire.lower(), *(name.lower() for name in interfaces)}
+    return {key.lower() for key in (wire, *interfaces) if tellable(key)}
 
 
 def shared_host(key: str, wires: Mapping[str, Sequence[Route]]) -> Host:
@@ -193,20 +196,34 @@ def _host_of(key: str, wires: Sequence[tuple[tuple[Header, ...], Sequence[Route]
     return Host(key, (key,), tuple(rules), prefix="/")
 
 
-def shared_dubbo(wires: Mapping[str, tuple[Sequence[Route], Sequence[str]]]) -> Router:
-    """``egress_dubbo``: wire names with their routes and the interfaces whose callers write them."""
-    by_key: dict[str, dict[str, Sequence[Route]]] = {}
-    for wire, (routes, interfaces) in wires.items():
-        for key in host_keys(wire, interfaces):
-            by_key.setdefault(key, {})[wire] = routes
-    return Router(SHARED_DUBBO, (NO_HOST, *(shared_host(key, by_key[key]) for key in sorted(by_key))))
+def shared_dubbo(wires: Mapping[str, Mapping[str, Sequence[Route]]]) -> Router:
+    """``egress_dubbo``: by each key the wire names that are looked up by it, with their routes.
+
+    One domain that is a pattern would make all of the router void, or take what it has no host for.
+    """
+    hosts = (shared_host(key, wires[key]) for key in sorted(wires) if tellable(key))
+    return Router(SHARED_DUBBO, (NO_HOST, *gathered(hosts)))
+
+
+def gathered(hosts: Iterable[Host]) -> list[Host]:
+    """Hosts that have the same rules as one host with all of their domains, in the order in which they come.
+
+    A host costs MOSN some kilobytes with each push, a further domain of one hardly anything; and the interfaces of a
+    Service have the same rules until one of them moves.
+    """
+    alike: dict[tuple[tuple[Rule, ...], str], Host] = {}
+    domains: dict[tuple[tuple[Rule, ...], str], list[str]] = {}
+    for host in hosts:
+        rules = (host.rules, host.prefix)
+        alike.setdefault(rules, host)
+        domains.setdefault(rules, []).extend(host.domains)
+    return [host._replace(domains=tuple(domains[rules])) for rules, host in alike.items()]
 
 
 def shared_bolt(wires: Mapping[str, Sequence[Route]]) -> Router:
     """``egress_bolt``: wire names with their routes."""
-    return one_host(
-        SHARED_BOLT, [r for wire in sorted(wires) for each in wires[wire] for r in bolt_rules(each)]
-    )
+    told = [wire for wire in sorted(wires) if tellable(wire)]
+    return one_host(SHARED_BOLT, [r for wire in told for each in wires[wire] for r in bolt_rules(each)])
 
 
 NO_HOST = Host("unknown", ("*",), (), prefix="/")
@@ -238,24 +255,41 @@ def route(rule: Rule, prefix: str) -> Data:
     return {"match": match, "route": {"cluster": rule.cluster}}
 
 
+def weighs(name: str) -> bool:
+    """Whether hosts of a cluster may have weights: those that the registry's providers are."""
+    return name.startswith(PROVIDERS)
+
+
+def weights_of(found: Cluster) -> tuple[int, ...]:
+    """The weights of a cluster's hosts, as far as MOSN tells them apart; () where all are alike."""
+    most = max(found.weights, default=0)
+    scale = min(1.0, MOST_WEIGHT / most) if most else 1.0
+    return tuple(max(1, round(weight * scale)) for weight in found.weights)
+
+
 def cluster(name: str) -> Data:
-    """envoy.config.cluster.v3.Cluster: sent once; the hosts that it has stay its own."""
+    """envoy.config.cluster.v3.Cluster: sent once; the hosts that it has stay its own.
+
+    Of the policies that xDS has, MOSN obeys weights with this one alone, divided by the requests that are under way.
+    """
     eds = {"eds_config": {"ads": {}, "resource_api_version": "V3"}}
     return {
         "name": name,
         "type": "EDS",
         "eds_cluster_config": eds,
         "connect_timeout": CONNECT_TIMEOUT,
-        "lb_policy": "ROUND_ROBIN",
+        "lb_policy": "LEAST_REQUEST" if weighs(name) else "ROUND_ROBIN",
     }
 
 
 def load_assignment(found: Cluster) -> Data:
     """envoy.config.endpoint.v3.ClusterLoadAssignment, of one locality: of several MOSN takes the last."""
-    hosts = [
+    hosts: list[Data] = [
         {"endpoint": {"address": {"socket_address": {"address": _host(address), "port_value": port}}}}
         for address, port in found.endpoints
     ]
+    for host, weight in zip(hosts, weights_of(found), strict=False):
+        host["load_balancing_weight"] = weight
     return {"cluster_name": found.name, "endpoints": [{"lb_endpoints": hosts}] if hosts else []}
 
 

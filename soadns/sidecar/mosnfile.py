@@ -29,6 +29,8 @@ from soadns.sidecar.mosn import (
     router,
     router_name,
     shape,
+    weighs,
+    weights_of,
 )
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
@@ -158,12 +160,15 @@ def virtual_host(host: Host) -> Data:
 
 
 def _cluster(found: Cluster) -> Data:
+    hosts: list[Data] = [{"address": print_address(*endpoint)} for endpoint in found.endpoints]
+    for host, weight in zip(hosts, weights_of(found), strict=False):
+        host["weight"] = weight
     return {
         "name": found.name,
         "type": "EDS",
-        "lb_type": "LB_ROUNDROBIN",
+        "lb_type": "LB_LEAST_REQUEST" if weighs(found.name) else "LB_ROUNDROBIN",
         "connect_timeout": CONNECT_TIMEOUT,
-        "hosts": [{"address": print_address(*endpoint)} for endpoint in found.endpoints],
+        "hosts": hosts,
     }
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from soadns.indexes import place
+from soadns.marks import Marks
 from soadns.model import InterfaceId, ObjectRef, ServedPort
 from soadns.routemodel import Move
 
@@ -24,6 +25,8 @@ class Moves:
     def __init__(self) -> None:
         self.generation = 0
         """Counts what is added and removed."""
+        self.changed: Marks[tuple[ObjectRef, InterfaceId]] = Marks()
+        """Services and what left them of which what is saved says something else."""
         self._of: dict[ObjectRef, dict[InterfaceId, Move]] = {}
         self._left: dict[InterfaceId, set[ObjectRef]] = {}
 
@@ -32,7 +35,9 @@ class Moves:
         before = self._of.get(move.service, {}).get(move.interface)
         if before is not None:
             move = joined(before, move)
-        self.generation += move != before
+        if move != before:
+            self.generation += 1
+            self.changed.add((move.service, move.interface))
         self._of.setdefault(move.service, {})[move.interface] = move
         self._left.setdefault(move.interface, set()).add(move.service)
 
@@ -42,6 +47,7 @@ class Moves:
         if held.pop(interface, None) is None:
             return False
         self.generation += 1
+        self.changed.add((service, interface))
         if not held:
             del self._of[service]
         place(self._left, interface, service, add=False)

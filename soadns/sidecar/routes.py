@@ -3,32 +3,24 @@
 For the ClusterIP of Service X the table says ``*`` → X, preceded by rules for every interface that X's callers may
 still send there though it lives elsewhere, and for groups and versions of its interfaces that do. What it is told are
 Services, bindings and the wire names of interfaces; in what order, does not matter. ``flush`` rebuilds what those touch
-and nothing else, and ``soadns.sidecar.rules`` says what the rules of one wire name are.
+and nothing else. ``soadns.sidecar.wires`` says which interfaces a wire name means at a Service, and
+``soadns.sidecar.rules`` what the rules are then. Where nobody can say there is none: requests stay with the Service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 
-from soadns.indexes import place
+from soadns.indexes import count, place
 from soadns.model import Binding, InterfaceId, ObjectRef, ServedPort, Service
-from soadns.routemodel import ANY, Move, Place, Route, Target, Vip
+from soadns.routemodel import ANY, Left, Move, Place, Route, Target, Vip
+from soadns.sidecar.anywhere import Anywhere
 from soadns.sidecar.bindings import Bindings
+from soadns.sidecar.formerplaces import FormerPlaces
 from soadns.sidecar.homeservices import HomeServices
 from soadns.sidecar.moves import Moves
-from soadns.sidecar.rules import Rule, is_at, plan, spoken, target
-
-
-@dataclass(slots=True)
-class Wire:
-    """One wire name."""
-
-    variants: tuple[InterfaceId, ...]
-    """Interfaces whose callers write it."""
-    rules: tuple[Rule, ...] = ()
-    at: frozenset[ObjectRef] = frozenset()
-    """Services at whose ClusterIPs it has rules of its own."""
+from soadns.sidecar.rules import Rule, is_at, plan, portless, spoken, target
+from soadns.sidecar.wires import Wires
 
 
 class RouteTable:
@@ -39,31 +31,43 @@ class RouteTable:
         self.vips: dict[Place, Vip] = {}
         self.moves = Moves()
         self.services = HomeServices()
+        self.former = FormerPlaces(self.find)
         self._places: dict[ObjectRef, tuple[Place, ...]] = {}
         self._bound = Bindings(home)
         self._serving: dict[ObjectRef, int] = {}
         """Service → interfaces that are bound to it."""
-        self._wires: dict[str, Wire] = {}
+        self.wires = Wires(self._bound, self.moves)
+        self.anywhere = Anywhere(missing, self._bound, self.services, self.wires, self._target)
         self._ruled: dict[ObjectRef, set[str]] = {}
         """Service → wire names that have rules of their own at it."""
-        self._towards: dict[ObjectRef, set[str]] = {}
-        """Service → wire names some rule of which leads to it."""
-        self._dirty: set[str] = set()
-        """Wire names to be looked at again."""
+        self._towards: dict[ObjectRef, dict[str, int]] = {}
+        """Service → wire names some rule of which leads to it, and at how many Services."""
+        self._dirty: dict[str, set[str]] = {}
+        """Wire names to be looked at again, and for which interfaces."""
         self._stale: set[ObjectRef] = set()
         """Services whose moves changed."""
-        self._planned: set[str] | None = None
-        """Wire names that were looked at again since ``take_planned``, once somebody wants to know."""
+        self._planned: dict[str, set[str]] | None = None
+        """Those that were looked at again since ``take_planned``, likewise, once somebody wants to know."""
+        self._touched: set[ObjectRef | InterfaceId] | None = None
+        """Services and interfaces that moves may hold or not because of, since ``take_touched``, likewise."""
+        self._left: set[Left] = set()
+        """Places that Services lost, since ``take_left``."""
 
     # ------------------------------------------------------------------ what it is told
 
     def put(self, ref: ObjectRef, service: Service | None, host: str) -> None:
         """A Service of the home cluster as it is now (None: it does not exist), and its Istio host."""
+        before = self.services.get(ref)
         self.services.put(ref, service, host)
+        if (before and before.cluster_ips) != (service and service.cluster_ips):
+            self._touch(ref)
 
     def bind(self, interface: InterfaceId, binding: Binding | None, wires: Sequence[str] = ()) -> None:
         """An interface's binding as it is now, and the wire names that its providers have; () where it has none."""
+        before = self.home_of(interface)
         self._bound.put(interface, binding, wires)
+        if self.home_of(interface) != before:
+            self._touch(interface)
 
     def adopt(self, moves: Iterable[Move]) -> None:
         """Take over what another process knows of moves; ``prune`` tells what of that does not hold."""
@@ -78,9 +82,9 @@ class RouteTable:
             self._unmove(move)
         return found
 
-    def prune(self) -> None:
-        """Forget moves that do not hold: all Services and bindings are known by now."""
-        for move in list(self.moves):
+    def prune(self, moves: Iterable[Move]) -> None:
+        """Forget those of these moves that do not hold: all Services and bindings are known by now."""
+        for move in list(moves):
             if not self.holds(move):
                 self._unmove(move)
 
@@ -95,8 +99,13 @@ class RouteTable:
         self.moves.remove(move.service, move.interface)
         self._moved(move)
 
+    def _touch(self, subject: ObjectRef | InterfaceId) -> None:
+        if self._touched is not None:
+            self._touched.add(subject)
+
     def _moved(self, move: Move) -> None:
         """Look again at all that a move concerns, now that it is there or gone."""
+        self._touch(move.interface)
         self._stale.add(move.service)
         self._index(move.interface, move.wires)
 
@@ -106,16 +115,19 @@ class RouteTable:
         """Rebuild what was touched since the last time; returns what changed of the routes (None: it is gone)."""
         stale = self._take_services()
         stale |= self._take_bindings(now)
+        addresses = self.services.addresses_of_changed()
         self.services.take()
         for name in sorted(self._dirty):
-            stale |= self._plan(name)
+            stale |= self._plan(name, self._dirty[name])
         self._dirty.clear()
         stale |= self._stale
         self._stale.clear()
         changed: dict[Place, Vip | None] = {}
         for ref in sorted(stale):
             self._rebuild(ref, changed)
-        return {at: vip for at, vip in changed.items() if self._replace(at, vip)}
+        replaced = {at: vip for at, vip in changed.items() if self._replace(at, vip)}
+        self.former.follow(replaced, addresses)
+        return replaced
 
     def _take_services(self) -> set[ObjectRef]:
         """Services that changed, and whoever has an address with one of them in common."""
@@ -125,7 +137,8 @@ class RouteTable:
             if self.services.changed[ref] is not None and not self.services.kept(ref):
                 for move in self.moves.of(ref):
                     self._unmove(move)
-            self._dirty |= self._towards.get(ref, set())
+            for name in self._towards.get(ref, ()):
+                self._dirty.setdefault(name, set()).update(self.wires.callers_at(name, ref))
         return stale
 
     def _take_bindings(self, now: float) -> set[ObjectRef]:
@@ -157,50 +170,50 @@ class RouteTable:
         return {ref} if total == max(by, 0) else set()
 
     def _index(self, interface: InterfaceId, before: Iterable[str]) -> None:
-        """Say of wire names whether the interface is among their variants, and look at them again.
+        """Look again at what callers of an interface write, and at what they wrote before."""
+        for name, names in self.wires.index(interface, before).items():
+            self._dirty.setdefault(name, set()).update(names)
 
-        These are all that its callers write, and those that they wrote before.
+    def _plan(self, name: str, names: set[str]) -> set[ObjectRef]:
+        """Make the rules of a wire name anew, where these interfaces are meant by it, or were.
+
+        Returns the Services at which it has rules of those, or had.
         """
-        written = self.moves.wires(interface)
-        if self._bound.get(interface) is not None:
-            written.update(self._bound.called(interface).wires)
-        for name in written.union(before):
-            self._dirty.add(name)
-            wire = self._wires.get(name)
-            if wire is None:
-                if name in written:
-                    self._wires[name] = Wire((interface,))
-            elif (name in written) != (interface in wire.variants):
-                # Hardly any has more than one or two: a tuple takes a quarter of a set.
-                wire.variants = tuple(sorted({*wire.variants} ^ {interface}))
-
-    def _plan(self, name: str) -> set[ObjectRef]:
-        """Make the rules of a wire name anew; returns the Services at which it has rules, or had."""
         if self._planned is not None:
-            self._planned.add(name)
-        wire = self._wires.get(name)
+            self._planned.setdefault(name, set()).update(names)
+        wire = self.wires.of.get(name)
         if wire is None:
             return set()
-        bound = [binding for i in wire.variants if (binding := self._bound.get(i)) is not None]
-        rules = plan(bound, self.missing, self.services.created)
-        callers = {ref for i in wire.variants for ref in self.moves.left(i)}
-        callers.update(ref for binding in bound if (ref := self._bound.home(binding)) is not None)
-        at = frozenset(ref for ref in callers if any(not _is_own(rule, ref) for rule in rules))
-        before, rules = wire.at, rules if at else ()
-        for ref in before ^ at:
-            place(self._ruled, ref, name, add=ref in at)
-        for ref in self._leads_to(wire.rules):
-            place(self._towards, ref, name, add=False)
-        for ref in self._leads_to(rules):
-            place(self._towards, ref, name, add=True)
-        wire.rules, wire.at = rules, at
-        if not wire.variants:
-            del self._wires[name]
-        return set(before | at)
+        stale: set[ObjectRef] = set()
+        planned: dict[frozenset[str], tuple[Rule, ...]] = {}
+        refs = self.wires.look(name, names)
+        for ref in refs:
+            called = frozenset(self.wires.callers_at(name, ref))
+            if called not in planned:
+                bound = self.wires.meant(name, called)
+                planned[called] = plan(bound, self.missing, self.services.created)
+            rules = planned[called]
+            after = rules if any(not _is_own(rule, ref) for rule in rules) else ()
+            before = wire.rule(ref, after)
+            if bool(before) != bool(after):
+                place(self._ruled, ref, name, add=bool(after))
+            self._lead(name, before, -1)
+            self._lead(name, after, 1)
+            if before or after:
+                stale.add(ref)
+        self.wires.judge(name, refs)
+        return stale
 
-    def _leads_to(self, rules: Iterable[Rule]) -> set[ObjectRef]:
-        found = (self._bound.home(rule.binding) for rule in rules if rule.binding is not None)
-        return {ref for ref in found if ref is not None}
+    def _lead(self, name: str, rules: Iterable[Rule], by: int) -> None:
+        """Count the Services to which some rules of a wire name lead."""
+        homes = {self._bound.home(rule.binding) for rule in rules if rule.binding is not None}
+        for ref in homes:
+            if ref is None:
+                continue
+            names = self._towards.setdefault(ref, {})
+            count(names, name, by)
+            if not names:
+                del self._towards[ref]
 
     # ------------------------------------------------------------------ one Service
 
@@ -226,19 +239,19 @@ class RouteTable:
         ports = self.services.ports(ref)
         found: dict[int, list[Route]] = {port: [] for port in ports}
         for name in sorted(self._ruled.get(ref, ())):
-            wire = self._wires[name]
-            for port, protocols in spoken(self._ports_at(ref, wire), ports).items():
-                found[port] += self._routes_of(name, wire.rules, ref, port, protocols)
+            rules = self.wires.of[name].at[ref]
+            for port, protocols in spoken(self._ports_at(ref, name), ports).items():
+                found[port] += self._routes_of(name, rules, ref, port, protocols)
         return {port: (*routes, self._rest(ref, port)) for port, routes in found.items()}
 
     def _rest(self, ref: ObjectRef, port: int) -> Route:
         """The last rule: everything else is the Service's own."""
         return Route(ANY, None, None, Target("service", ref, self.services.host(ref), port), "own")
 
-    def _ports_at(self, ref: ObjectRef, wire: Wire) -> list[ServedPort]:
+    def _ports_at(self, ref: ObjectRef, name: str) -> list[ServedPort]:
         """By which ports callers of a Service call a wire name there."""
         found: list[ServedPort] = []
-        for interface in wire.variants:
+        for interface in self.wires.meant_at(ref, name):
             binding = self._bound.get(interface)
             if binding is not None and self._bound.home(binding) == ref:
                 found += self._bound.called(interface).ports
@@ -249,17 +262,34 @@ class RouteTable:
     def _routes_of(
         self, name: str, rules: Sequence[Rule], ref: ObjectRef, port: int, protocols: Sequence[str]
     ) -> list[Route]:
-        """The routes of one wire name at one port; a rule that leads to a Service without such a port is left out."""
+        """The routes of one wire name at one port; a rule that leads to a Service without such a port is left out.
+
+        Not so a group or version that is told from others: without a rule it would be taken for one that nobody has.
+        """
         found = []
         for rule in rules:
             goes = None
             if rule.binding is not None:
-                at = self._bound.home(rule.binding) if rule.binding.kind != "providers" else None
-                goes = target(rule.binding, port, protocols, self.services.ports(at))
+                goes = self._target(rule.binding, port, protocols)
+                if goes is None and is_at(rule.binding, ref):
+                    goes = self._rest(ref, port).target  # else it would be taken for one that nobody has
                 if goes is None:
+                    found += portless(name, rule)
                     continue
             found.append(Route(name, rule.group, rule.version, goes, self._why(rule, ref)))
         return found
+
+    def _target(self, binding: Binding, port: int, protocols: Collection[str]) -> Target | None:
+        """Where a binding leads from one port, where its Service has one for that."""
+        at = self._bound.home(binding) if binding.kind != "providers" else None
+        return target(
+            binding,
+            port,
+            protocols,
+            self.services.ports(at),
+            called=self._bound.called(binding.interface).ports,
+            registered=self._bound.registered(binding.interface),
+        )
 
     def _why(self, rule: Rule, ref: ObjectRef) -> str:
         if rule.missing or rule.binding is None:
@@ -272,8 +302,11 @@ class RouteTable:
 
     def _replace(self, at: Place, vip: Vip | None) -> bool:
         """Replace what is known of one place; returns whether it changed."""
-        if self.vips.get(at) == vip:
+        before = self.vips.get(at)
+        if before == vip:
             return False
+        if before is not None and (vip is None or vip.service != before.service):
+            self._left.add(Left(at, before.service))
         if vip is None:
             del self.vips[at]
         else:
@@ -297,11 +330,6 @@ class RouteTable:
         binding = self._bound.get(interface)
         return binding.service if binding is not None else None
 
-    def variants(self, wire: str) -> tuple[InterfaceId, ...]:
-        """The interfaces whose callers write a wire name, in order."""
-        found = self._wires.get(wire)
-        return found.variants if found is not None else ()
-
     def places_of(self, ref: ObjectRef) -> tuple[Place, ...]:
         """Where a Service has routes."""
         return self._places.get(ref, ())
@@ -311,50 +339,26 @@ class RouteTable:
         """Whether ``take_planned`` has any."""
         return bool(self._planned)
 
-    def take_planned(self) -> set[str]:
-        """Wire names of which ``anywhere`` may say something else than at the last call; at the first one, all."""
-        planned, self._planned = self._planned, set()
-        return planned if planned is not None else set(self._wires)
+    def take_planned(self) -> dict[str, set[str]]:
+        """Wire names of which ``anywhere`` may say something else than at the last call; at the first one, all.
 
-    def anywhere(self, name: str, protocol: str) -> tuple[Route, ...]:
-        """Where requests for a wire name go by a protocol, whatever ClusterIP they were sent to; () where nowhere.
-
-        For sidecars that do not know the ClusterIP. What no home Service has, no ClusterIP leads to.
+        With each stand the interfaces whose calls by it may go elsewhere.
         """
-        wire = self._wires.get(name)
-        bound = (
-            [b for i in wire.variants if (b := self._bound.get(i)) is not None] if wire is not None else []
-        )
-        at_home = [b for b in bound if (ref := self._bound.home(b)) is not None and self.services.get(ref)]
-        if not any(self._speaks(b, protocol) for b in at_home):
-            return ()
-        found = []
-        for rule in plan(bound, self.missing, self.services.created):
-            if rule.binding is None:
-                found.append(Route(name, rule.group, rule.version, None, "missing"))
-            elif (port := self._speaks(rule.binding, protocol)) is not None:
-                at = self._bound.home(rule.binding) if rule.binding.kind != "providers" else None
-                if (goes := target(rule.binding, port, (protocol,), self.services.ports(at))) is not None:
-                    why = "missing" if rule.missing else "own"
-                    found.append(Route(name, rule.group, rule.version, goes, why))
-        return tuple(found)
+        planned, self._planned = self._planned, {}
+        return planned if planned is not None else {w: set(each.names) for w, each in self.wires.of.items()}
 
-    def _speaks(self, binding: Binding, protocol: str) -> int | None:
-        """The first port by which a binding is called by a protocol."""
-        return min(
-            (p.port for p in self._bound.called(binding.interface).ports if p.protocol == protocol),
-            default=None,
-        )
+    def take_touched(self) -> set[ObjectRef | InterfaceId] | None:
+        """Services and interfaces of which ``moves`` or ``holds`` may say something else than at the last call.
 
-    def variants_of(self, name: str) -> tuple[InterfaceId, ...]:
-        """The interfaces whose callers write a wire name."""
-        wire = self._wires.get(name)
-        return wire.variants if wire is not None else ()
+        None at the first one: all.
+        """
+        touched, self._touched = self._touched, set()
+        return touched
 
-    @property
-    def wires(self) -> tuple[str, ...]:
-        """All wire names."""
-        return tuple(self._wires)
+    def take_left(self) -> frozenset[Left]:
+        """Places that Services lost since the last call, be it to nobody or to one another."""
+        left, self._left = frozenset(self._left), set()
+        return left
 
     def home_of(self, interface: InterfaceId) -> ObjectRef | None:
         """The Service at whose ClusterIP an interface is called now."""
@@ -373,13 +377,29 @@ class RouteTable:
                 found.update(self._bound.called(interface).ports)
         return found
 
+    def concerned(self, interface: InterfaceId) -> set[ObjectRef]:
+        """The Services at which an interface is called, or has rules of its own."""
+        found = {ref for name in self._written(interface) for ref in self._ruled_at(name, interface)}
+        return found if (home := self.home_of(interface)) is None else found | {home}
+
     def ruled_at(self, interface: InterfaceId) -> list[tuple[Vip, list[Route]]]:
         """Where the interface has rules of its own, and which, in order."""
-        names = {*self.moves.wires(interface), *self._bound.called(interface).wires}
-        refs = {ref for name in names if name in self._wires for ref in self._wires[name].at}
-        vips = [self.vips[at] for ref in sorted(refs) for at in sorted(self.places_of(ref))]
-        found = [(vip, [route for route in vip.routes if route.interface in names]) for vip in vips]
+        names_at: dict[ObjectRef, set[str]] = {}
+        for name in self._written(interface):
+            for ref in self._ruled_at(name, interface):
+                if any(i.name == interface.name for i in self.wires.meant_at(ref, name)):
+                    names_at.setdefault(ref, set()).add(name)
+        vips = [self.vips[at] for ref in sorted(names_at) for at in sorted(self.places_of(ref))]
+        found = [(vip, [r for r in vip.routes[:-1] if r.interface in names_at[vip.service]]) for vip in vips]
         return [(vip, routes) for vip, routes in found if routes]
+
+    def _ruled_at(self, name: str, interface: InterfaceId) -> list[ObjectRef]:
+        """The Services at which a wire name has rules, and callers may mean the interface by it."""
+        at = self.wires.of[name].at
+        return [ref for ref in self.wires.callers_of(name, interface.name) if ref in at]
+
+    def _written(self, interface: InterfaceId) -> set[str]:
+        return self.wires.said(interface).intersection(self.wires.of)
 
 
 def _is_own(rule: Rule, ref: ObjectRef) -> bool:

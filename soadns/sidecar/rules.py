@@ -11,21 +11,26 @@ leads (open).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from soadns.model import Binding, InterfaceId, ObjectRef, ServedPort
-from soadns.routemodel import Target
+from soadns.routemodel import Route, Target
 
 CLOSED, OPEN = "closed", "open"
 """What becomes of a group or version that nobody has."""
+UNSAID = frozenset({"tcp"})
+"""What a port is said to speak of which nobody says what it speaks."""
 
 
 class Lead(NamedTuple):
     """Where the requests of an interface go, whatever the port."""
 
-    service: ObjectRef | None
-    """The Service, or None: the providers that the registry names for ``interface``."""
+    service: tuple[str, str] | None
+    """Namespace and name of the Service, or None: the providers that the registry names for ``interface``.
+
+    Of which cluster it is, is not asked: twins of one name are one Service to a mesh, and one ClusterIP to callers.
+    """
     interface: InterfaceId | None
 
 
@@ -38,39 +43,61 @@ class Rule(NamedTuple):
     """Where it leads; None: refused."""
     missing: bool = False
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is for some groups or versions alone."""
+        return self.group is not None or self.version is not None
+
+
+def led_to(binding: Binding) -> ObjectRef | None:
+    """The Service that a binding leads to; None: the registry's providers."""
+    return None if binding.kind == "providers" else binding.service
+
 
 def lead(binding: Binding) -> Lead:
     """Where a binding leads."""
-    if binding.kind == "providers" or binding.service is None:
-        return Lead(None, binding.interface)
-    return Lead(binding.service, None)
+    ref = led_to(binding)
+    return Lead(None, binding.interface) if ref is None else Lead(ref[1:], None)
 
 
 def is_at(binding: Binding, ref: ObjectRef) -> bool:
     """Whether requests of an interface stay with the Service: a twin in another cluster is the same one to a mesh."""
-    service = lead(binding).service
-    return service is not None and service[1:] == ref[1:]
+    service = led_to(binding)
+    return service is not None and twins(service, ref)
+
+
+def twins(one: ObjectRef, other: ObjectRef) -> bool:
+    """Whether two Services are one to a mesh, and to callers: of one namespace and name, in whatever cluster."""
+    return one[1:] == other[1:]
+
+
+def alike(bound: Collection[Binding]) -> bool:
+    """Whether all of some bindings lead to one place."""
+    return len({lead(binding) for binding in bound}) <= 1
 
 
 def plan(bound: Collection[Binding], missing: str, created: Callable[[ObjectRef], float]) -> tuple[Rule, ...]:
-    """The rules of one wire name, exact before the one for what nobody has. ``bound`` are all of its variants.
+    """The rules of one wire name, exact before the one for what nobody has. ``bound`` are all variants that it means.
 
-    ``created`` is the age of a Service, in Unix seconds: of two with as many variants the older one has the plain name.
+    These are of one interface, or all lead to one place: what else two interfaces have in common can not be told apart
+    by their groups and versions. ``created`` is the age of a Service, in Unix seconds: of two with as many variants
+    the older one has the plain name.
     """
-    leads = {binding.interface: lead(binding) for binding in bound}
-    if len(set(leads.values())) <= 1:
+    if alike(bound):
         return tuple(Rule(None, None, binding) for binding in sorted(bound, key=_order)[:1])
+    leads = {binding.interface: lead(binding) for binding in bound}
     of = {binding.interface: binding for binding in bound}
     rules: dict[tuple[str | None, str | None], Rule] = {}
     for interface in sorted(of, key=_variant_order):
         group, version = _compared(interface, leads)
         rules.setdefault((group, version), Rule(group, version, of[interface]))
-    rest = None if missing == CLOSED else of[_plain(leads, created)]
+    rest = None if missing == CLOSED else of[_plain(of, created)]
     return (*rules.values(), Rule(None, None, rest, missing=True))
 
 
-def _order(binding: Binding) -> tuple[bool, bool, InterfaceId]:
-    return _variant_order(binding.interface)
+def _order(binding: Binding) -> tuple[bool, tuple[bool, bool, InterfaceId]]:
+    """Of twins in several clusters the one at home speaks for all: callers have its ClusterIP."""
+    return (binding.kind == "remote", _variant_order(binding.interface))
 
 
 def _variant_order(interface: InterfaceId) -> tuple[bool, bool, InterfaceId]:
@@ -93,16 +120,17 @@ def _tell(leads: dict[InterfaceId, Lead], part: Callable[[InterfaceId], str]) ->
     return all(told.setdefault(part(variant), goes) == goes for variant, goes in leads.items())
 
 
-def _plain(leads: dict[InterfaceId, Lead], created: Callable[[ObjectRef], float]) -> InterfaceId:
+def _plain(of: Mapping[InterfaceId, Binding], created: Callable[[ObjectRef], float]) -> InterfaceId:
     """The variant that the plain name follows (``soadns.binding.owners``)."""
-    counts = Counter(leads.values())
+    services = {variant: led_to(binding) for variant, binding in of.items()}
+    counts = Counter(services.values())
 
     def order(variant: InterfaceId) -> tuple[bool, bool, int, float, InterfaceId]:
-        service = leads[variant].service
+        service = services[variant]
         age = 0.0 if service is None else created(service)
-        return (not variant.plain, service is None, -counts[leads[variant]], age, variant)
+        return (not variant.plain, service is None, -counts[service], age, variant)
 
-    return min(leads, key=order)
+    return min(of, key=order)
 
 
 def spoken(ports: Iterable[ServedPort], offered: Sequence[int]) -> dict[int, list[str]]:
@@ -114,22 +142,44 @@ def spoken(ports: Iterable[ServedPort], offered: Sequence[int]) -> dict[int, lis
     return found or {port: [] for port in offered}
 
 
-def target(binding: Binding, port: int, protocols: Sequence[str], offered: Sequence[int]) -> Target | None:
+def target(
+    binding: Binding,
+    port: int,
+    protocols: Collection[str],
+    offered: Sequence[int],
+    *,
+    called: Sequence[ServedPort] = (),
+    registered: bool = True,
+) -> Target | None:
     """Where a binding leads from one port; None where its Service has no port for that.
 
-    ``offered`` are the TCP ports of the binding's Service, as far as they are known. The same protocol comes first,
-    then the same number: what a declared Service speaks is read off the names of its ports, and may be a guess.
+    It is the port that speaks the same protocol, as the registry says, or has said since the binding leads there
+    (``called``): what is gone for a moment is no reason to send its calls elsewhere. Only where nothing says that
+    (``registered`` is False, or nobody knows what is spoken at ``port``) it is the port with the same number, or the
+    only one there is: what a Service that declares an interface speaks is read off the names of its ports, and may be a
+    guess. ``offered`` are the TCP ports of the binding's Service, as far as they are known.
     """
-    alike = [p.port for p in binding.ports if p.protocol in protocols]
+    said = {*binding.ports, *called}
+    same = {p.port for p in binding.ports if p.protocol in protocols}
+    same = same or {p.port for p in said if p.protocol in protocols}
     numbers = {*offered, *(p.port for p in binding.ports)}
-    if port not in alike:
-        if alike:
-            port = min(alike)
+    if port not in same:
+        if same:
+            port = min(same)
+        elif registered and said and not UNSAID.issuperset(protocols):
+            return None
         elif port not in numbers:
             if len(numbers) != 1:
                 return None
             [port] = numbers
-    goes = lead(binding)
-    if goes.service is None:
-        return Target("providers", None, "", port, goes.interface)
-    return Target(binding.kind, goes.service, binding.host, port)
+    service = led_to(binding)
+    if service is None:
+        return Target("providers", None, "", port, binding.interface)
+    return Target(binding.kind, service, binding.host, port)
+
+
+def portless(name: str, rule: Rule) -> list[Route]:
+    """What is told of a wire name's rule that leads to where no port speaks that."""
+    if not rule.tells or rule.binding is None:
+        return []
+    return [Route(name, rule.group, rule.version, None, "portless", led_to(rule.binding))]

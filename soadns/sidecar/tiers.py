@@ -13,7 +13,7 @@ only where calls would fail otherwise, and never downwards: what is in force is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -21,11 +21,17 @@ from soadns.model import Service
 from soadns.routemodel import Route, Target, Vip
 from soadns.sidecar import dubboproxy, istioports
 from soadns.sidecar.destinations import Destinations, Lead
+from soadns.sidecar.rules import twins
+from soadns.sidecar.wirenames import tellable
 
 CONNECTION, REQUEST = "connection", "request"
 """Words of ``soadns.io/balancing``: Istio's own filter, or each call by itself."""
 FAILING, INLINE, NEVER = "failing", "inline", "never"
 """Words of ``soadns.io/moves``: rules where calls would fail without them, all rules, or none."""
+FOR_RULES, FOR_BALANCING = "rules", "balancing"
+"""What a port would have a file, or a filter, for: rules, or no more than each call by itself."""
+ALL = ""
+"""All callers, where a namespace of callers is meant."""
 HESSIAN = "hessian2"
 LOST = ("the access log of its connections", "Istio's idle timeout of them")
 """What Istio's TCP filter does and dubbo_proxy does not, for every Service."""
@@ -78,6 +84,12 @@ class Wishes:
     """Where they mount them."""
     shards: int = 4
     """ConfigMaps that the files are spread over."""
+    most_filters: int = 500
+    """Ports that have filters for all callers: istiod's work for each push and sidecar grows with them."""
+    most: int = 16
+    """Ports whose rules the pods of one namespace have from files: Envoy watches each file by an inotify instance."""
+    whole: frozenset[str] | None = None
+    """Namespaces all of whose Services are read; None: all."""
 
 
 _NO_PORTS: Mapping[int, int] = MappingProxyType({})
@@ -114,12 +126,29 @@ class PortTier:
     """What Istio's own filter did, and this one does not."""
     harm: str = ""
     """Why a filter that is in force should not be: it stays until somebody takes it back."""
+    claim: str = ""
+    """What it would have a file for (``FOR_RULES``, ``FOR_BALANCING``); ``''``: it is to have none anew."""
+    full: str = ""
+    """Where it would have one, and why it has none: there are too many already."""
+    wants: str = ""
+    """What it would have a filter for all callers for (as ``claim``); ``''``: it is to have none."""
+    crowded: str = ""
+    """Why it has none though it wants one: there are too many already."""
 
 
 def decide(
-    subject: Subject, facts: PortFacts, wishes: Wishes, destinations: Destinations, applied: Applied
+    subject: Subject,
+    facts: PortFacts,
+    wishes: Wishes,
+    destinations: Destinations,
+    applied: Applied,
+    places: Mapping[str, Collection[int]] | None = None,
 ) -> PortTier:
-    """The tier of one port."""
+    """The tier of one port.
+
+    :param places: namespace of callers → ports of the Service that may have files there, and of ``ALL`` those that may
+        have filters (``places``); None: all.
+    """
     service, port = subject.service, facts.vip.port
     held = applied.ports.get(port, 0)
     held_files = tuple(ns for ns in wishes.namespaces if port in applied.files.get(ns, ()))
@@ -132,17 +161,51 @@ def decide(
     least = _least(service, held, ruled=len(facts.vip.routes) > 1)
     if tier < least:
         tier, why = least, f"it is in force, and no tier is lowered by itself ({why})"
-    files = held_files if obstacle else wishes.namespaces
+    wants = (FOR_RULES if tier > 1 else FOR_BALANCING) if tier else ""
+    crowded = bool(wants and not held and places is not None and port not in places.get(ALL, ()))
+    if crowded:
+        tier, why = 0, f"no further filter is written, though {why}"
+    asked = held_files if obstacle else wishes.namespaces
     if service.moves == NEVER:
-        files = ()
+        asked = ()
+    files = tuple(ns for ns in asked if places is None or ns in held_files or port in places.get(ns, ()))
+    without = [ns for ns in asked if ns not in files]
     return PortTier(
         port,
         tier,
         why,
         files=files,
+        claim=_claim(facts, rules) if asked and not obstacle else "",
+        full=_full(without, wishes.most) if without else "",
+        wants=wants,
+        crowded=_crowded(wishes.most_filters) if crowded else "",
         untold=tuple(untold),
         lost=(*LOST, *lead.lost) if tier or files else (),
         harm=obstacle if tier or files else "",
+    )
+
+
+def _claim(facts: PortFacts, rules: list[Route]) -> str:
+    """What a file would be for: a port that refuses nothing and sends nothing elsewhere needs no rule but ``*``."""
+    refuses = any(route.target is None for route in facts.vip.routes)
+    return FOR_RULES if rules or refuses else FOR_BALANCING
+
+
+def _full(namespaces: list[str], most: int) -> str:
+    """Why there is no file in some namespaces."""
+    return (
+        f"tier 3 is full in {', '.join(namespaces)}: {most} ports have files there; raise "
+        "fs.inotify.max_user_instances on the nodes and then sidecar.istio.files.most, or set soadns.io/moves: never "
+        "on Services that need no rules"
+    )
+
+
+def _crowded(most: int) -> str:
+    """Why there is no filter for all callers."""
+    return (
+        f"there is room for {most} ports with filters, a quarter of it for those that need rules, and it is full: "
+        "istiod's work for each push grows with them; set soadns.io/balancing: connection on Services that can do "
+        "without, have callers' pods mount files of rules, or raise sidecar.istio.most"
     )
 
 
@@ -217,13 +280,18 @@ def sorted_out(facts: PortFacts, destinations: Destinations) -> tuple[list[Route
     """The rules that lead away from the Service, as far as a filter can say them; and those it can not say, and why."""
     rules, untold = [], []
     for route in facts.vip.routes[:-1]:
-        if not dubboproxy.tellable(route.interface):
+        if not tellable(route.interface):
             untold.append(f"{route.interface}: Envoy would take such a name for a pattern")
         elif route.target is not None and (reason := untellable(route.target, destinations)):
             untold.append(f"{dubboproxy.spelled(route)}: {reason}")
-        elif route.target is not None and route.target.service != facts.vip.service:
+        elif route.target is not None and not _stays(route.target, facts.vip):
             rules.append(route)
     return rules, untold
+
+
+def _stays(target: Target, vip: Vip) -> bool:
+    """Whether a target is the VIP's own Service, or its twin: to Istio these are one host."""
+    return target.service is not None and twins(target.service, vip.service)
 
 
 def untellable(target: Target, destinations: Destinations) -> str:
