@@ -51,7 +51,11 @@ class FilterGuard:
         trips = counted >= self.minimum and counted > self.share * max(total, len(self._done))
         self._held = pending - self._released if trips else set()
         self.alarm = FilterAlarm(total, counted, len(self._held))
-        return [step for step in every if step.name not in self._held or not _counts(step)]
+        return [step for step in every if not self.holds(step)]
+
+    def holds(self, step: Step) -> bool:
+        """Whether a step was held when they were sorted out last."""
+        return step.name in self._held and _counts(step)
 
     def note(self, step: Step, now: float) -> None:
         """It was done."""

@@ -17,7 +17,10 @@ Name = tuple[str, str]
 """Namespace and name."""
 CREATE, CHANGE, REMOVE = "create", "change", "remove"
 APART_S = 60.0
-"""Between two changes of one Service's rules in filters: each cuts its connections after Envoy's drain."""
+"""Between the first changes of one Service's rules in filters: each cuts its connections after Envoy's drain."""
+BURST_S = 5.0
+"""For so long after a first change more may follow it: what they would cut is cut by the first one already, unless it
+was opened since, and that is cut once as well. Much shorter than the drain (Istio's default: 45 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Standing:
     object_uid: str
     uid: str
     """Of its Service."""
+    untouched: bool = False
+    """Whether we wrote all of its ``spec``, as its managed fields say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +60,32 @@ class Step:
     """What stands there is wrong by proof: it waits for nobody."""
 
 
-def steps(
-    wanted: Mapping[Name, Wanted],
-    standing: Mapping[Name, Standing],
+def step_for(
+    name: Name,
+    wish: Wanted | None,
+    held: Standing | None,
     fate: Callable[[Standing], str],
     same: Callable[[Name, Data, Data], bool],
-) -> list[Step]:
-    """What is to be done, removals first, in order of names.
+) -> Step | None:
+    """What is to be done so that one object is as it is wanted; None: nothing.
 
-    :param fate: what became of the Service of an object: ``here``, ``gone``, ``replaced`` (somebody else has its
-        name or its ClusterIP), or ``unknown``.
+    :param fate: what became of the Service of an object: ``here``, ``gone``, or ``replaced`` (somebody else has its
+        name, or a ClusterIP whose listener the object names).
     :param same: whether an object stands as it is wanted.
     """
-    found = []
-    for name, each in sorted(standing.items()):
-        became = fate(each)
-        if name not in wanted and became != "unknown":
-            found.append(Step(REMOVE, name, each.uid, urgent=became == "replaced"))
-    for name, wish in sorted(wanted.items()):
-        held = standing.get(name)
-        if held is None:
-            found.append(Step(CREATE, name, wish.uid, wish.document, has_rules(wish.document)))
-        elif not same(name, wish.document, held.document):
-            rules = has_rules(wish.document) or has_rules(held.document)
-            found.append(Step(CHANGE, name, wish.uid, wish.document, rules))
-    return found
+    if wish is None:
+        return Step(REMOVE, name, held.uid, urgent=fate(held) == "replaced") if held is not None else None
+    if held is None:
+        return Step(CREATE, name, wish.uid, wish.document, has_rules(wish.document))
+    if same(name, wish.document, held.document):
+        return None
+    rules = has_rules(wish.document) or has_rules(held.document)
+    return Step(CHANGE, name, wish.uid, wish.document, rules, urgent=fate(held) == "replaced")
+
+
+def turn(step: Step) -> tuple[bool, Name]:
+    """What steps are done in the order of: removals first, and then by names."""
+    return (step.kind != REMOVE, step.name)
 
 
 def name_of(document: Data) -> Name:
@@ -146,17 +152,18 @@ class Pace:
 
     def __init__(self) -> None:
         self._changed: dict[str, float] = {}
-        """UID of a Service → when its rules changed last, in seconds."""
+        """UID of a Service → when the first change of its last burst was, in seconds."""
 
     def wait(self, step: Step, now: float) -> float:
         """Seconds until a step may be done."""
         if step.kind != CHANGE or not step.rules or step.urgent:
             return 0.0
-        return max(0.0, self._changed.get(step.uid, now - APART_S) + APART_S - now)
+        since = now - self._changed.get(step.uid, now - APART_S)
+        return 0.0 if 0.0 <= since < BURST_S else max(0.0, APART_S - since)
 
     def note(self, step: Step, now: float) -> None:
         """It was done."""
-        if step.rules:
+        if step.rules and now - self._changed.get(step.uid, now - BURST_S) >= BURST_S:
             self._changed[step.uid] = now
         if step.kind == REMOVE:
             self._changed.pop(step.uid, None)
@@ -164,4 +171,4 @@ class Pace:
     def begin(self, uids: Iterable[str], now: float) -> None:
         """Somebody else may just have changed these."""
         for uid in uids:
-            self._changed.setdefault(uid, now)
+            self._changed.setdefault(uid, now - BURST_S)

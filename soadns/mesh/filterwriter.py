@@ -1,79 +1,46 @@
 """EnvoyFilters in the API server, kept as the routes want them: the publisher for Istio's sidecars.
 
-``renderings`` has what is wanted, ``filterplan`` says what is to be done, ``filterguard`` and ``Pace`` when.
-Nothing is written before routes are told, everything of Istio's and ours was read, and this replica has the Lease; and
-each object only after it was held against what is known to be right (``filterchecks``) and against the API server
-itself (a dry run). Every write names the version that it replaces, or the UID of what it deletes.
+``renderings`` has what is wanted, ``filterbook`` what is to be done, ``filterguard`` and ``Pace`` say when. Nothing is
+written before routes are told, everything of Istio's and ours was read, and this replica has the Lease; and each object
+only after it was held against what is known to be right (``filterchecks``) and against the API server itself (a dry
+run). Every write names the version that it replaces, or the UID of what it deletes.
+
+A round looks at the Services of which something changed since the last one, and at what waits; where nothing did, and
+nothing does, it costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from soadns.kubeapi import ApiError, KubeApi, KubeConfigError
+from soadns.knownclusters import KnownClusters
+from soadns.kubeapi import KubeApi
 from soadns.logs import Log
+from soadns.mesh.filterbook import FilterBook
 from soadns.mesh.filterguard import FilterGuard
-from soadns.mesh.filterplan import (
-    CHANGE,
-    CREATE,
-    REMOVE,
-    Data,
-    Likeness,
-    Name,
-    Pace,
-    Standing,
-    Step,
-    Wanted,
-    digest,
-    name_of,
-    steps,
-)
+from soadns.mesh.filterplan import Name, Pace, Step, turn
+from soadns.mesh.filtersending import AGAIN_S, FilterSending
+from soadns.mesh.filtersettings import SOURCE, FilterSettings
 from soadns.mesh.istiod import Istiod
-from soadns.mesh.istioreader import ENVOY_FILTERS, IstioReader
+from soadns.mesh.istioreader import IstioReader
 from soadns.mesh.lease import Lease
-from soadns.mesh.renderings import SWEEP_S, Renderings, Told
+from soadns.mesh.renderings import Renderings, Told
 from soadns.mesh.routefiles import RouteFiles
-from soadns.mesh.trials import Trials
-from soadns.model import ObjectRef
-from soadns.sidecar import filterchecks
-from soadns.sidecar.envoyfilters import Rendered
+from soadns.mesh.trials import BLAME_S, Trials
+from soadns.reports.filterviews import Meshing, known_clusters
 
-MANAGER = "soadns"
-SOURCE = "mesh/filters"
-"""What operators release."""
-PAST = {CREATE: "created", CHANGE: "changed", REMOVE: "removed"}
-APPLIED, OUTDATED, MISSING, UNWANTED, REFUSED = "applied", "outdated", "missing", "unwanted", "refused"
-"""How an object stands: as it is wanted, otherwise, not at all, or although it is not wanted; or what may not be."""
-_STATES = {CREATE: MISSING, CHANGE: OUTDATED, REMOVE: UNWANTED}
 TOGETHER_S = 1.0
-"""How long the writer waits for more changes: istiod waits a tenth of that for more."""
-AGAIN_S = 30.0
-"""Until an object that was refused is tried again, though nothing changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterSettings:
-    """What is configured."""
-
-    zone: str
-    root_namespace: str
-    try_first: str
-    """Namespace in which a Service's first filter is written before it is for all; ``''``: it is not."""
-    try_for: float
-    """Seconds until it is for all then."""
-    metrics: tuple[str, ...]
-    """URLs of istiod's metrics."""
-    file_delay: float
-    """Seconds until a file of rules is mounted in every pod that mounts it."""
-    domain: str
-    share: float
-    minimum: int
-    write: bool
-    """False: what is to be done is shown, and not done."""
+"""From a write to the next round: what comes meanwhile is written together (istiod waits a tenth of that for more)."""
+GATHER_S = 0.005
+"""How long the first round after a quiet time waits for more of what stirred it."""
+CAUGHT_UP_S = 2.0
+"""How long who asks what is to be done waits for a look at it."""
+IDLE_S = 60.0
+"""The longest time without a round."""
 
 
 class FilterWriter:
@@ -103,35 +70,49 @@ class FilterWriter:
         self.istiod = Istiod(settings.metrics, now=now)
         self.reader = IstioReader(api, namespaces, hear=self._hear)
         self.guard = FilterGuard(settings.share, settings.minimum)
-        self.files = RouteFiles(api, wishes, settings.file_delay, log=log, now=now, hear=self._stir)
+        self.files = RouteFiles(
+            api, wishes, settings.file_delay, self._clusters, log=log, now=now, hear=self._stir
+        )
         self.renderings = Renderings(
             told, settings.zone, settings.root_namespace, settings.domain, self.reader, stir=self._stir
         )
-        self.refused: dict[Name, str] = {}
-        """Objects that may not be written, and why."""
-        self.refused_uids: dict[Name, str] = {}
-        """Of whose Services they are."""
+        self._trials = Trials(settings.try_first, settings.root_namespace, settings.try_for)
+        self.book = FilterBook(
+            self.reader.ours, self.renderings, self.files, self._trials, self._clusters, log=log
+        )
         self.waiting: dict[Name, tuple[float, str]] = {}
         """Objects that wait: until when, at least, and for what."""
-        self.counts = dict.fromkeys((APPLIED, OUTDATED, MISSING, UNWANTED, REFUSED), 0)
-        """Objects by how they stood at the last look."""
         self.written = 0
         """Objects that were written or removed."""
-        self._trials = Trials(settings.try_first, settings.root_namespace, settings.try_for)
-        self._checked: dict[Name, tuple[Data, list[str]]] = {}
+        self.looked: set[str] = set()
+        """UIDs of the Services that were looked at in the last round."""
         self._pace = Pace()
-        self._likeness = Likeness()
-        self._tried: dict[Name, tuple[str, float]] = {}
-        """What the API server refused last, and when."""
-        self._sent: dict[Name, tuple[str, float]] = {}
-        """What was written and not read since: its version, and when."""
+        self._sending = FilterSending(api, self.book, log=log, now=now)
+        self.held: list[Step] = []
+        """What an operator has to release."""
+        self._interrupted = False
+        self._first_of_all: list[Callable[[], None]] = []
+        self._hear_round: list[Callable[[], None]] = []
         self._stirred = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        self._wrote = -TOGETHER_S
+        """When an object was written last, by the monotonic clock."""
         lease.on_change(self._lease_changed)
 
     @property
-    def rendered(self) -> dict[ObjectRef, Rendered]:
-        """What is wanted of each Service."""
-        return self.renderings.rendered
+    def meshing(self) -> Meshing:
+        """What the filters stand on, beside the routes."""
+        return self._told.meshing
+
+    @property
+    def zone(self) -> str:
+        """Whose routes are written."""
+        return self._settings.zone
+
+    @property
+    def home(self) -> str:
+        """The cluster to which they are."""
+        return self._told.estate.zones[self._settings.zone].settings.clusters.home
 
     @property
     def mode(self) -> str:
@@ -142,6 +123,10 @@ class FilterWriter:
     def trouble(self) -> str:
         """What can not be read or written now; ``''``: all can."""
         return "; ".join(filter(None, (self.reader.trouble, self.files.trouble)))
+
+    def _clusters(self) -> KnownClusters:
+        zone = self._settings.zone
+        return known_clusters(self._told.estate.zones[zone], self._told.meshing)
 
     # ------------------------------------------------------------------ life
 
@@ -159,6 +144,13 @@ class FilterWriter:
 
     def _stir(self) -> None:
         self._stirred.set()
+        self._caught_up.clear()
+
+    async def caught_up(self) -> None:
+        """Wait until what has changed was looked at, so that what is to be done is decided; a moment at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CAUGHT_UP_S):
+                await self._caught_up.wait()
 
     def _hear(self, routed: bool) -> None:
         self.renderings.outdated |= routed
@@ -166,7 +158,9 @@ class FilterWriter:
 
     def _lease_changed(self) -> None:
         if self._lease.holds:  # whoever had it before may just have changed them
-            self._pace.begin((each.uid for each in self.reader.ours().values()), self._now())
+            self._pace.begin((each.uid for each in self.reader.ours.of.values()), self._now())
+        else:
+            self._sending.forget()
         self._stir()
 
     async def _keep(self) -> None:
@@ -174,19 +168,37 @@ class FilterWriter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._stirred.wait()
-            await asyncio.sleep(TOGETHER_S)
+            await asyncio.sleep(max(GATHER_S, self._wrote + TOGETHER_S - time.monotonic()))
             self._stirred.clear()
             if not self.waits_for:
-                await self.renderings.follow(self.reader.ours())
-                await self._write()
+                await self._round()
+                for hear in self._hear_round:
+                    hear()
+            if not self._stirred.is_set():
+                self._caught_up.set()
+
+    def first_of_all(self, do: Callable[[], None]) -> None:
+        """Have a function called once, when everything is known and nothing is written yet."""
+        self._first_of_all.append(do)
+
+    def on_round(self, hear: Callable[[], None]) -> None:
+        """Have a function called after each look at what is to be done."""
+        self._hear_round.append(hear)
 
     def _pause(self) -> float:
         """Seconds until something is to be looked at, though nothing happens."""
+        if self._interrupted:
+            return TOGETHER_S
+        if self.waits_for:
+            return IDLE_S
         now = self._now()
         moments = [at for at, _ in self.waiting.values()]
-        moments += [when + AGAIN_S for _, when in (*self._tried.values(), *self._sent.values())]
         moments += [at for at in self._trials.until.values() if at > now]
-        return max(0.0, min([SWEEP_S, *(at - now for at in moments)]))
+        moments += [self.files.next_look, self._sending.next_look]
+        waits = [IDLE_S, *(at - now for at in moments)]
+        if (later := self.renderings.waits) is not None:
+            waits.append(later)
+        return max(0.0, min(waits))
 
     @property
     def waits_for(self) -> str:
@@ -199,153 +211,96 @@ class FilterWriter:
             return "the cluster does not have Istio's kinds (networking.istio.io)"
         return "" if self.files.synced else self.files.trouble or "files of rules are being read"
 
-    # ------------------------------------------------------------------ what is wanted
+    # ------------------------------------------------------------------ a round
 
-    def wanted(self, standing: Mapping[Name, Standing]) -> dict[Name, Wanted]:
-        """The objects as they should be; what may not be written stays as it stands."""
-        found: dict[Name, Wanted] = {}
-        self.refused = {name: why for name, why in self.refused.items() if name in self._tried}
-        for each in self.rendered.values():
-            whole = []
-            for document in each.filters:
-                name = name_of(document)
-                if problems := self._problems(name, document, each.listeners):
-                    self._refuse(name, each.uid, "; ".join(problems))
-                    if name in standing:
-                        found[name] = Wanted(standing[name].document, each.uid)
-                else:
-                    whole.append(document)
-            for document in self._trials.places(whole, standing, self.istiod.rejects, self._now()):
-                found[name_of(document)] = Wanted(document, each.uid)
-        return found
+    async def _round(self) -> None:
+        """Look at what changed, and do what may be done now."""
+        while self._first_of_all:
+            self._first_of_all.pop(0)()
+        changed = await self.renderings.follow()
+        now, rejects = self._now(), self.istiod.rejects
+        if self._trials.until and not self._trials.halted(rejects):
+            changed |= {each.uid for name in self._trials.due(now) if (each := self.book.wanted.get(name))}
+        for uid in changed:
+            self.book.look(uid, rejects, now)
+        for uid in self.files.share_out(now):
+            self.book.look(uid, rejects, now)
+        if self._told.meshing.left_out != (left_out := self.files.left_out):
+            self._told.meshing = replace(self._told.meshing, left_out=left_out)
+        self.looked = changed
+        self._sending.settle(self.reader.ours.of, now)
+        await self._write(now)
 
-    def _problems(self, name: Name, document: Data, listeners: frozenset[str]) -> list[str]:
-        """Why an object must not be written; what was looked at is not looked at again."""
-        before = self._checked.get(name)
-        if before is None or before[0] is not document:
-            before = self._checked[name] = (document, filterchecks.problems(document, listeners=listeners))
-        return before[1]
+    async def _write(self, now: float) -> None:
+        self.waiting = {name: (at, "it is tried there first") for name, at in self._trials.until.items()}
+        if not self._settings.write:
+            return
+        filed = self.files.steps() if self.files.due(now) else []
+        allowed = self._guarded([*self.book.steps.values(), *filed], now)
+        if self._stops():
+            return
+        if filed or self.files.due(now):
+            names = {step.name for step in filed}
+            for step in await self.files.write((s for s in allowed if s.name in names), self._leads):
+                self.guard.note(step, now)
+        for step in sorted((step for step in allowed if step.name in self.book.steps), key=turn):
+            if self._stops():  # each step takes a while
+                return
+            held = self.reader.ours.of.get(step.name)
+            if self._may(step, now) and await self._sending.do(step, held, self._leads):
+                self._note(step)
 
-    def stands(self, name: Name, wish: Wanted, held: Standing) -> bool:
-        """Whether an object stands as it is wanted."""
-        return self._likeness.same(name, wish.document, held.document)
-
-    def _refuse(self, name: Name, uid: str, why: str) -> None:
-        self.refused_uids[name] = uid
-        if self.refused.get(name) != why:
-            self._log("filter-refused", level="error", filter="/".join(name), reason=why)
-        self.refused[name] = why
-
-    # ------------------------------------------------------------------ what is written
-
-    def pending(self) -> list[Step]:
-        """What is to be done."""
-        standing = self.reader.ours()
-        return steps(self.wanted(standing), standing, self.renderings.fate, self._likeness.same)
-
-    async def _write(self) -> None:
-        """One round of what may be done now."""
-        standing, now = self.reader.ours(), self._now()
-        for name, (version, when) in list(self._sent.items()):
-            held = standing.get(name)
-            if (held.version if held is not None else "") == version or now - when >= AGAIN_S:
-                del self._sent[name]
-        held_before = self.guard.alarm.held
-        pending = self.pending()
-        self._count(pending, len(standing))
-        names = {step.name for step in pending} if self._lease.holds else set()
-        self._tried = {name: tried for name, tried in self._tried.items() if name in names}
-        allowed = self.guard.sort_out(pending, len(standing), now)
+    def _guarded(self, pending: Iterable[Step], now: float) -> list[Step]:
+        """What of it is not held."""
+        before, total = self.guard.alarm.held, len(self.reader.ours.of) + self.files.total
+        pending = list(pending)
+        allowed = self.guard.sort_out(pending, total, now)
         alarm = self.guard.alarm
-        if alarm.held and not held_before:
+        self.held = [step for step in pending if self.guard.holds(step)] if alarm.held else []
+        if alarm.held and not before:
             self._log(
                 "filters-held", level="error", held=alarm.held, of=alarm.total,
                 hint=f"soadns release {SOURCE}",
             )  # fmt: skip
-        self.waiting = {name: (at, "it is tried there first") for name, at in self._trials.until.items()}
-        if not self._leads():
-            return
-        await self.files.write(self.rendered.values(), standing, self._leads)
-        for step in allowed:
-            if not self._leads():  # each step takes a while
-                return
-            if self._may(step, standing, now):
-                await self._do(step, standing.get(step.name))
+        return allowed
+
+    def _stops(self) -> bool:
+        """Whether it must not go on; it does soon where the Lease has only lapsed, of which nobody is told."""
+        self._interrupted = not self._leads() and self._settings.write and self._lease.lapsed
+        return not self._leads()
 
     def _leads(self) -> bool:
         """Whether this replica may write now."""
         return self._settings.write and self._lease.holds
 
-    def _count(self, pending: list[Step], total: int) -> None:
-        self.counts = dict.fromkeys(self.counts, 0)
-        for step in pending:
-            self.counts[_STATES[step.kind]] += 1
-        self.counts[APPLIED] = total - self.counts[OUTDATED] - self.counts[UNWANTED]
-        self.counts[REFUSED] = len(self.refused)
-
-    def _may(self, step: Step, standing: Mapping[Name, Standing], now: float) -> bool:
+    def _may(self, step: Step, now: float) -> bool:
         """Whether a step may be done in this round; else it waits."""
-        if step.name in self._sent:
-            return False
-        refused = self._tried.get(step.name)
-        if refused is not None and refused[0] == _what(step) and now - refused[1] < AGAIN_S:
+        if not self._sending.may(step, now):
             return False
         if wait := self._pace.wait(step, now):
             self.waiting[step.name] = (now + wait, "its rules changed within the last minute")
             return False
-        if step.document is not None and not step.urgent:
-            if self._trials.halted(self.istiod.rejects):
-                self.waiting[step.name] = (
-                    now + AGAIN_S,
-                    f"sidecars refused something (soadns release {SOURCE})",
-                )
+        if step.document is not None:
+            if not step.urgent and self._trials.halted(self.istiod.rejects):
+                said = f"sidecars refused something (soadns release {SOURCE})"
+                self.waiting[step.name] = (now + AGAIN_S, said)
                 return False
             rendered = self.renderings.of(step.uid)
+            standing = self.reader.ours.of
             if rendered is not None and (until := self.files.ready_at(step.name, rendered, standing)) > now:
-                self.waiting[step.name] = (min(until, now + SWEEP_S), "its files of rules are being mounted")
+                self.waiting[step.name] = (min(until, now + IDLE_S), "its files of rules are being mounted")
                 return False
         return True
 
-    async def _do(self, step: Step, held: Standing | None) -> None:
-        namespace, name = step.name
-        path = f"{ENVOY_FILTERS.path(namespace)}/{name}"
+    def _note(self, step: Step) -> None:
+        """It was done."""
         now = self._now()
-        try:
-            if step.kind == REMOVE:
-                assert held is not None
-                await self._api.delete(path, uid=held.object_uid)
-                version = ""
-            else:
-                assert step.document is not None
-                version = await self._apply(path, step, held)
-        except ApiError as error:
-            if error.status not in (404, 409):  # else it is another one by now, and read in a moment
-                self._tried[step.name] = (_what(step), now)
-                status = f"HTTP {error.status}: " if error.status else ""
-                self._refuse(step.name, step.uid, f"{status}{error.message}")
-            return
-        except KubeConfigError as error:
-            self._refuse(step.name, step.uid, str(error))
-            return
-        self._tried.pop(step.name, None)
-        self.refused.pop(step.name, None)
-        self._sent[step.name] = (version, now)
         self._pace.note(step, now)
         self.guard.note(step, now)
         self._trials.note(step, now)
+        self.istiod.hurry(BLAME_S)
         self.written += 1
-        self._log(f"filter-{PAST[step.kind]}", filter="/".join(step.name), urgent=step.urgent or None)
-
-    async def _apply(self, path: str, step: Step, held: Standing | None) -> str:
-        """Write one object, after the API server was asked whether it would; returns its version."""
-        assert step.document is not None
-        document = dict(step.document)
-        if held is not None:
-            document["metadata"] = {**document["metadata"], "resourceVersion": held.version}
-        await self._api.apply(path, document, manager=MANAGER, dry_run=True)
-        answer = json.loads(await self._api.apply(path, document, manager=MANAGER))
-        self._likeness.note(step.name, step.document, answer)
-        return str(answer["metadata"]["resourceVersion"])
+        self._wrote = time.monotonic()
 
     def release(self) -> int:
         """Let what is held happen; returns how many objects that concerns."""
@@ -353,7 +308,3 @@ class FilterWriter:
         self._trials.forgive(self._now())
         self._stir()
         return count
-
-
-def _what(step: Step) -> str:
-    return digest(step.document) if step.document is not None else REMOVE

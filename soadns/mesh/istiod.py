@@ -1,22 +1,32 @@
-"""What istiod says of configurations that sidecars refused: a counter of its metrics, where an address is configured.
+"""What istiod says of filters, by its metrics, where addresses of those are configured.
 
 Nothing else tells: what a sidecar refuses is written to no object, and its calls go on by the old rules until its pod
-starts again.
+starts again. How often sidecars refused something is counted for all of them together. Of each EnvoyFilter istiod says
+that it found what to patch, once with ``PILOT_ENVOY_FILTER_STATS``: such a sample comes with the first sidecar for
+which it did and stays until istiod ends; of one that found nothing there is none.
+Source: istio ``pilot/pkg/networking/core/envoyfilter/monitoring.go``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from soadns.mesh.filterplan import Name
+
 EVERY_S = 10.0
+SOON_S = 2.0
+"""Between two looks after something was written, for what is refused then stops what would be written next."""
 ANSWER_S = 5.0
 MOST = 32 << 20
 """Octets of metrics that are read."""
+_STATUS = re.compile(r"^pilot_envoy_filter_status\{([^}]*)\} (\S+)$", re.MULTILINE)
+_FILTER = re.compile(r'name="([^"/]*)/([^"]*)"')
 _REJECTS = re.compile(r"^pilot_total_xds_rejects\{([^}]*)\} (\S+)$", re.MULTILINE)
 
 
@@ -29,6 +39,18 @@ class Rejects:
     """Unix seconds when it was seen to grow last; 0.0: never."""
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one istiod says."""
+
+    rejected: float
+    """Listeners, and routes of listeners, that sidecars refused."""
+    applied: frozenset[Name] | None
+    """EnvoyFilters that found what to patch; None: it does not say that of any."""
+    errors: float
+    """Kinds of patches at which it failed itself; of whose filters it does not say."""
+
+
 class Istiod:
     """The metrics of one istiod, or more.
 
@@ -38,7 +60,10 @@ class Istiod:
     def __init__(self, urls: tuple[str, ...], *, now: Callable[[], float]) -> None:
         self._urls = urls
         self._now = now
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, Said] = {}
+        self._until = 0.0
+        """Until when it is looked at more often."""
+        self._hurried = asyncio.Event()
         self.rejects = Rejects(0.0, 0.0)
         self.trouble = ""
 
@@ -53,25 +78,67 @@ class Istiod:
             troubles = []
             for url in self._urls:
                 try:
-                    text = await asyncio.to_thread(_get, url)
+                    said = await asyncio.to_thread(_read, url)
                 except (OSError, ValueError) as error:
                     troubles.append(f"{url}: {error}")
                 else:
-                    self._take(url, rejected(text))
+                    self._take(url, said)
             self.trouble = "; ".join(troubles)
-            await asyncio.sleep(EVERY_S)
+            if self._now() < self._until:
+                await asyncio.sleep(SOON_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._hurried.wait()
+            self._hurried.clear()
 
-    def _take(self, url: str, total: float) -> None:
+    def hurry(self, seconds: float) -> None:
+        """Look more often for so many seconds."""
+        self._until = self._now() + seconds
+        self._hurried.set()
+
+    def _take(self, url: str, said: Said) -> None:
         before = self._seen.get(url)
-        grown = before is not None and total > before
-        self._seen[url] = total
+        grown = before is not None and said.rejected > before.rejected
+        self._seen[url] = said
         since = self._now() if grown else self.rejects.since
-        self.rejects = Rejects(sum(self._seen.values()), since)
+        self.rejects = Rejects(sum(each.rejected for each in self._seen.values()), since)
+
+    def applied(self, name: Name) -> bool | None:
+        """Whether an EnvoyFilter found what to patch in any sidecar; None: nobody says that of any."""
+        known = [each.applied for each in self._seen.values() if each.applied is not None]
+        return any(name in each for each in known) if known else None
+
+    @property
+    def errors(self) -> float:
+        """Kinds of patches at which an istiod failed itself."""
+        return sum(each.errors for each in self._seen.values())
 
 
-def rejected(text: str) -> float:
-    """The listeners and routes of listeners that sidecars refused, in the text format of Prometheus."""
-    return sum(float(value) for labels, value in _REJECTS.findall(text) if 'type="lds"' in labels)
+def read(text: str) -> Said:
+    """What metrics say, in the text format of Prometheus."""
+    refused = sum(float(value) for labels, value in _REJECTS.findall(text) if 'type="lds"' in labels)
+    applied, errors, known = set(), 0.0, False
+    for labels, value in _STATUS.findall(text):
+        known = True
+        if 'result="error"' in labels:
+            errors += float(value)
+        elif float(value) and (found := _FILTER.search(labels)) is not None:
+            applied.add((found[1], found[2]))
+    return Said(refused, frozenset(applied) if known else None, errors)
+
+
+def tried(url: str) -> str:
+    """Why metrics can not be read; ``''``: they can. Blocks."""
+    try:
+        text = _get(url)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "" if "pilot_" in text else "these are no metrics of an istiod"
+
+
+def _read(url: str) -> Said:
+    return read(_get(url))
 
 
 def _get(url: str) -> str:

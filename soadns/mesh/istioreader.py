@@ -1,24 +1,29 @@
-"""Istio's own objects, as far as filters stand on them: VirtualServices, DestinationRules, EnvoyFilters.
+"""Istio's own objects, as far as filters stand on them: VirtualServices, DestinationRules, Sidecars, EnvoyFilters.
 
-They are read where their CRDs exist; where they do not, there is no Istio, and that is said. Of EnvoyFilters those of
-ours are kept whole, of others what tells whether they are in the way.
+They are read where their CRDs exist; where they do not, there is no Istio, and that is said. EnvoyFilters are read in
+all namespaces: one in a namespace of callers is in the way there, whoever wrote it. Those of ours are kept whole, of
+others what tells whether they are in the way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from soadns.kubeapi import KubeApi, Resource
 from soadns.mesh.filterplan import Name, Standing
 from soadns.mesh.mirror import Mirror
+from soadns.mesh.standing import StandingFilters
 from soadns.sidecar.envoyfilters import TCP_PROXY, uid_of
 
+MANAGER = "soadns"
+"""As which fields of objects are ours."""
 GROUP = "networking.istio.io"
 VIRTUAL_SERVICES = Resource("VirtualService", "virtualservices", group=GROUP)
 DESTINATION_RULES = Resource("DestinationRule", "destinationrules", group=GROUP)
+SIDECARS = Resource("Sidecar", "sidecars", group=GROUP)
 ENVOY_FILTERS = Resource("EnvoyFilter", "envoyfilters", group=GROUP, version="v1alpha3")
 
 
@@ -44,23 +49,38 @@ class Foreign:
 class IstioReader:
     """What stands in a cluster of Istio's.
 
-    :param namespaces: where EnvoyFilters are read.
-    :param hear: called when VirtualServices or DestinationRules (True), or EnvoyFilters (False), changed.
+    :param namespaces: where EnvoyFilters are ours to write; those of our making elsewhere are left alone.
+    :param hear: called when VirtualServices or DestinationRules (True), or anything else (False), changed.
     """
 
     def __init__(self, api: KubeApi, namespaces: Iterable[str], *, hear: Callable[[bool], None]) -> None:
         self.virtual_services = Mirror(api, VIRTUAL_SERVICES, decode=_reduced, hear=lambda _: hear(True))
         self.destination_rules = Mirror(api, DESTINATION_RULES, decode=_reduced, hear=lambda _: hear(True))
-        self._filters = {
-            namespace: Mirror(
-                api, ENVOY_FILTERS, namespace=namespace, decode=filter_of, hear=lambda _: hear(False)
-            )
-            for namespace in sorted(set(namespaces))
-        }
+        self.sidecars = Mirror(api, SIDECARS, decode=_reduced, hear=lambda _: hear(False))
+        self._filters = Mirror(api, ENVOY_FILTERS, decode=filter_of, hear=self._read)
+        self._namespaces = frozenset(namespaces)
+        self._tell = hear
+        self.ours = StandingFilters()
+        """Our EnvoyFilters."""
+        self.foreign: dict[Name, Foreign] = {}
+        """Those of others that may be in the way."""
+        self.foreign_generation = 0
+        """How often these changed."""
+
+    def _read(self, names: list[Name]) -> None:
+        for name in names:
+            found = self._filters.values.get(name)
+            standing = isinstance(found, Standing) and name[0] in self._namespaces
+            self.ours.put(name, found if isinstance(found, Standing) and standing else None)
+            before = self.foreign.pop(name, None)
+            if isinstance(found, Foreign):
+                self.foreign[name] = found
+            self.foreign_generation += before != self.foreign.get(name)
+        self._tell(False)
 
     @property
     def _all(self) -> list[Mirror[Any]]:
-        return [self.virtual_services, self.destination_rules, *self._filters.values()]
+        return [self.virtual_services, self.destination_rules, self.sidecars, self._filters]
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -83,23 +103,13 @@ class IstioReader:
         """What can not be read now; ``''``: all can."""
         return "; ".join(mirror.trouble for mirror in self._all if mirror.trouble)
 
-    def ours(self) -> dict[Name, Standing]:
-        """Our EnvoyFilters."""
-        return {
-            name: each
-            for mirror in self._filters.values()
-            for name, each in mirror.values.items()
-            if isinstance(each, Standing)
-        }
-
-    def foreign(self) -> list[Foreign]:
-        """Those of others that may be in the way."""
-        found = (each for mirror in self._filters.values() for each in mirror.values.values())
-        return sorted((each for each in found if isinstance(each, Foreign)), key=lambda each: each.name)
+    def in_the_way(self, listeners: Collection[str]) -> list[Name]:
+        """EnvoyFilters of others on these listeners, in order."""
+        return sorted(name for name, each in self.foreign.items() if each.concerns(listeners))
 
 
 def _reduced(found: dict[str, Any]) -> dict[str, Any]:
-    """What is looked at of a VirtualService or DestinationRule."""
+    """What is looked at of anything but an EnvoyFilter."""
     metadata = found["metadata"]
     kept = {key: metadata.get(key) for key in ("name", "namespace", "creationTimestamp")}
     return {"metadata": kept, "spec": found.get("spec") or {}}
@@ -110,11 +120,12 @@ def filter_of(found: dict[str, Any]) -> Standing | Foreign | None:
     metadata = found["metadata"]
     name = (str(metadata.get("namespace") or ""), str(metadata["name"]))
     if uid := uid_of(found):
-        metadata.pop("managedFields", None)
+        managers = metadata.pop("managedFields", None)
         version, object_uid = str(metadata.get("resourceVersion") or ""), str(metadata.get("uid") or "")
-        return Standing(found, version, object_uid, uid)
+        return Standing(found, version, object_uid, uid, _by_us_alone(managers))
     listeners, ports, every = set(), set(), False
-    patches = _map(found.get("spec")).get("configPatches")
+    spec = _map(found.get("spec"))
+    patches = spec.get("configPatches") if not spec.get("targetRefs") else ()  # else sidecars ignore it
     for patch in patches if isinstance(patches, list) else ():
         if not _in_the_way(_map(patch)):
             continue
@@ -128,6 +139,13 @@ def filter_of(found: dict[str, Any]) -> Standing | Foreign | None:
     if not (listeners or ports or every):
         return None
     return Foreign(name, frozenset(listeners), frozenset(ports), every)
+
+
+def _by_us_alone(managers: object) -> bool:
+    """Whether nobody else has a hand in what is in ``spec``."""
+    found = map(_map, managers if isinstance(managers, list) else ())
+    owners = {each.get("manager") for each in found if "f:spec" in _map(each.get("fieldsV1"))}
+    return owners == {MANAGER}
 
 
 def _in_the_way(patch: Mapping[str, Any]) -> bool:

@@ -20,6 +20,8 @@ from soadns.logs import Log
 from soadns.mesh.leasestate import LeaseRecord, LeaseState, LeaseTimes
 
 LEASES = Resource("Lease", "leases", group="coordination.k8s.io")
+NAME = "soadns"
+"""Of the one in soadns's own namespace."""
 GIVE_BACK_S = 1.0
 """How long the end of the process may wait for the Lease to be given back."""
 
@@ -64,6 +66,11 @@ class Lease:
     def holds(self) -> bool:
         """Whether this process may write now."""
         return self._state.holds(self._clock())
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether it is over without anybody having been told: in a moment it is renewed, or said to be lost."""
+        return self._held and not self.holds
 
     @property
     def holder(self) -> str:

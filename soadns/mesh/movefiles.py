@@ -13,6 +13,7 @@ from typing import Any
 
 from soadns.mesh.moveledger import SHARDS, Entry, Fact, fact_of
 from soadns.model import InterfaceId, ObjectRef, ServedPort
+from soadns.numerals import whole_number
 from soadns.routemodel import Move
 
 PREFIX = "soadns-moves-"
@@ -67,8 +68,8 @@ def read(found: Mapping[str, Any]) -> tuple[int, dict[Fact, Entry]] | None:
     :raises NotUnderstoodError: when its content is not what ``document`` makes.
     """
     name = str(found["metadata"]["name"])
-    number = name.removeprefix(PREFIX)
-    if number == name or not number.isascii() or not number.isdigit() or name_of(int(number)) != name:
+    shard = whole_number(name.removeprefix(PREFIX), 9_999)
+    if shard is None or name_of(shard) != name:
         return None
     try:
         content = json.loads((found.get("data") or {})[KEY])
@@ -82,7 +83,7 @@ def read(found: Mapping[str, Any]) -> tuple[int, dict[Fact, Entry]] | None:
         raise NotUnderstoodError(
             f"{name} is not understood ({said}); where nobody knows better: kubectl delete configmap {name}"
         ) from None
-    return int(number), dict(rows)
+    return shard, dict(rows)
 
 
 def _plain(fact: Fact, entry: Entry) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from soadns.logs import Log
 from soadns.mesh import movefiles
 from soadns.mesh.lease import Lease
 from soadns.mesh.mirror import Mirror, Name
-from soadns.mesh.moveledger import Entry, Fact, Ledger, fact_of
+from soadns.mesh.moveledger import Entry, Fact, Ledger, fact_of, shard_of
+from soadns.model import ObjectRef
 from soadns.routemodel import Move
 from soadns.routing import Routing
 
@@ -104,6 +105,11 @@ class SharedMoves:
             found.setdefault(fact.zone, []).append((entry.move, entry.forgotten))
         return found
 
+    def lost(self, fact: Fact) -> bool:
+        """Whether nobody can have shared anything of this: nothing is where it would be, nor was it forgotten here."""
+        where = (self._namespace, movefiles.name_of(shard_of(fact)))
+        return where not in self._mirror.versions and fact not in self._ledger.untold
+
     def begin(self, untold: Mapping[str, Iterable[tuple[Move, float]]], *, known: bool) -> None:
         """Before anything else: what the process before this one had not told, and whether it had read what is shared.
 
@@ -161,8 +167,8 @@ class SharedMoves:
         self._stirred.set()
 
     def _take(self, number: int, entries: Mapping[Fact, Entry]) -> None:
-        news = self._ledger.read(number, entries)
         now, tables = self._now(), self._routing.tables
+        news = self._ledger.read(number, entries, self._own)
         adopt: dict[str, list[Move]] = {}
         for fact in news.adopt:
             adopt.setdefault(fact.zone, []).append(entries[fact].move)
@@ -218,11 +224,8 @@ class SharedMoves:
         for number, (_, when) in list(self._written.items()):
             if now - when >= OWN_S:
                 del self._written[number]
-        whole = [zone for zone in self._routing.tables if self._routing.whole(zone)]
-        own = {
-            zone: {fact_of(zone, move): move for move in self._routing.tables[zone].moves} for zone in whole
-        }
-        changes = self._ledger.changes(own, self._holds, now, leads=self._lease.holds)
+        self._look()
+        changes = self._ledger.changes(self._own, self._whole, self._holds, now, leads=self._lease.holds)
         trouble = ""
         for number, entries in sorted(changes.items()):
             if number in self._written:
@@ -240,9 +243,28 @@ class SharedMoves:
             self._log("moves-not-shared", level="warning", reason=trouble)
         self._write_trouble = trouble
 
+    def _look(self) -> None:
+        """Have the ledger look at what was touched since the last time."""
+        for zone, table in self._routing.tables.items():
+            if not self._routing.whole(zone):
+                continue
+            touched = table.take_touched()
+            # What is shared of a zone is looked at when it is read, so the first time only what is not is missing.
+            for subject in {move.interface for move in table.moves} if touched is None else touched:
+                if isinstance(subject, ObjectRef):
+                    facts = [fact_of(zone, move) for move in table.moves.of(subject)]
+                else:
+                    facts = [Fact(zone, service, subject) for service in table.moves.left(subject)]
+                self._ledger.touched(zone, subject, facts)
+
+    def _whole(self, zone: str) -> bool:
+        return zone in self._routing.tables and self._routing.whole(zone)
+
+    def _own(self, fact: Fact) -> Move | None:
+        table = self._routing.tables.get(fact.zone)
+        return table.moves.get(fact.service, fact.interface) if table is not None else None
+
     def _holds(self, fact: Fact, move: Move) -> bool:
-        if fact.zone not in self._routing.tables or not self._routing.whole(fact.zone):
-            return True
         return self._routing.tables[fact.zone].holds(move)
 
     async def _replace(self, number: int, entries: Mapping[Fact, Entry]) -> None:

@@ -20,7 +20,7 @@ class Trials:
     """``namespace`` ``''``: filters are for all at once. ``seconds``: for how long they are tried."""
 
     def __init__(self, namespace: str, root: str, seconds: float) -> None:
-        self._namespace = namespace
+        self.namespace = namespace
         self._root = root
         self._seconds = seconds
         self._wrote = 0.0
@@ -36,18 +36,22 @@ class Trials:
         found = []
         for each in filters:
             namespace, name = each["metadata"]["namespace"], each["metadata"]["name"]
-            self.until.pop((self._namespace, name), None)
-            tried = {**each, "metadata": {**each["metadata"], "namespace": self._namespace}}
-            if namespace != self._root or not self._namespace or (self._root, name) in standing:
+            self.until.pop((self.namespace, name), None)
+            tried = {**each, "metadata": {**each["metadata"], "namespace": self.namespace}}
+            if namespace != self._root or not self.namespace or (self._root, name) in standing:
                 found.append(each)
-            elif (stands := standing.get((self._namespace, name))) is None:
+            elif (stands := standing.get((self.namespace, name))) is None:
                 found.append(tried)
             elif (until := _created(stands.document) + self._seconds) <= now and not self.halted(rejects):
                 found += [tried, each]
             else:
-                self.until[self._namespace, name] = until
+                self.until[self.namespace, name] = until
                 found.append(tried)
         return found
+
+    def due(self, now: float) -> list[Name]:
+        """Filters that were tried for long enough."""
+        return [name for name, until in self.until.items() if until <= now]
 
     def halted(self, rejects: Rejects) -> bool:
         """Whether sidecars refused something that may be due to what was written."""
