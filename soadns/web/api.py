@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
-from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from soadns import __version__, filterviews, routeviews, views
-from soadns.config import HttpConfig
-from soadns.explain import explain
+from soadns import __version__
 from soadns.logs import log
+from soadns.reports import filterviews, routeviews, views
+from soadns.reports.explain import explain
+from soadns.settings.config import HttpConfig
+from soadns.web.bearer import bears
+from soadns.web.families import CONTENT_TYPE
 from soadns.web.filters import Filters
-from soadns.web.metrics import CONTENT_TYPE, Exporter
-from soadns.web.operations import Operations, Refused, Running
-from soadns.web.replies import one_zone, reply, which_zone
+from soadns.web.metrics import Exporter
+from soadns.web.operations import Operations, Refused, Running, switched
+from soadns.web.placements import Placements
+from soadns.web.replies import one_zone, parsed, reply, which_zone
 from soadns.web.routes import Routes
 
 MAX_LIMIT = 5_000
@@ -45,6 +47,7 @@ class Site:
         self._operations = operations
         self._settings = settings
         self._exporter = Exporter(running)
+        self._placements = Placements(running)
 
     def application(self, *, probes_only: bool) -> web.Application:
         """The routes of a listener."""
@@ -61,8 +64,9 @@ class Site:
             app.router.add_get("/v1/zonefile", self._zonefile)
             app.router.add_get("/v1/directurls", self._direct_urls)
             app.router.add_get("/v1/survey", self._survey)
-            Routes(self._running, self._operations).add_to(app)
-            Filters(self._running).add_to(app)
+            app.router.add_post("/v1/rehearse", self._rehearse)
+            Routes(self._running, self._operations, self._placements).add_to(app)
+            Filters(self._running, self._placements).add_to(app)
             app.router.add_get("/v1/mesh", self._mesh)
             app.router.add_post("/v1/release", self._release)
             app.router.add_get("/v1/reload", self._in_force)
@@ -78,7 +82,7 @@ class Site:
             text = "needs the bearer token of http.tokenFile" if self._settings.token_file else _NOT_AT_HOME
             return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Bearer"})
         response = await handler(request)
-        if request.method == "POST":
+        if request.method == "POST" and request.path != "/v1/rehearse":
             done = response.status == 200
             word, level = ("changed-over-http", "info") if done else ("refused-over-http", "warning")
             log(word, level=level, peer=request.remote, path=request.path, status=response.status)
@@ -86,16 +90,7 @@ class Site:
 
     def _may(self, request: web.Request) -> bool:
         if self._settings.token_file:
-            given = request.headers.get("Authorization", "")
-            try:
-                # Read each time: a rotated secret holds at once.
-                token = Path(self._settings.token_file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "is no text"
-                log("bad-token-file", level="error", path=self._settings.token_file, reason=reason)
-                return False
-            octets = given.encode("utf-8", "surrogateescape")  # as it came over the wire
-            return bool(token) and hmac.compare_digest(octets, f"Bearer {token}".encode())
+            return bears(request, self._settings.token_file)
         if "Origin" in request.headers and request.method != "GET":
             return False
         own = request.transport.get_extra_info("sockname") if request.transport is not None else None
@@ -123,6 +118,7 @@ class Site:
         return web.Response(text="\n".join([*lines, ""]), status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        await self._exporter.states.refresh()
         return web.Response(body=self._exporter.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _index(self, _: web.Request) -> web.Response:
@@ -172,9 +168,11 @@ class Site:
             data["istio"] = (
                 []
                 if data["routes"]["unready"]
-                else filterviews.of_interface(found.zone, table, interface, running.meshing)
+                else filterviews.of_interface(
+                    found.zone, table, interface, await self._placements.meshing(within)
+                )
             )
-            if "raw" in request.query:
+            if switched(request.query, "raw"):
                 sources = found.zone.sources.get(found.interface, ())
                 data["znodes"] = [t for s in sources for t in await running.texts(s, found.interface.name)]
         return reply(body, status=200 if body["known"] else 404)
@@ -205,7 +203,7 @@ class Site:
             return which_zone(request, zones)
         self._whole(name)
         query = request.query
-        if "secrets" in query:
+        if switched(query, "secrets"):
             log("secrets-asked-for", peer=request.remote, path=request.path)
         return reply(await self._running.direct_urls(name, query, limit=_limit(query, MAX_LIMIT)))
 
@@ -217,6 +215,19 @@ class Site:
         query = request.query
         return reply(await self._running.survey(name, query, limit=_limit(query, MAX_LIMIT)))
 
+    async def _rehearse(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        files, cluster = body.get("files"), body.get("cluster", "")
+        well = isinstance(files, list) and all(
+            isinstance(each, dict) and isinstance(each.get("name"), str) and isinstance(each.get("text"), str)
+            for each in files
+        )
+        if not (well and isinstance(cluster, str)):
+            raise Refused('expected {"files": [{"name": "user.yaml", "text": "kind: Service ..."}]}')
+        return reply(
+            await self._running.rehearse([(each["name"], each["text"]) for each in files or ()], cluster)
+        )
+
     def _whole(self, zone: str) -> None:
         """Raises Refused while a zone does not know everything."""
         if awaited := self._running.estate.zones[zone].awaited:
@@ -225,7 +236,10 @@ class Site:
             )
 
     async def _mesh(self, request: web.Request) -> web.Response:
-        return reply(self._running.mesh_status(request.query.get("service", "")))
+        service = request.query.get("service", "")
+        if service and routeviews.service_ref(service, "home") is None:
+            raise Refused(f"service={service}: expected namespace/name")
+        return reply(self._running.mesh_status(service))
 
     # ------------------------------------------------------------------ changes
 
@@ -281,10 +295,7 @@ def _limit(query: Mapping[str, str], most: int) -> int:
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.read() or b"{}")
-    except (ValueError, RecursionError):
-        raise Refused("the body is no JSON") from None
+    body = parsed(await request.read() or b"{}")
     if not isinstance(body, dict):
         raise Refused("the body is no JSON object")
     return body
@@ -311,9 +322,11 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-async def listen(site: Site, sock: socket.socket, *, probes_only: bool) -> web.AppRunner:
+async def listen(
+    application: web.Application, sock: socket.socket, tls: SSLContext | None = None
+) -> web.AppRunner:
     """Serve on a listening socket, which others hold as well; the runner is to be cleaned up by the caller."""
-    runner = web.AppRunner(site.application(probes_only=probes_only), access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.SockSite(runner, sock, shutdown_timeout=1.0).start()
+    await web.SockSite(runner, sock, ssl_context=tls).start()
     return runner

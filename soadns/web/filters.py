@@ -6,11 +6,14 @@ import asyncio
 
 from aiohttp import web
 
-from soadns import filterviews, routeviews
-from soadns.web.operations import Refused, Running
+from soadns.reports import filterviews, routeviews
+from soadns.web.operations import Refused, Running, switched
+from soadns.web.placements import Placements
 from soadns.web.replies import one_zone, reply, which_zone
 
 MAX_LIMIT = 500
+MAPS = ("configMaps", "leftOut", "outdated")
+"""What is told of ConfigMaps."""
 AT_ONCE = 10
 """Services that are looked at in one turn of the event loop."""
 
@@ -18,8 +21,9 @@ AT_ONCE = 10
 class Filters:
     """The handlers."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, placements: Placements) -> None:
         self._running = running
+        self._placements = placements
 
     def add_to(self, app: web.Application) -> None:
         """Serve as part of an application."""
@@ -38,15 +42,19 @@ class Filters:
             of = routeviews.service_ref(text, zone.settings.clusters.home)
             if of is None:
                 raise Refused(f"service={text}: expected namespace/name")
+        meshing = await self._placements.meshing(name)
         refs = filterviews.services(table, of=of, after=query.get("after", ""), limit=MAX_LIMIT)
-        items = []
+        items, clusters = [], filterviews.known_clusters(zone, meshing)
         for begin in range(0, len(refs), AT_ONCE):
             for ref in refs[begin : begin + AT_ONCE]:
-                found = filterviews.rendered(zone, table, ref, running.meshing)
-                items += [filterviews.item(found)] if found is not None else []
+                found = filterviews.rendered(zone, table, ref, meshing)
+                items += [filterviews.item(found, clusters, meshing)] if found is not None else []
             await asyncio.sleep(0)  # what comes from sources is not to wait for all of them
         more = str(refs[-1]) if len(refs) == MAX_LIMIT else None
-        body = {**filterviews.head(name, running.meshing), "items": items, "next": more}
-        if "standing" in query and more is None:
+        body = {**filterviews.head(name, meshing), "items": items, "next": more}
+        if switched(query, "standing") and more is None:
             body["standing"] = filterviews.standing(running.standing(), of)
+            body["changes"] = await running.filter_changes(name, of)
+        if switched(query, "maps") and more is None:
+            body |= await running.route_files(name) or dict.fromkeys(MAPS)
         return reply(body)

@@ -1,36 +1,27 @@
-"""Prometheus metrics of a running soadns: the only importer of ``prometheus_client``.
+"""Prometheus metrics of a running soadns: which families there are, and where their figures come from.
 
 Names follow CoreDNS's where the thing is the same. Everything is read when asked for; counting itself happens in
-plain values elsewhere. Interfaces by state are counted at most once in five seconds: that walks all names.
+plain values elsewhere, but for interfaces by state (``states``), which are counted before: that walks all names.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
 from soadns import __version__
-from soadns.figures import DURATIONS, WorkerFigures
-from soadns.views import FLAGS, Found, flags
+from soadns.figures import ASKED, GIVEN, SkydnsFigures, WorkerFigures
+from soadns.web.families import Exposition, Metric, counter, gauge, histogram
 from soadns.web.operations import Running
+from soadns.web.states import States
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STATES_S = 5.0
 SHARED = ("shared", "forgotten", "untold", "omitted")
 """States of moves that replicas share."""
+PLACES = {"placed": "ports", "wanting": "wanting"}
+WITHOUT_ROOM = {"outdated": "outdated", "left_out": "leftOut"}
+"""Files of rules for which a ConfigMap has no room: words, and the keys of their names."""
+"""States of ports that would have filters, or rules from files, and what the status calls them."""
 NO_ZONE = "dropped"
 """What CoreDNS calls the zone of what is in none."""
 _TYPES = {
@@ -42,26 +33,21 @@ _RCODES = {
 }  # fmt: skip
 
 
-class Exporter(Collector):
+class Exporter:
     """Collects from one running process."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        self._states: tuple[float, Counter[tuple[str, str]]] = (-STATES_S, Counter())
+        self._exposition = Exposition(self.collect)
+        self.states = States(running)
 
     def text(self) -> bytes:
         """The exposition format."""
-        return generate_latest(self._registry)
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: the registry need not collect to know the names."""
-        return []
+        return self._exposition.text()
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        yield _gauge("soadns_build_info", "Version of soadns.", {(__version__,): 1.0}, "version")
+        yield gauge("soadns_build_info", "Version of soadns.", {(__version__,): 1.0}, "version")
         yield from self._dns()
         yield from self._workers()
         yield from self._sources()
@@ -69,6 +55,9 @@ class Exporter(Collector):
         yield from self._routes()
         yield from self._sidecars()
         yield from self._mesh()
+        yield from self._transfers()
+        yield from self._skydns()
+        yield from self._credentials()
         yield from self._process()
 
     def _dns(self) -> Iterator[Metric]:
@@ -81,20 +70,18 @@ class Exporter(Collector):
             shown = zone or NO_ZONE, _TYPES.get(kind, "other")
             requests[shown[0], proto, str(family), shown[1]] += count
             responses[(*shown, _RCODES.get(rcode, "other"))] += count
-        yield _counter(
+        yield counter(
             "soadns_dns_requests",
             "DNS messages that got a reply, by zone, transport, address family (1 is IPv4, 2 IPv6) and type.",
             requests, "zone", "proto", "family", "type",
         )  # fmt: skip
-        yield _counter("soadns_dns_responses", "DNS replies.", responses, "zone", "type", "rcode")
-        durations = HistogramMetricFamily(
+        yield counter("soadns_dns_responses", "DNS replies.", responses, "zone", "type", "rcode")
+        durations = {(zone or NO_ZONE,): held for zone, held in sorted(total.durations.items())}
+        yield histogram(
             "soadns_dns_request_duration_seconds",
             "From a datagram's arrival in the kernel to its reply, of a sample.",
-            labels=["zone"],
-        )
-        for zone, held in sorted(total.durations.items()):
-            durations.add_metric([zone or NO_ZONE], _cumulative(DURATIONS, held.slots), held.seconds)
-        yield durations
+            durations, "zone",
+        )  # fmt: skip
         for name, text, value in (
             (
                 "soadns_dns_dropped",
@@ -105,7 +92,11 @@ class Exporter(Collector):
             ("soadns_dns_unsent", "Replies that the kernel did not take.", total.unsent),
             ("soadns_dns_tcp_refused", "TCP connections closed for want of room.", total.refused),
         ):
-            yield _counter(name, text, {(): value})
+            yield counter(name, text, {(): value})
+        yield counter(
+            "soadns_dns_tls_handshake_failures", "TLS handshakes that failed, by why.",
+            {(why,): n for why, n in total.handshakes.items()}, "reason",
+        )  # fmt: skip
 
     def _routes(self) -> Iterator[Metric]:
         routing = self._running.routing
@@ -118,10 +109,14 @@ class Exporter(Collector):
              {(zone,): float(len(table.moves)) for zone, table in routing.tables.items()}),
             ("clusters", "Clusters that routes lead to.",
              {(zone,): float(len(table.clusters)) for zone, table in routing.clusters.items()}),
+            ("unclear", "Wire names whose requests may, at some Service, mean interfaces in several places.",
+             {(zone,): float(table.wires.unclear) for zone, table in routing.tables.items()}),
+            ("untold", "Interfaces some of whose wire names no sidecar can be told.",
+             {(zone,): float(table.wires.untold) for zone, table in routing.tables.items()}),
             ("generation", "Changes of the routes since the process began.",
              {(zone,): float(log.generation) for zone, log in routing.logs.items()}),
         ):  # fmt: skip
-            yield _gauge(f"soadns_routes_{name}", text, values, "zone")
+            yield gauge(f"soadns_routes_{name}", text, values, "zone")
 
     def _sidecars(self) -> Iterator[Metric]:
         nodes = self._running.nodes()
@@ -129,9 +124,9 @@ class Exporter(Collector):
             return
         figures = self._running.figures.ads
         connected = Counter((node["zone"], node["kind"]) for node in nodes)
-        yield _gauge("soadns_ads_nodes", "Sidecars that are connected.", connected, "zone", "kind")
+        yield gauge("soadns_ads_nodes", "Sidecars that are connected.", connected, "zone", "kind")
         behind = sum(node["behind"] for node in nodes)
-        yield _gauge(
+        yield gauge(
             "soadns_ads_nodes_behind", "Those that have not acknowledged all that there is.", {(): behind}
         )
         for name, text, counts, label in (
@@ -139,35 +134,55 @@ class Exporter(Collector):
             ("refusals", "Responses that a sidecar refused; MOSN never says so.", figures.refusals, "kind"),
             ("cut", "Streams that were ended, by why.", figures.cut, "reason"),
         ):
-            yield _counter(f"soadns_ads_{name}", text, {(key,): n for key, n in counts.items()}, label)
-        yield _counter("soadns_ads_octets", "Octets of responses to sidecars.", {(): figures.octets})
+            yield counter(f"soadns_ads_{name}", text, {(key,): n for key, n in counts.items()}, label)
+        yield counter("soadns_ads_octets", "Octets of responses to sidecars.", {(): figures.octets})
 
     def _mesh(self) -> Iterator[Metric]:
         figures = self._running.mesh_figures()
         istio = figures["istio"]
         share = figures["share"]
-        held, moves, troubles = {}, {}, {}
+        held, moves, troubles, events = {}, {}, {}, {}
         if share is not None:
             held = {(): float(share["lease"]["held"])}
             moves = {(state,): float(share["moves"][state]) for state in SHARED}
-            troubles = {(what,): float(share[what]["trouble"] is not None) for what in ("lease", "moves")}
-        yield _gauge("soadns_mesh_lease_held", "1 while this replica may write to the cluster.", held)
-        yield _gauge("soadns_mesh_moves", "Moves that replicas share, by state.", moves, "state")
+            parts = [what for what in ("lease", "moves", "events") if share[what] is not None]
+            troubles = {(what,): float(share[what]["trouble"] is not None) for what in parts}
+            told = share["events"] or {}
+            events = {(outcome,): told[outcome] for outcome in ("written", "omitted") if told}
+        yield gauge("soadns_mesh_lease_held", "1 while this replica may write to the cluster.", held)
+        yield gauge("soadns_mesh_moves", "Moves that replicas share, by state.", moves, "state")
         objects, held, written, refused = {}, {}, {}, {}
+        files: dict[tuple[str, str], float] = {}
+        room: dict[tuple[str], float] = {}
         if istio is not None:
             troubles[("istio",)] = float(istio["trouble"] is not None)
             objects = {(state,): float(count) for state, count in istio["objects"].items()}
+            for each in istio["files"]:
+                files |= {(each["namespace"], word): float(each[key]) for word, key in PLACES.items()}
+                files |= {
+                    (each["namespace"], word): float(len(each[key])) for word, key in WITHOUT_ROOM.items()
+                }
+            room = {(word,): float(istio["room"][key]) for word, key in PLACES.items() if istio["room"]}
             held, written = {(): float(istio["held"])}, {(): istio["written"]}
             refused = {(): istio["rejects"]} if istio["rejects"] is not None else {}
-        yield _gauge(
+        yield gauge(
             "soadns_mesh_trouble", "1 while something of that can not be read or written.", troubles, "what"
         )
-        yield _gauge("soadns_mesh_filters", "EnvoyFilters by how they stand.", objects, "state")
-        yield _gauge("soadns_mesh_filters_held", "EnvoyFilters whose change waits for an operator.", held)
-        yield _counter(
+        yield counter("soadns_mesh_events", "Kubernetes Events, by what became of them.", events, "outcome")
+        yield gauge("soadns_mesh_filters", "EnvoyFilters by how they stand.", objects, "state")
+        yield gauge("soadns_mesh_filter_ports", "Ports with filters for all callers.", room, "state")
+        yield gauge(
+            "soadns_mesh_files",
+            "Ports with rules from files, by namespace of callers, and files without room.",
+            files,
+            "callers",  # not "namespace": whoever scrapes says by that where soadns is
+            "state",
+        )
+        yield gauge("soadns_mesh_filters_held", "EnvoyFilters whose change waits for an operator.", held)
+        yield counter(
             "soadns_mesh_filter_writes", "EnvoyFilters written or removed by this replica.", written
         )
-        yield _counter(
+        yield counter(
             "soadns_mesh_rejects", "Listeners that sidecars refused, as istiod counts them.", refused
         )
 
@@ -180,7 +195,7 @@ class Exporter(Collector):
             ("memory_bytes", "Memory that a worker takes.", attrgetter("memory")),
         ):
             rows = {key: float(value(worker)) for key, worker in workers.items()}
-            yield _gauge(f"soadns_worker_{name}", text, rows, "worker")
+            yield gauge(f"soadns_worker_{name}", text, rows, "worker")
         for name, text, count in (
             ("processes", "Processes that were this worker, since control began.", attrgetter("processes")),
             (
@@ -190,18 +205,18 @@ class Exporter(Collector):
             ),
             ("overflowed", "Datagrams that a worker's sockets had no room for.", attrgetter("overflowed")),
         ):
-            yield _counter(
+            yield counter(
                 f"soadns_worker_{name}",
                 text,
                 {key: count(worker) for key, worker in workers.items()},
                 "worker",
             )
-        yield _counter(
+        yield counter(
             "soadns_worker_requests", "DNS messages received, by worker.",
             {(*key, proto): n for key, w in workers.items() for proto, n in w.figures.queries.items()},
             "worker", "proto",
         )  # fmt: skip
-        yield _gauge(
+        yield gauge(
             "soadns_dns_tcp_connections", "Open TCP connections.",
             {key: float(worker.connections) for key, worker in workers.items()}, "worker",
         )  # fmt: skip
@@ -209,117 +224,163 @@ class Exporter(Collector):
     def _sources(self) -> Iterator[Metric]:
         now, estate = self._running.now(), self._running.estate
         states = sorted(estate.observations.sources.items())
-        yield _gauge(
+        yield gauge(
             "soadns_source_in_sync", "1 while the source is in sync.",
             {(name,): float(s.in_sync) for name, s in states}, "source",
         )  # fmt: skip
-        yield _gauge(
+        yield gauge(
             "soadns_source_age_seconds", "Seconds for which the source has been out of sync; 0 while in sync.",
             {(name,): 0.0 if s.paused_at is None else now - (s.paused_at or self._running.figures.started)
              for name, s in states},
             "source",
         )  # fmt: skip
-        yield _gauge(
+        yield gauge(
             "soadns_source_observations", "Observations held.",
             {(name,): float(len(s.values)) for name, s in states}, "source",
         )  # fmt: skip
-        yield _gauge(
+        yield gauge(
             "soadns_source_troubled_scopes", "Directories or files that can not be read now.",
             {(name,): float(len(s.troubled_scopes)) for name, s in states}, "source",
         )  # fmt: skip
-        yield _counter(
+        yield counter(
             "soadns_source_events", "Events received.",
             {(name,): n for name, n in self._running.figures.events.items()}, "source",
         )  # fmt: skip
-        yield _counter(
+        yield counter(
             "soadns_rejected", "Things that could not be understood, by reason.",
             {(name, reason): n for name, s in states for reason, n in s.rejections.items()},
             "source", "reason",
         )  # fmt: skip
-        yield _counter(
+        yield counter(
             "soadns_source_failures", "Faults of a source itself.",
             {(name,): n for name, n in self._running.figures.source_failures.items()}, "source",
         )  # fmt: skip
 
     def _names(self) -> Iterator[Metric]:
         estate, figures = self._running.estate, self._running.figures
-        yield _gauge("soadns_interfaces", "Interfaces by state.", self._count_states(), "zone", "state")
+        states = {labels: float(count) for labels, count in self.states.counts.items()}
+        yield gauge("soadns_interfaces", "Interfaces by state.", states, "zone", "state")
         held = {
             (zone, alarm.source): float(alarm.held)
             for zone, each in estate.zones.items()
             for alarm in each.guard.alarms(self._running.now())
         }
-        yield _gauge("soadns_guard_held", "Removals that the guard holds back.", held, "zone", "source")
-        yield _counter(
+        yield gauge("soadns_guard_held", "Removals that the guard holds back.", held, "zone", "source")
+        yield counter(
             "soadns_transitions", "Changes of what names answer, by cause.",
             {(cause,): n for cause, n in figures.transitions.items()}, "cause",
         )  # fmt: skip
         serials = {(zone,): float(serial) for zone, serial in self._running.serials.items()}
-        yield _gauge("soadns_zone_serial", "Serial of the zone's SOA.", serials, "zone")
+        yield gauge("soadns_zone_serial", "Serial of the zone's SOA.", serials, "zone")
         complete = {(zone,): float(each.complete) for zone, each in estate.zones.items()}
-        yield _gauge("soadns_zone_complete", "1 from the first complete state on.", complete, "zone")
+        yield gauge("soadns_zone_complete", "1 from the first complete state on.", complete, "zone")
 
-    def _count_states(self) -> dict[tuple[str, str], float]:
-        at, counts = self._states
-        if time.monotonic() - at >= STATES_S:
-            counts = Counter()
-            for zone, each in self._running.estate.zones.items():
-                for state in ("bound", *FLAGS):
-                    counts[zone, state] = 0
-                for interface in each.outcomes:
-                    found = flags(Found(each, interface))
-                    counts[zone, "bound"] += "unbound" not in found
-                    for flag in found:
-                        counts[zone, flag] += 1
-            self._states = (time.monotonic(), counts)
-        return {labels: float(count) for labels, count in counts.items()}
+    def _transfers(self) -> Iterator[Metric]:
+        figures = self._running.figures.transfer
+        yield counter(
+            "soadns_transfers", "Answers to secondaries that asked for a zone, by outcome.",
+            figures.transfers, "zone", "outcome",
+        )  # fmt: skip
+        yield counter(
+            "soadns_transfer_notices", "Changes that secondaries were told of, by outcome.",
+            figures.notices, "secondary", "outcome",
+        )  # fmt: skip
+        serials = {(zone,): float(serial) for zone, serial in figures.serials.items()}
+        yield gauge("soadns_transfer_serial", "Newest serial that secondaries may have.", serials, "zone")
+
+    def _skydns(self) -> Iterator[Metric]:
+        figures = self._running.figures.skydns
+        published, now = figures is not None, self._running.now()
+        figures = figures or SkydnsFigures()
+        behind = dict.fromkeys(figures.held, 0.0) | {
+            zone: max(0.0, now - since) for zone, since in figures.behind_since.items()
+        }
+        for name, text, held in (
+            ("leads", "1 while this replica writes zones to etcd.", figures.leads),
+            ("trouble", "1 while etcd can not be asked, or refuses something.", figures.trouble),
+        ):
+            yield gauge(f"soadns_skydns_{name}", text, {(): float(held)} if published else {})
+        for name, text, values in (
+            ("keys", "Keys of ours.", figures.keys),
+            ("foreign", "Keys of others at names of ours.", figures.foreign),
+            ("held", "Names whose keys wait to be deleted.", figures.held),
+            ("left_out", "Names that CoreDNS could not answer rightly.", figures.left_out),
+            ("behind_seconds", "For how long a change waits to be written.", behind),
+        ):
+            rows = {(zone,): float(value) for zone, value in values.items()}
+            yield gauge(f"soadns_skydns_{name}", text, rows, "zone")
+        yield counter(
+            "soadns_skydns_writes", "Keys, by what was done to them.", figures.writes, "zone", "kind"
+        )
+        yield counter(
+            "soadns_skydns_failures",
+            "Comparisons and writes that failed, to be done again.",
+            {(): figures.failures} if published else {},
+        )
+
+    def _credentials(self) -> Iterator[Metric]:
+        figures = self._running.figures.credentials
+        refused = dict(figures.refused)
+        workers = {worker.certificate_refused for worker in self._running.workers()} - {None}
+        if workers:
+            refused["nameserver.tls"] = True in workers
+        yield gauge(
+            "soadns_credentials_refused",
+            "1 while what the files of a setting hold can not be used, so that something older is in force.",
+            {(setting,): float(each) for setting, each in refused.items()},
+            "setting",
+        )
+        yield counter(
+            "soadns_credentials_reads",
+            "Files of secrets and certificates that were read again since they had changed, by outcome.",
+            figures.reads,
+            "setting",
+            "outcome",
+        )
 
     def _process(self) -> Iterator[Metric]:
         figures = self._running.figures
-        histogram = HistogramMetricFamily(
-            "soadns_change_to_answer_seconds", "From a source's event to the worker that answers by it."
+        yield histogram(
+            "soadns_change_to_answer_seconds",
+            "From a source's event to the worker that answers by it.",
+            {(): figures.latencies},
         )
-        held = figures.latencies
-        histogram.add_metric([], _cumulative(held.bounds, held.slots), held.seconds)
-        yield histogram
-        yield _counter(
+        yield counter(
             "soadns_reloads", "Reloads of the configuration, by outcome.",
             {(outcome,): n for outcome, n in figures.reloads.items()}, "outcome",
         )  # fmt: skip
-        yield _counter("soadns_snapshots", "Snapshots written.", {(): figures.snapshots})
-        yield _counter(
+        yield counter(
+            "soadns_snapshots",
+            "How often what is known was saved, as a whole or what changed.",
+            {(): figures.snapshots},
+        )
+        yield counter(
             "soadns_snapshot_failures",
             "Snapshots that could not be written.",
             {(): figures.snapshot_failures},
         )
-        yield _gauge(
+        yield gauge(
             "soadns_snapshot_timestamp_seconds",
-            "When the last snapshot was written.",
+            "Of when the last snapshot is: what happened since is in none.",
             {(): figures.snapshot_at},
         )
-        yield _gauge(
+        yield gauge(
             "soadns_snapshot_bytes", "Size of the last snapshot.", {(): float(figures.snapshot_octets)}
         )
-        yield _gauge("soadns_start_time_seconds", "When the control process began.", {(): figures.started})
-
-
-def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Buckets as Prometheus wants them: each with all that are smaller."""
-    return [
-        (bound, float(total))
-        for bound, total in zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True)
-    ]
-
-
-def _gauge(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, value in rows.items():
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(name: str, text: str, rows: Mapping[Any, float], *labels: str) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, value in rows.items():
-        family.add_metric(values, value)
-    return family
+        for name, text, outcomes, counts in (
+            (
+                "given",
+                "Requests of other replicas for the snapshot, by outcome.",
+                GIVEN,
+                figures.snapshots_given,
+            ),
+            (
+                "asked",
+                "Answers of other replicas that were asked for theirs.",
+                ASKED,
+                figures.snapshots_asked,
+            ),
+        ):
+            rows = {(outcome,): counts[outcome] for outcome in outcomes}  # all: an increase begins at 0
+            yield counter(f"soadns_peer_snapshots_{name}", text, rows, "outcome")
+        yield gauge("soadns_start_time_seconds", "When the control process began.", {(): figures.started})

@@ -1,4 +1,4 @@
-"""What the API asks of the process that runs it. Shapes only."""
+"""What the API asks of the process that runs it, and what a query says to it. Shapes only."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from typing import Any, Protocol
 
 from soadns.binding.estate import Estate
 from soadns.figures import Figures, WorkerState
-from soadns.filterviews import Meshing
 from soadns.model import InterfaceId, ObjectRef
+from soadns.reports.filterviews import Meshing
 from soadns.routemodel import Move
 from soadns.routing import Routing
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
     """An operation that is not done; the message says why and what to do."""
+
+
+def switched(query: Mapping[str, str], name: str) -> bool:
+    """Whether a query has ``name=1``, or the name alone; ``name=0`` is as good as none. Raises Refused."""
+    said = query.get(name, "0")
+    if said not in ("", "0", "1"):
+        raise Refused(f"{name}={said}: expected 1 or 0")
+    return said != "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +59,13 @@ class Running(Protocol):
 
     estate: Estate
     routing: Routing
-    meshing: Meshing
     figures: Figures
-    leaving: bool
-    """Whether it is about to end: nobody should begin to ask it."""
+
+    @property
+    def meshing(self) -> Meshing: ...  # noqa: D102
+
+    @property
+    def leaving(self) -> bool: ...  # noqa: D102
 
     @property
     def ready(self) -> bool: ...  # noqa: D102
@@ -70,6 +81,12 @@ class Running(Protocol):
 
     def standing(self) -> list[dict[str, Any]] | None: ...  # noqa: D102
 
+    async def filter_changes(  # noqa: D102
+        self, zone: str, of: ObjectRef | None
+    ) -> list[dict[str, Any]] | None: ...
+
+    async def route_files(self, zone: str) -> dict[str, Any] | None: ...  # noqa: D102
+
     def zone_file(self, zone: str) -> Iterator[str] | None: ...  # noqa: D102
 
     def nodes(self) -> list[dict[str, Any]] | None: ...  # noqa: D102
@@ -80,6 +97,10 @@ class Running(Protocol):
 
     async def direct_urls(  # noqa: D102
         self, zone: str, query: Mapping[str, str], *, limit: int
+    ) -> dict[str, Any]: ...
+
+    async def rehearse(  # noqa: D102
+        self, files: Sequence[tuple[str, str]], cluster: str
     ) -> dict[str, Any]: ...
 
     async def survey(  # noqa: D102

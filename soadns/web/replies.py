@@ -1,4 +1,4 @@
-"""How the API answers: JSON with a final newline, and the zone that a request means."""
+"""How the API reads and answers: JSON, with a final newline, and the zone that a request means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 
 from aiohttp import web
+
+from soadns.web.operations import Refused
 
 
 def reply(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -16,6 +18,18 @@ def reply(body: object, *, status: int = 200, headers: Mapping[str, str] | None 
 def text_of(data: object) -> str:
     """Its text."""
     return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def parsed(octets: bytes) -> object:
+    """The JSON of a request. Raises Refused, also where a text is no Unicode: no answer could repeat it."""
+    try:
+        found = json.loads(octets)
+        text_of(found).encode()
+    except UnicodeEncodeError:
+        raise Refused("the body holds half of a surrogate pair: no text is written so") from None
+    except (ValueError, RecursionError):
+        raise Refused("the body is no JSON") from None
+    return found
 
 
 def one_zone(request: web.Request, zones: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,13 +20,15 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from soadns import filterviews, mosnviews, routeviews
 from soadns.logs import log
 from soadns.model import InterfaceId
 from soadns.naming import parse_interface
-from soadns.routeviews import Part
-from soadns.web.operations import Operations, Refused, Running
-from soadns.web.replies import one_zone, reply, text_of, which_zone
+from soadns.numerals import port_number, whole_number
+from soadns.reports import filterviews, mosnviews, routeviews
+from soadns.reports.routeviews import Part
+from soadns.web.operations import Operations, Refused, Running, switched
+from soadns.web.placements import Placements
+from soadns.web.replies import one_zone, parsed, reply, text_of, which_zone
 
 MOST_FOLLOWERS = 4_000
 """Connections that may follow routes at once."""
@@ -42,10 +45,16 @@ INLINE = 200
 SETTLE_S = 3.0
 """How long an operator waits until other replicas can know what he said."""
 T = TypeVar("T")
+_TAG = re.compile(r'"[^"]*"')
+"""An entity tag without what says that it is a weak one."""
 MOST_TEXTS = 256
 """Texts that are kept for whoever needs the same, until the routes change."""
 NEVER = -1
 """The generation of whoever knows nothing."""
+MOST_GENERATION = (1 << 63) - 1
+"""Nobody counts so far; from the future is what is more than the present one, and that has its own rule."""
+MOST_SHOWN = 80
+"""Characters of what is refused that are said again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,8 +73,9 @@ class Follower:
 class Routes:
     """The handlers."""
 
-    def __init__(self, running: Running, operations: Operations) -> None:
+    def __init__(self, running: Running, operations: Operations, placements: Placements) -> None:
         self._running = running
+        self._placements = placements
         self._operations = operations
         self._followers: set[Follower] = set()
         self._texts: dict[tuple[str, bool, int, int, Part], asyncio.Task[bytes]] = {}
@@ -113,8 +123,8 @@ class Routes:
         at = (_address(query), port)
         data = routeviews.resolved(zone, self._running.routing, at, wire)
         known, table = self._running.estate.zones[zone], zones[zone]
-        if "istio" in query and "error" not in data:
-            data["istio"] = filterviews.of_place(known, table, at, self._running.meshing)
+        if switched(query, "istio") and "error" not in data:
+            data["istio"] = filterviews.of_place(known, table, at, await self._placements.meshing(zone))
         return reply(data, status=404 if "error" in data else 200)
 
     async def _routes(self, request: web.Request) -> web.StreamResponse:
@@ -123,15 +133,15 @@ class Routes:
             return which_zone(request, routing.tables)
         if (wait := self._wait(zone)) is not None:
             return wait
-        part = Part(query.get("service", ""), _address(query), _port(query))
-        if "clusters" in query and (part != Part() or "watch" not in query):
+        part, follows = Part(_service(query), _address(query), _port(query)), switched(query, "watch")
+        if switched(query, "clusters") and (part != Part() or not follows):
             raise Refused(
                 "clusters=1 goes with watch=1 and all routes; /v1/clusters?name= tells of one cluster"
             )
-        if "watch" in query:
+        if follows:
             return await self._follow(request, zone, part)
         tag = f'"{routing.tag(zone)}"'
-        if tag in [text.strip() for text in request.headers.get("If-None-Match", "").split(",")]:
+        if _has(request, tag):
             return web.Response(status=304, headers={"ETag": tag})
         vips = part.found(routing.tables[zone].vips)
         body = routeviews.state(zone, routing, [])
@@ -175,7 +185,10 @@ class Routes:
         home = self._running.estate.zones[zone].settings.clusters.home
         service = routeviews.service_ref(body.get("service", ""), home)
         if service is None:
-            raise Refused('expected {"service": "shop/user", "interface": "com.x.UserService"}')
+            raise Refused(
+                f'service "{body.get("service", "")}": expected namespace/name, as in '
+                '{"service": "shop/user", "interface": "com.x.UserService"}'
+            )
         text = body.get("interface", "")
         interface: InterfaceId | None = parse_interface(text) if text else None
         routing = self._running.routing
@@ -230,7 +243,7 @@ class Routes:
             log("too-many-followers", level="warning", peer=request.remote, followers=len(self._followers))
             text = f"{MOST_FOLLOWERS} connections follow the routes already; ask another replica, or later"
             return reply({"error": text}, status=503, headers={"Retry-After": "5"})
-        follower = Follower(zone, part, "clusters" in request.query)
+        follower = Follower(zone, part, switched(request.query, "clusters"))
         follower.known = self._resumed(request, follower)
         stream = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
@@ -259,9 +272,10 @@ class Routes:
     def _resumed(self, request: web.Request, follower: Follower) -> int:
         """The generation that a follower says it has, if that was counted by this process."""
         replica, _, generation = request.headers.get("Last-Event-ID", "").rpartition(".")
-        if replica != self._replica(follower) or not generation.isascii() or not generation.isdigit():
+        number = whole_number(generation, MOST_GENERATION)
+        if replica != self._replica(follower) or number is None:
             return NEVER
-        return min(int(generation), self._generation(follower))
+        return min(number, self._generation(follower))
 
     async def _tell(self, follower: Follower, stream: web.StreamResponse) -> None:
         """Send what a follower does not know, until it leaves or this process ends."""
@@ -332,13 +346,24 @@ async def _write(stream: web.StreamResponse, octets: bytes) -> None:
 
 async def _object(request: web.Request) -> dict[str, str]:
     """The texts of a JSON object. Raises Refused."""
-    try:
-        body = await request.json()
-    except (ValueError, RecursionError):
-        raise Refused("the body is no JSON") from None
+    body = parsed(await request.read())
     if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
         raise Refused("the body is no JSON object of texts")
     return body
+
+
+def _has(request: web.Request, tag: str) -> bool:
+    """Whether who asks has what is tagged so (RFC 9110 13.1.2: any of a list, compared weakly, or ``*``)."""
+    said = ",".join(request.headers.getall("If-None-Match", ()))
+    return said.strip() == "*" or tag in _TAG.findall(said)
+
+
+def _service(query: Mapping[str, str]) -> str:
+    """``service``, or ``''``. Raises Refused."""
+    text = query.get("service", "")
+    if text and routeviews.service_ref(text, "home") is None:
+        raise Refused(f"service={text}: expected namespace/name")
+    return text
 
 
 def _address(query: Mapping[str, str]) -> str:
@@ -353,6 +378,7 @@ def _address(query: Mapping[str, str]) -> str:
 def _port(query: Mapping[str, str]) -> int:
     """``port``, or 0. Raises Refused."""
     text = query.get("port", "")
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
-        raise Refused(f"port={text}: not a port")
-    return int(text or 0)
+    port = port_number(text) if text else 0
+    if port is None:
+        raise Refused(f"port={text[:MOST_SHOWN]}: not a port")
+    return port
