@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from soadns.numerals import whole_number
+
 ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, never bound
 """All addresses of the host, as listeners name them."""
 
@@ -16,9 +18,8 @@ def parse_address(text: str) -> tuple[str, int] | None:
         ip_address(host)
     except ValueError:
         return None
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        return None
-    return host, int(port)
+    number = whole_number(port, 65_535) if colon else None
+    return (host, number) if number is not None else None
 
 
 def print_address(host: str, port: int) -> str:

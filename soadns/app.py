@@ -1,8 +1,8 @@
-"""The composition root: what ``soadns serve`` and ``soadns demo`` run. Nobody imports it but the command line.
+"""The composition root: the control process, put together. Nobody imports it but ``python -m soadns``.
 
-``serve`` checks the configuration and becomes the supervisor; the supervisor starts ``control_main`` in a process of
-its own, with the configuration and inherited descriptors. A reload replaces the control process: it saves
-its state, ends, and its successor reads the new file while the workers answer on.
+The supervisor (``soadns.serving``) starts ``control_main`` in a process of its own, with the configuration and
+inherited descriptors. A reload replaces the control process: it saves its state, ends, and its successor reads the new
+file while the workers answer on.
 """
 
 from __future__ import annotations
@@ -12,37 +12,40 @@ import asyncio
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soadns import __version__, composition, logs
-from soadns.addresses import parse_address
+from soadns import composition, logs
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
-from soadns.config import Config
-from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
-from soadns.cores import cores
-from soadns.listening import ListenError
+from soadns.figures import Figures, SkydnsFigures
+from soadns.inquiries import Inquiries
 from soadns.logs import log
 from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.journal import Journal
-from soadns.reload import Reload, in_force, keep
-from soadns.saver import Saver
-from soadns.sources.kube import KubeSource
-from soadns.supervisor import SupervisorSettings, supervise
+from soadns.persistence.believing import Own, wanted, whole
+from soadns.persistence.peers import Peers
+from soadns.persistence.saver import Saver
+from soadns.persistence.snapshot import Snapshot
+from soadns.processes.children import AGAIN_STATUS
+from soadns.reload import Reload
+from soadns.settings.config import Config
+from soadns.settings.configfile import ConfigError
+from soadns.settings.inforce import in_force
+from soadns.settings.peertls import PeerTls
+from soadns.sources import Identifiable
 from soadns.web.api import Site, listen
+from soadns.web.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from soadns.ads.server import AdsServer
+    from soadns.skydns.publisher import SkydnsPublisher
+    from soadns.transfer.server import TransferServer
 
 FAULT_STATUS = 70
 """Exit status of a control process that can not go on by itself."""
@@ -53,81 +56,6 @@ NICE = 5
 before a change is worked on. On cores that are all taken it still gets a quarter of one."""
 IDENTITY_S = 3.0
 """How long to wait at start for clusters to say who they are."""
-
-
-def serve(config_path: str) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status. Raises ConfigError and ListenError."""
-    text = read(config_path)
-    config = parse(text, where=config_path)
-    composition.check_secrets(
-        config, where=config_path
-    )  # those that can not be read are known before anything starts
-    logs.configure(config.log.level, config.log.format)
-    with _state_directory(config) as state:
-        try:
-            keep(state, text)
-        except OSError as error:
-            raise ListenError(f"{state} can not be written: {error.strerror}") from None
-        control = [sys.executable, "-m", "soadns", "_control", "--config", config_path, "--state", str(state)]
-        control += ["--lameduck", str(float(config.nameserver.lameduck))]
-        return supervise(_supervisor_settings(config, tuple(control)), log=_supervisor_log)
-
-
-def _supervisor_log(line: str) -> None:
-    fields = dict(part.partition("=")[::2] for part in line.split())
-    log(fields.pop("event", "supervisor"), **fields)
-
-
-def _supervisor_settings(config: Config, control: tuple[str, ...]) -> SupervisorSettings:
-    nameserver = config.nameserver
-    identity = nameserver.identity
-    options = ["--version", f"soadns {__version__}", "--udp-size", str(nameserver.udp_size)]
-    options += ["--lameduck", str(float(nameserver.lameduck)), "--identity", identity]
-    options += ["--log-format", config.log.format]
-    if nameserver.tls.listen:
-        options += ["--tls-cert", nameserver.tls.cert, "--tls-key", nameserver.tls.key]
-    served = {
-        "http.listen": parse_address(config.http.listen),
-        "http.probes": parse_address(config.http.probes),
-    }
-    return SupervisorSettings(
-        listen=tuple(a for a in map(parse_address, nameserver.listen) if a is not None),
-        tls_listen=tuple(a for a in map(parse_address, nameserver.tls.listen) if a is not None),
-        control=control,
-        control_listen=tuple((name, address) for name, address in served.items() if address is not None),
-        workers=nameserver.workers or cores(),
-        livez=parse_address(config.http.livez) if config.http.livez else None,
-        worker_options=tuple(options),
-        stop_s=10.0 + float(nameserver.lameduck),
-    )
-
-
-@contextlib.contextmanager
-def _state_directory(config: Config) -> Iterator[Path]:
-    """The folder of the snapshot; without one configured, one that lives as long as this process.
-
-    A control process that is killed leaves its state to its successor in either case.
-    """
-    if config.state.directory:
-        path = Path(config.state.directory)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):
-                pass
-        except OSError as error:
-            raise ListenError(
-                f"state.directory {path} can not be written: {error.strerror}. Create it, or set another one"
-            ) from None
-        yield path
-        return
-    path = Path(tempfile.mkdtemp(prefix="soadns-"))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-# --------------------------------------------------------------------------- the control process
 
 
 def control_main(arguments: list[str]) -> int:
@@ -142,6 +70,7 @@ def control_main(arguments: list[str]) -> int:
     parser.add_argument("--channel", type=int, nargs=2, action="append", default=[])
     parser.add_argument("--http-listen", type=int)
     parser.add_argument("--http-probes", type=int)
+    parser.add_argument("--state-peers-listen", type=int)
     options = parser.parse_args(arguments)
     os.nice(NICE)
     try:
@@ -162,11 +91,16 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     begun = time.time_ns()
     publisher = Publisher(Journal(tuple(options.journal), begun))
     publisher.table.generation = begun // 1_000_000  # above any predecessor's
-    sources = composition.sources(config)
-    control = Control(config, estate, publisher, sources, log=log, clock=Clock())
+    figures = Figures()
+    sources = composition.sources(config, figures.credentials, log=log)
+    control = Control(config, estate, publisher, sources, figures=figures, log=log, clock=Clock())
     identities = await _identities(config, control)
     saver = Saver(control, options.state / "snapshot", identities, log=log)
-    before = saver.restore()
+    own = Own(composition.fed(config), identities, float(config.state.peers.oldest))
+    tls = PeerTls(config.state.peers.tls, control.figures.credentials, log=log)
+    peers = Peers(config.state.peers, tls, own, control.figures, log=log, now=control.now)
+    begun_with = await _last_known(saver, peers, own, control.now())
+    before = saver.restore(begun_with)
     publisher.feeds = [
         Feed([socket.socket(fileno=fd) for fd in channels], publisher) for channels in options.channel
     ]
@@ -179,14 +113,21 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     operations = Reload(options.config, options.state, control, stopping)
     _signals(options, control, stopping, operations)
-    site = Site(control, operations, config.http)
-    served = {
-        fd: fd == options.http_probes for fd in (options.http_listen, options.http_probes) if fd is not None
-    }
+    inquiries = Inquiries(control)
+    site = Site(inquiries, operations, config.http)
+    snapshots = Snapshots(inquiries, saver.path, config.state.peers.token_file)
+    served = (
+        (options.http_listen, site.application(probes_only=False), None),
+        (options.http_probes, site.application(probes_only=True), None),
+        (options.state_peers_listen, snapshots.application(), tls.serving),
+    )
+    serving = inquiries.sidecars = await _serve_sidecars(config, control)
+    transferring = await _serve_secondaries(config, control)
+    publishing = operations.publishing = _publish(config, control)
+    # Who hears from here that a reload is done finds everything in force.
     runners = [
-        await listen(site, socket.socket(fileno=fd), probes_only=probes) for fd, probes in served.items()
+        await listen(app, socket.socket(fileno=fd), secured) for fd, app, secured in served if fd is not None
     ]
-    serving = await _serve_sidecars(config, control)
     tasks = [
         asyncio.create_task(control.run()),
         asyncio.create_task(saver.run()),
@@ -194,11 +135,18 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     ]
     for task in tasks:
         task.add_done_callback(partial(_ended, stopping))
+    tasks.append(asyncio.create_task(tls.look()))
+    if peers.configured and not whole(begun_with, own):
+        tasks.append(asyncio.create_task(_ask_on(peers, saver, control, stopping)))
     status = await stopping
     for runner in runners:  # whoever connects from now on waits for the successor
         await runner.cleanup()
     if serving is not None:
         await serving.stop()
+    if transferring is not None:
+        await transferring.stop()
+    if publishing is not None:
+        await publishing.stop()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -221,7 +169,7 @@ async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
     try:
         from soadns.ads.server import AdsServer
 
-        server = AdsServer(control, settings, control.figures.ads)
+        server = AdsServer(control, settings, control.figures.ads, control.figures.credentials)
         await server.start()
     except ImportError as error:
         log("ads-not-served", level="error", reason=f"{error}; it wants the extra: pip install 'soadns[ads]'")
@@ -229,8 +177,78 @@ async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
     except OSError as error:
         log("ads-not-served", level="error", reason=error.strerror or str(error))
         return None
-    control.sidecars = server
     return server
+
+
+async def _serve_secondaries(config: Config, control: Control) -> TransferServer | None:
+    """What gives whole zones to other name servers, if one is wanted; else as above."""
+    if not config.transfer.listen:
+        return None
+    try:
+        from soadns.transfer.server import TransferServer
+
+        server = TransferServer(
+            control,
+            composition.transfer_settings(config),
+            control.figures.transfer,
+            control.figures.credentials,
+            log=log,
+        )
+        await server.start()
+    except ImportError as error:
+        reason = f"{error}; it wants the extra: pip install 'soadns[transfer]'"
+        log("zones-not-transferred", level="error", reason=reason)
+        return None
+    except OSError as error:
+        log("zones-not-transferred", level="error", reason=error.strerror or str(error))
+        return None
+    return server
+
+
+async def _last_known(saver: Saver, peers: Peers, own: Own, now: float) -> Snapshot | None:
+    """The snapshot to begin with: this replica's, or a better one of another."""
+    found = saver.read()
+    why = wanted(found, own, now)
+    if not (why and peers.configured):
+        return found
+    log("snapshot-wanted", reason=why)
+    theirs = await peers.find()
+    if theirs is None or (found is not None and found.ready and found.heard >= theirs.heard):
+        return found
+    saver.put(theirs)
+    return theirs
+
+
+async def _ask_on(peers: Peers, saver: Saver, control: Control, stopping: asyncio.Future[int]) -> None:
+    """As long as this replica does not know everything, another one may: a successor begins with its snapshot."""
+
+    def needed() -> bool:
+        return not (control.ready or control.leaving or stopping.done())
+
+    def take(found: Snapshot) -> bool:
+        if done := saver.give_way(found):
+            stopping.set_result(AGAIN_STATUS)
+        return done
+
+    try:
+        await peers.follow(needed, take)
+    except Exception as error:
+        # Names are learnt without others as well.
+        log("peers-failed", level="error", error=f"{type(error).__name__}: {error}")
+
+
+def _publish(config: Config, control: Control) -> SkydnsPublisher | None:
+    """What keeps zones in etcd, if that is wanted."""
+    if not config.skydns.endpoints:
+        return None
+    from soadns.skydns.publisher import SkydnsPublisher
+
+    figures = control.figures.skydns = SkydnsFigures()
+    publisher = SkydnsPublisher(
+        control, composition.skydns_settings(config), figures, control.figures.credentials, log=log
+    )
+    publisher.start()
+    return publisher
 
 
 def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
@@ -245,9 +263,9 @@ def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
 async def _identities(config: Config, control: Control) -> dict[str, str]:
     """Who each source is. One that does not answer in time is believed until it says so itself (``Identified``)."""
     found = composition.known_identities(config)
-    clusters = [source for source in control.sources if isinstance(source, KubeSource)]
+    clusters = [source for source in control.sources if isinstance(source, Identifiable)]
 
-    async def ask(source: KubeSource) -> None:
+    async def ask(source: Identifiable) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDENTITY_S):
                 if uid := await source.identity():
@@ -287,6 +305,3 @@ def _signals(
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reload.by_signal)
     loop.add_reader(options.lifeline, orphaned)
-
-
-__all__ = ["ListenError", "control_main", "serve"]

@@ -1,15 +1,24 @@
 """From the configuration to the settings of zones, sources and processes; nothing is opened here.
 
+What is not configured is not loaded: a process without a cluster knows no client of one. What is, is loaded before
+anything is served, and never later, when another version of soadns may stand in its place on the disk.
+
 The one place where names of the configuration meet source ids: ``zookeeper/<name><root>``, ``kube/<name>``,
 ``static/<name>``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import ip_network
+from math import ceil
+from typing import TYPE_CHECKING
 
-from soadns import credentials, selectors
+from soadns import pod, selectors
+from soadns.addresses import parse_address
 from soadns.binding.clusters import Clusters
 from soadns.binding.evidence import Claim
 from soadns.binding.guard import GuardSettings
@@ -18,20 +27,27 @@ from soadns.binding.sight import StoreSettings
 from soadns.binding.sites import SiteTimes
 from soadns.binding.state import Rules
 from soadns.binding.zonesettings import ZoneSettings
-from soadns.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
-from soadns.configfile import ConfigError
-from soadns.kubeapi import KubeApi, pod_namespace
+from soadns.figures import CredentialFigures
 from soadns.logs import Log
-from soadns.mesh.filterwriter import FilterSettings
-from soadns.mesh.mesh import Mesh, Sharing
-from soadns.mesh.renderings import Told
-from soadns.schema import Problem
+from soadns.mesh.filtersettings import FilterSettings
+from soadns.settings import credentials
+from soadns.settings.config import Config, KubernetesConfig, TlsConfig, ZoneConfig, ZooKeeperConfig
+from soadns.settings.configfile import ConfigError
+from soadns.settings.renewed import Renewed
+from soadns.settings.schema import Problem
 from soadns.sidecar.tiers import Wishes
+from soadns.skydns.settings import EtcdSettings, SkydnsSettings
 from soadns.sources import Source
-from soadns.sources.kube import KubeSettings, KubeSource
 from soadns.sources.static import StaticSettings, StaticSource
-from soadns.sources.zkclient import Root, Tls, ZooKeeperSettings, identity
-from soadns.sources.zookeeper import ZooKeeperSource
+from soadns.sources.zksettings import Root, Tls, ZooKeeperSettings, identity
+from soadns.transfer.settings import KeyFile, TransferSettings
+
+if TYPE_CHECKING:
+    from soadns.kubeapi import KubeApi
+    from soadns.mesh.access import Wants
+    from soadns.mesh.mesh import Mesh
+    from soadns.mesh.renderings import Told
+    from soadns.sources.kube import KubeSettings
 
 
 def zone_settings(config: Config) -> list[ZoneSettings]:
@@ -108,6 +124,43 @@ def _zone(config: Config, zone: ZoneConfig) -> ZoneSettings:
     )
 
 
+def transfer_settings(config: Config) -> TransferSettings:
+    """Who may have zones, and who is told of changes."""
+    transfer = config.transfer
+    return TransferSettings(
+        listen=_addresses(transfer.listen),
+        allow=tuple(map(ip_network, transfer.allow)),
+        keys=tuple(
+            KeyFile(key.name.removesuffix(".").lower(), key.algorithm, key.secret_file)
+            for key in transfer.keys
+        ),
+        notify=_addresses(transfer.notify),
+        history=transfer.history,
+    )
+
+
+def skydns_settings(config: Config) -> SkydnsSettings:
+    """What is published to which etcd."""
+    skydns, tls = config.skydns, config.skydns.tls
+    etcd = EtcdSettings(skydns.endpoints, skydns.username, skydns.password_file, tls.ca, tls.cert, tls.key)
+    names = [name.removesuffix(".").lower() for name in skydns.zones]
+    return SkydnsSettings(
+        etcd=etcd,
+        prefix=skydns.prefix,
+        owner=skydns.owner,
+        zones=frozenset(names or (zone.origin for zone in config.zones)),
+        clear=skydns.mode == "clear",
+        resync=float(skydns.resync),
+        lease=ceil(skydns.lease),
+        share=config.guard.share,
+        minimum=config.guard.minimum,
+    )
+
+
+def _addresses(texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple(address for address in map(parse_address, texts) if address is not None)
+
+
 def wishes(config: Config) -> Wishes:
     """How far Istio's sidecars may be told of routes."""
     istio = config.sidecar.istio
@@ -119,7 +172,22 @@ def wishes(config: Config) -> Wishes:
         selector=selectors.pairs(istio.files.labels),
         directory=istio.files.directory,
         shards=istio.files.shards,
+        most=istio.files.most,
+        most_filters=istio.most,
+        whole=_whole(config.kubernetes),
     )
+
+
+def _whole(clusters: Iterable[KubernetesConfig]) -> frozenset[str] | None:
+    """The namespaces all of whose Services are read in each cluster; None: all."""
+    found: frozenset[str] | None = None
+    for cluster in clusters:
+        if cluster.selector:
+            return frozenset()
+        if cluster.namespaces:
+            here = frozenset(cluster.namespaces)
+            found = here if found is None else found & here
+    return found
 
 
 def zookeeper_ids(ensemble: ZooKeeperConfig) -> set[str]:
@@ -138,11 +206,27 @@ def source_ids(config: Config) -> set[str]:
 
 def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
     """Settings of an ensemble, with its secrets read. Raises ConfigError."""
-    auth, tls = ensemble.auth, ensemble.tls
     try:
-        text, password = credentials.of_auth(auth), credentials.of_key(tls)
+        return _zookeeper_settings(ensemble)
     except credentials.CredentialError as error:
         raise ConfigError(f"zookeeper ({ensemble.name})", [Problem("", str(error))]) from None
+
+
+def zookeeper_settings_now(
+    ensemble: ZooKeeperConfig, figures: CredentialFigures, *, log: Log
+) -> Callable[[], ZooKeeperSettings]:
+    """What tells the settings of an ensemble at any time: files of secrets may be renewed. Raises ConfigError."""
+    first = zookeeper_settings(ensemble)
+    files = [ensemble.auth.credentials_file, ensemble.tls.key_password_file if ensemble.tls.enabled else ""]
+    if not any(files):
+        return lambda: first
+    load = partial(_zookeeper_settings, ensemble)
+    return Renewed(f"zookeeper/{ensemble.name}", files, load, first, figures, log=log)
+
+
+def _zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
+    auth, tls = ensemble.auth, ensemble.tls
+    text, password = credentials.of_auth(auth), credentials.of_key(tls)
     return ZooKeeperSettings(
         name=ensemble.name,
         hosts=ensemble.hosts,
@@ -161,28 +245,57 @@ def _tls(tls: TlsConfig, password: str) -> Tls:
     )
 
 
-def check_secrets(config: Config, *, where: str) -> None:
-    """Read every secret once. Raises ConfigError with all that can not be used; ``where`` is the file."""
-    if found := list(credentials.problems(config)):
-        raise ConfigError(where, found)
-
-
 def kube_settings(cluster: KubernetesConfig) -> KubeSettings:
     """Settings of a cluster."""
+    from soadns.sources.kube import KubeSettings
+
     return KubeSettings(cluster.name, cluster.namespaces, cluster.selector, cluster.nodes)
 
 
 def kube_api(cluster: KubernetesConfig) -> KubeApi:
     """The connection to a cluster, not opened."""
+    from soadns.kubeapi import KubeApi
+
     return KubeApi(kubeconfig=cluster.kubeconfig, context=cluster.context)
 
 
-def sources(config: Config) -> list[Source]:
+def sources(config: Config, figures: CredentialFigures, *, log: Log) -> list[Source]:
     """Every configured source, not started. Raises ConfigError for a secret that can not be read."""
-    found: list[Source] = [ZooKeeperSource(zookeeper_settings(z)) for z in config.zookeeper]
-    found += [KubeSource(kube_settings(k), kube_api(k)) for k in config.kubernetes]
+    found: list[Source] = []
+    if config.zookeeper:
+        from soadns.sources.zookeeper import ZooKeeperSource
+
+        found += [ZooKeeperSource(zookeeper_settings_now(z, figures, log=log)) for z in config.zookeeper]
+    if config.kubernetes:
+        from soadns.sources.kube import KubeSource
+
+        found += [KubeSource(kube_settings(k), kube_api(k)) for k in config.kubernetes]
     found += [StaticSource(StaticSettings(s.name, s.paths, s.cluster)) for s in config.static]
     return found
+
+
+def mesh_cluster(config: Config) -> list[KubernetesConfig]:
+    """The cluster to which is written, or that is read for that; none where there is none."""
+    return [k for k in config.kubernetes if config.sidecar.share.cluster in ("", k.name)][:1]
+
+
+def mesh_wants(config: Config) -> Wants:
+    """What soadns is to do with that cluster."""
+    from soadns.mesh.access import Wants
+
+    share, istio = config.sidecar.share, config.sidecar.istio
+    return Wants(
+        namespace=share.namespace or pod.namespace(),
+        moves=share.moves,
+        events=share.events,
+        mode=istio.mode,
+        root_namespace=istio.root_namespace,
+        try_first=istio.try_first,
+        files=istio.files.namespaces,
+        shards=istio.files.shards,
+        metrics=istio.metrics,
+        namespaces=tuple(name for cluster in mesh_cluster(config) for name in cluster.namespaces),
+    )
 
 
 def mesh(config: Config, told: Told, *, log: Log, now: Callable[[], float]) -> Mesh | None:
@@ -190,7 +303,9 @@ def mesh(config: Config, told: Told, *, log: Log, now: Callable[[], float]) -> M
     share, istio = config.sidecar.share, config.sidecar.istio
     if not share.moves and istio.mode == "none":
         return None
-    [cluster, *_] = [k for k in config.kubernetes if share.cluster in ("", k.name)]
+    from soadns.mesh.mesh import Mesh, Sharing
+
+    [cluster] = mesh_cluster(config)
     filters = FilterSettings(
         zone=istio.zone.removesuffix(".").lower() or config.zones[0].origin,
         root_namespace=istio.root_namespace,
@@ -203,8 +318,35 @@ def mesh(config: Config, told: Told, *, log: Log, now: Callable[[], float]) -> M
         minimum=config.guard.minimum,
         write=istio.mode == "write",
     )
-    sharing = Sharing(share.namespace or pod_namespace(), float(share.lease)) if share.moves else None
+    sharing = None
+    if share.moves:
+        namespace = share.namespace or pod.namespace()
+        sharing = Sharing(namespace, float(share.lease), share.events, cluster.name)
     return Mesh(kube_api(cluster), told, sharing, filters if istio.mode != "none" else None, log=log, now=now)
+
+
+def fed(config: Config) -> dict[str, str]:
+    """What each zone learns from, and which part of that, as one word.
+
+    Where two replicas agree in it, what one has seen is what the other would have.
+    """
+    how: dict[str, object] = {}
+    for ensemble in config.zookeeper:
+        for root in ensemble.roots:
+            how[f"zookeeper/{ensemble.name}{root.path}"] = root.dialect
+    for cluster in config.kubernetes:
+        parts = selectors.parse(cluster.selector)
+        labels = sorted([part.key, sorted(part.values or ("*",)), part.wanted] for part in parts)
+        how[f"kube/{cluster.name}"] = [sorted(cluster.namespaces), labels, cluster.nodes]
+    for files in config.static:
+        how[f"static/{files.name}"] = [files.cluster, sorted(files.paths)]
+    found = {}
+    for settings in zone_settings(config):
+        sources = {source: how[source] for source in sorted(settings.sources)}
+        seen = [sorted(settings.store.namespaces), sorted(settings.store.selector)]
+        text = json.dumps([sources, settings.clusters.home, seen])
+        found[settings.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return found
 
 
 def known_identities(config: Config) -> dict[str, str]:

@@ -13,42 +13,31 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from soadns import composition, exports
+from soadns import composition
 from soadns.binding.estate import Estate
-from soadns.binding.history import Transition
-from soadns.binding.observations import ANNOTATION, fresh_problems
 from soadns.clock import Clock
 from soadns.composition import wishes
-from soadns.config import Config
-from soadns.figures import Figures, WorkerState
-from soadns.filterviews import Meshing
+from soadns.figures import Figures
 from soadns.inbox import Inbox
 from soadns.logs import Log
-from soadns.mesh.mesh import Mesh
-from soadns.model import (
-    Binding,
-    Event,
-    Identified,
-    InterfaceId,
-    ObjectRef,
-    Rejected,
-    Service,
-    Trouble,
-    Upsert,
-)
+from soadns.model import Binding, Event, Trouble
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.table import LOADING, READY, Delta
 from soadns.nameserver.zone import ZoneData
+from soadns.notices import Notices
 from soadns.ownaddresses import own_addresses
-from soadns.publishers import zonefile
+from soadns.reports.filterviews import Meshing
 from soadns.routemodel import Move
 from soadns.routing import Routing
+from soadns.settings.config import Config
 from soadns.sources import Source
-from soadns.zoneregistries import ZoneRegistries
+
+if TYPE_CHECKING:
+    from soadns.mesh.mesh import Mesh
 
 TURN_S = 0.01
 """Time of a turn, half of it for events while there are any; what was begun by then is ended."""
@@ -83,13 +72,6 @@ class Predecessor:
     """Whether it had read what other replicas saw move."""
 
 
-class Sidecars(Protocol):
-    """Who serves sidecars."""
-
-    def peers(self) -> list[dict[str, Any]]:
-        """Those that are connected."""
-
-
 class Control:
     """Sources, estate and publisher of one process.
 
@@ -103,6 +85,7 @@ class Control:
         publisher: Publisher,
         sources: Sequence[Source],
         *,
+        figures: Figures,
         log: Log,
         clock: Clock,
     ) -> None:
@@ -117,16 +100,14 @@ class Control:
         """What is written to the cluster; None where nothing is."""
         self.publisher = publisher
         self.sources = list(sources)
-        self._registries = ZoneRegistries(estate, self.sources)
-        self.figures = Figures()
-        self.sidecars: Sidecars | None = None
-        """The ADS server, where there is one."""
+        self.figures = figures
         self.changed = asyncio.Event()
         """Set when something worth a snapshot happened."""
         self.leaving = False
         """Whether this is the end, and not the beginning of a successor."""
         self.zones: dict[str, ZoneData] = {}
         self._log = log
+        self._notices = Notices(estate.observations, self.figures, log)
         self.clock = clock
         self._inbox = Inbox(EVENTS_AT_ONCE)
         self._arrived: float | None = None
@@ -149,7 +130,7 @@ class Control:
         """Publish what is known already (the apexes, and names from the snapshot)."""
         self._before, self._begun = before, self.clock()
         if self.publisher.unsaved:
-            asyncio.get_running_loop().call_later(CATCH_UP_S + 0.1, self._schedule)
+            asyncio.get_running_loop().call_later(CATCH_UP_S + 0.1, self.schedule)
         negative_ttl = {zone.origin: zone.negative_ttl for zone in self.config.zones}
         delta = Delta()
         for number, (name, zone) in enumerate(self.estate.zones.items()):
@@ -214,9 +195,10 @@ class Control:
         if self._arrived is None:
             self._arrived = self.clock()
         self._inbox.put(events)
-        self._schedule()
+        self.schedule()
 
-    def _schedule(self, *, passes: int = 0) -> None:
+    def schedule(self, *, passes: int = 0) -> None:
+        """Have a turn, after so many passes of the loop for others."""
         if not self._turn_due:
             self._turn_due = True
             self._come(passes)
@@ -250,19 +232,21 @@ class Control:
         self._take_in(now)
         # What came as one batch holds in one instant: no name is decided by half of it.
         while not self._inbox.amid:
-            self._report(self.estate.work(now, limit=NAMES_AT_ONCE))
+            if transitions := self.estate.work(now, limit=NAMES_AT_ONCE):
+                self._notices.transitions(transitions, self._announced)
+                self.changed.set()
             if not self.estate.pending or self.clock() - now >= TURN_S:
                 break
         self._publish(now)
         if self._inbox or self.estate.pending:
             # What comes in bulk lives long: the collector need not walk it again and again.
             gc.freeze()
-            self._schedule(passes=PASSES)
+            self.schedule(passes=PASSES)
         else:
             self._arrived = None
             self._announce()
             if self.routing.pending:
-                self._schedule(passes=PASSES)
+                self.schedule(passes=PASSES)
             else:
                 self._set_timer(now)
 
@@ -270,7 +254,7 @@ class Control:
         """Fold what has come, while there is time for it."""
         while self._inbox and (self._inbox.amid or not self.estate.unjudged):
             events = self._inbox.take()
-            self._note(events)
+            self._notices.events(events)
             out_of_sync = self._out_of_sync()
             self.estate.fold(events, now)
             for source in sorted(out_of_sync - self._out_of_sync()):
@@ -287,48 +271,10 @@ class Control:
         at = self.estate.next_clock()
         if at is not None:
             delay = min(max(0.0, at - now), IDLE_S)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._schedule)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.schedule)
 
     def _out_of_sync(self) -> set[str]:
         return {name for name, state in self.estate.observations.sources.items() if not state.in_sync}
-
-    def _note(self, events: Sequence[Event]) -> None:
-        """Log what operators must see of the events themselves."""
-        for event in events:
-            self.figures.events[event.source] += 1
-            state = self.estate.observations.source(event.source)
-            if isinstance(event, Trouble):
-                known = state.troubled_scopes.get(event.scope) if event.scope else state.trouble
-                if known != event.reason:
-                    self._log("source-trouble", level="warning", source=event.source, reason=event.reason)
-            elif isinstance(event, Rejected) and event.key not in state.rejected:
-                self._log(
-                    "rejected", level="warning", source=event.source, where=event.where,
-                    reason=event.reason, detail=event.detail,
-                )  # fmt: skip
-            elif isinstance(event, Identified) and self.estate.observations.is_foreign(event):
-                self._log(
-                    "snapshot-refused", level="warning",
-                    reason=f"source {event.source}: saved from {state.identity}, now {event.identity}; dropped",
-                )  # fmt: skip
-            elif isinstance(event, Upsert) and isinstance(event.value, Service):
-                for detail in fresh_problems(event.value, state.values.get(event.key)):
-                    where = str(event.value.ref)
-                    self._log(
-                        "rejected", level="warning", source=event.source, where=where,
-                        reason=ANNOTATION, detail=detail,
-                    )  # fmt: skip
-
-    def _report(self, transitions: Sequence[tuple[str, Transition]]) -> None:
-        for zone, transition in transitions:
-            self.figures.transitions[transition.why or "unknown"] += 1
-            self._log(
-                "transition", level="info" if zone in self._announced else "debug",
-                zone=zone, interface=transition.interface, before=transition.before, after=transition.after,
-                why=transition.why, source=transition.source or None,
-            )  # fmt: skip
-        if transitions:
-            self.changed.set()
 
     # ------------------------------------------------------------------ publishing
 
@@ -341,7 +287,8 @@ class Control:
             records = zone.take_published()
             if records:
                 data = self.zones[name]
-                delta.merge(data.apply(records, serial=max(data.serial + 1, int(now))))
+                # Never ahead of the clock: a successor that knows nothing of this process begins behind it.
+                delta.merge(data.apply(records, serial=max(data.serial, int(now))))
         more = bool(self._inbox) or self.estate.pending
         if delta:
             generation = self.publisher.publish(delta, more=more)
@@ -374,6 +321,7 @@ class Control:
         known = self._announced >= (wanted or self.zones.keys())
         if known and not self.publisher.complete and not self._catching_up():
             self.publisher.set_complete()
+            self.changed.set()  # whoever reads the snapshot is to know that it is whole
             gc.freeze()  # what the first sync brought lives long
 
     def _catching_up(self) -> bool:
@@ -393,7 +341,7 @@ class Control:
             _, arrived = self._awaited.popleft()
             self.figures.latencies.note(max(0.0, now - arrived))
 
-    # ------------------------------------------------------------------ operators
+    # ------------------------------------------------------------------ how it stands
 
     @property
     def ready(self) -> bool:
@@ -408,76 +356,6 @@ class Control:
         """Serial by zone."""
         return {name: data.serial for name, data in self.zones.items()}
 
-    def workers(self) -> list[WorkerState]:
-        """Every worker, as its feed sees it."""
-        return [feed.state for feed in self.publisher.feeds]
-
-    async def texts(self, source: str, interface: str) -> list[str]:
-        """Paths of the znodes of an interface, read now."""
-        return await self._registries.texts(source, interface)
-
-    async def direct_urls(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
-        """A page of direct URLs (``soadns.exports``)."""
-        return await exports.page(self._registries, self.estate.zones[zone], query, limit=limit)
-
-    async def survey(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
-        """A page of the survey (``soadns.exports``)."""
-        return await exports.survey(self._registries, self.estate.zones[zone], query, limit=limit)
-
-    def zone_file(self, zone: str) -> Iterator[str] | None:
-        """The lines of a zone's master file, as it is now; they may be read in another thread.
-
-        None while names may exist that are not known here: whoever loads a file denies what it does not hold.
-        """
-        data, ttl = self.zones[zone], self.estate.zones[zone].settings.ttl
-        return zonefile.lines(zone, data.rrsets(), ttl=ttl) if data.state == READY else None
-
-    def mesh_status(self, service: str) -> dict[str, Any]:
-        """What is written to the cluster, and how that stands; ``share`` and ``istio`` are None where nothing is."""
-        return self.mesh.status(service) if self.mesh is not None else {"share": None, "istio": None}
-
-    def mesh_figures(self) -> dict[str, Any]:
-        """The same as far as metrics show it."""
-        return self.mesh.figures() if self.mesh is not None else {"share": None, "istio": None}
-
-    def standing(self) -> list[dict[str, Any]] | None:
-        """Our EnvoyFilters as they stand in the cluster; None where they are not read, or not yet."""
-        filters = self.mesh.filters if self.mesh is not None else None
-        if filters is None or filters.waits_for:
-            return None
-        return [each.document for _, each in sorted(filters.reader.ours().items())]
-
     def now(self) -> float:
         """Unix seconds, by this process's clock."""
         return self.clock()
-
-    def nodes(self) -> list[dict[str, Any]] | None:
-        """The sidecars that are connected; None where nobody can connect."""
-        return self.sidecars.peers() if self.sidecars is not None else None
-
-    def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
-        """Tell sidecars no longer that an interface (None: any) has left a Service; returns what that concerns."""
-        found = self.routing.forget(zone, service, interface, self.clock())
-        for move in found:
-            self._log(
-                "move-forgotten", level="warning", zone=zone, service=move.service, interface=move.interface
-            )
-        if found:
-            if self.mesh is not None:
-                self.mesh.forget(zone, found)
-            self.changed.set()
-        return found
-
-    async def settle(self, within: float) -> str:
-        """Wait until other replicas can know what was forgotten; why they can not yet, ``''`` where they need not."""
-        return await self.mesh.settle(within) if self.mesh is not None else ""
-
-    def release(self, source: str) -> int:
-        """Let the held removals of a source happen; returns how many names are concerned."""
-        if self.mesh is not None and (objects := self.mesh.release(source)) is not None:
-            self._log("released", level="warning", source=source, objects=objects)
-            return objects
-        names = sum(zone.release(source, self.clock()) for zone in self.estate.zones.values())
-        self._log("released", level="warning", source=source, names=names)
-        self._schedule()
-        return names

@@ -19,7 +19,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -43,18 +42,6 @@ RELOAD_S = 300.0
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 """Seconds until an ordinary request must be answered in full, and a watch by its headers."""
-
-
-POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Where a pod is told its namespace."""
-
-
-def pod_namespace() -> str:
-    """The namespace of the pod that this is; ``''`` outside of one."""
-    try:
-        return POD_NAMESPACE.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
 
 
 class KubeConfigError(ValueError):

@@ -12,6 +12,7 @@ from soadns.binding.zone import Zone
 from soadns.model import Binding, InterfaceId, ObjectRef, Provider
 from soadns.routemodel import Route, Vip
 from soadns.sidecar.routes import RouteTable
+from soadns.sidecar.rules import twins
 from soadns.sidecar.tiers import HESSIAN, PortFacts, Subject
 
 DUBBO = "dubbo"
@@ -95,7 +96,7 @@ def _led_to(zone: Zone, table: RouteTable, vip: Vip) -> Iterator[Provider]:
         if target is None or target.service is None or target.service == vip.service:
             continue
         roster = zone.store.rosters.get(target.service)
-        for interface in table.variants(route.interface):
+        for interface in table.wires.meant_at(vip.service, route.interface):
             for provider in _registered(zone, interface):
                 if roster is None or provider.host in roster.addresses:
                     yield provider
@@ -108,13 +109,13 @@ def _others(providers: Iterable[Provider]) -> set[str]:
 
 
 def _fails(zone: Zone, table: RouteTable, vip: Vip, route: Route) -> bool:
-    """Whether a rule leads elsewhere what the Service itself does not provide."""
-    if route.target is None or route.target.service in (None, vip.service):
+    """Whether a rule leads elsewhere what the Service itself does not provide; its twin is the Service itself."""
+    if route.target is None or route.target.service is None or twins(route.target.service, vip.service):
         return False
     roster = zone.store.rosters.get(vip.service)
     meant = (
         interface
-        for interface in table.variants(route.interface)
+        for interface in table.wires.meant_at(vip.service, route.interface)
         if route.group in (None, interface.group) and route.version in (None, interface.version)
     )
     return roster is None or not any(interface in roster.providing for interface in meant)

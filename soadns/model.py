@@ -53,6 +53,10 @@ class ObjectRef(NamedTuple):
 # --------------------------------------------------------------------------- observations
 
 
+UNKEPT = "..."
+"""Name of the setting that counts those which are not kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One process that offers one interface over one protocol, as a registry node says.
@@ -84,9 +88,15 @@ class Provider:
     token: bool = False
     """Whether calls need a token. The token itself is never kept."""
     settings: tuple[tuple[str, str], ...] = ()
-    """Call settings that a direct URL would lose (timeout, retries, per-method values ...), sorted."""
+    """Call settings that a direct URL would lose (timeout, retries, per-method values ...), sorted.
+
+    A name that begins with ``default.`` is one that a consumer's own default stands above (Dubbo up to 2.6). Under
+    ``UNKEPT`` stands how many are not kept, if there are such.
+    """
     timestamp: int = 0
     """Start time the provider claims, in Unix milliseconds; 0 when it says nothing."""
+    weight: int = 100
+    """Its share of calls beside other providers of the interface; 0: none while there are others."""
 
     @property
     def identity(self) -> tuple[str, InterfaceId, str, str, int, str]:
@@ -225,6 +235,10 @@ class Reading:
     """Those of its providers, where secrets were asked for."""
     unread: tuple[str, ...] = ()
     """What of it could not be read, and why."""
+    asking: frozenset[tuple[str, str]] = frozenset()
+    """Applications whose consumers ask for what no direct URL gives, and for what: ``version=*`` ..."""
+    mapped: bool = False
+    """Whether applications are on record as its providers (Dubbo's service name mapping), where that was asked for."""
 
 
 Observation = Provider | Override | Service | EndpointSlice | Node

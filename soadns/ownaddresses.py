@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from soadns.addresses import ANY, on_this_host, parse_address
-from soadns.config import Config
+from soadns.settings.config import Config
 
 
 def own_addresses(config: Config) -> tuple[str, ...]:

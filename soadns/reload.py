@@ -1,32 +1,35 @@
 """A new configuration for a running soadns: read, compared with the one in force, refused or taken.
 
 What can not work and what would remove much by a slip is refused, and the old configuration stays in force. Taking
-one means that the control process saves its state and ends; its successor reads the new one. What is in force is kept
-as a copy beside the snapshot: a control process that is started again for any other reason must not fall for a file
-that is being edited, or was refused.
+one means that the control process saves its state and ends; its successor reads the new one (``settings.inforce``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from pathlib import Path
+from typing import Protocol
 
-from soadns import composition
-from soadns.config import Config
-from soadns.configfile import ConfigError, parse, read
 from soadns.control import Control
 from soadns.logs import log
-from soadns.mesh.filterwriter import SOURCE
+from soadns.mesh.filtersettings import SOURCE
 from soadns.model import InterfaceId, ObjectRef
+from soadns.processes.children import AGAIN_STATUS
 from soadns.removals import losses, names_concerned, standings
 from soadns.routemodel import Move
-from soadns.supervisor import AGAIN_STATUS
+from soadns.settings import credentials
+from soadns.settings.config import Config
+from soadns.settings.configfile import ConfigError, parse, read
+from soadns.settings.inforce import keep
+from soadns.skydns.settings import SOURCE as PUBLISHED
 from soadns.web.operations import Operations, Refused, Reloaded
 
-_IN_FORCE = "configuration"
-"""File in the state directory."""
+
+class Publishing(Protocol):
+    """What keeps zones in etcd."""
+
+    def release(self) -> int: ...  # noqa: D102
 
 
 class Reload(Operations):
@@ -38,26 +41,54 @@ class Reload(Operations):
         self._control = control
         self._stopping = stopping
         self.since = control.now()
+        self.publishing: Publishing | None = None
+        """What keeps zones in etcd; None where nothing does."""
 
     def release(self, source: str) -> int:
-        """Let the held removals of a source happen. Raises Refused for a source that is not configured."""
-        mesh = self._control.mesh
+        """Let the held removals of a source happen; returns how many names or objects are concerned.
+
+        :raises Refused: for a source that is not configured.
+        """
+        control = self._control
+        mesh, estate = control.mesh, control.estate
         filters = [SOURCE] if mesh is not None and mesh.filters is not None else []
-        known = sorted([*self._control.estate.observations.sources, *filters])
+        published = [PUBLISHED] if self.publishing is not None else []
+        known = sorted([*estate.observations.sources, *filters, *published])
         if source not in known:
             raise Refused(f"no source {source}; known are {', '.join(known)}")
-        return self._control.release(source)
+        if self.publishing is not None and source == PUBLISHED:
+            names = self.publishing.release()
+            log("released", level="warning", source=source, names=names)
+            return names
+        if mesh is not None and (objects := mesh.release(source)) is not None:
+            log("released", level="warning", source=source, objects=objects)
+            return objects
+        names = sum(zone.release(source, control.now()) for zone in estate.zones.values())
+        log("released", level="warning", source=source, names=names)
+        control.schedule()
+        return names
 
     def forget(self, zone: str, service: ObjectRef, interface: InterfaceId | None) -> list[Move]:
-        """Tell sidecars no longer that an interface (None: any) has left a Service. Raises Refused where none has."""
-        if not (found := self._control.forget(zone, service, interface)):
+        """Tell sidecars no longer that an interface (None: any) has left a Service; returns what that concerns.
+
+        :raises Refused: where none has.
+        """
+        control = self._control
+        found = control.routing.forget(zone, service, interface, control.now())
+        if not found:
             what = interface if interface is not None else "an interface"
             raise Refused(f"it is not known that {what} has left {service}; what has: soadns mesh moves")
+        for move in found:
+            log("move-forgotten", level="warning", zone=zone, service=move.service, interface=move.interface)
+        if control.mesh is not None:
+            control.mesh.forget(zone, found)
+        control.changed.set()
         return found
 
     async def settle(self, within: float) -> str:
-        """Wait until other replicas can know what was forgotten; why they can not yet, or ``''``."""
-        return await self._control.settle(within)
+        """Wait until other replicas can know what was forgotten; why they can not yet, ``''`` where they need not."""
+        mesh = self._control.mesh
+        return await mesh.settle(within) if mesh is not None else ""
 
     def by_signal(self) -> None:
         """SIGHUP."""
@@ -70,7 +101,7 @@ class Reload(Operations):
         try:
             text = read(self._path)
             fresh = parse(text, where=self._path)
-            composition.check_secrets(fresh, where=self._path)
+            credentials.check(fresh, where=self._path)
         except ConfigError as error:
             counts["bad"] += 1
             log(
@@ -111,27 +142,6 @@ class Reload(Operations):
         return names >= guard.minimum and names > guard.share * total
 
 
-# --------------------------------------------------------------------------- what is in force
-
-
-def keep(state: Path, text: bytes) -> None:
-    """Put the text of a configuration in force, for the next control process. Raises OSError."""
-    fresh = state / f"{_IN_FORCE}.new"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(text)
-    fresh.replace(state / _IN_FORCE)
-
-
-def in_force(state: Path, path: str) -> Config:
-    """The configuration that ``keep`` has put in force, from the file at ``path``. Raises ConfigError."""
-    try:
-        text = (state / _IN_FORCE).read_bytes()
-    except OSError:  # somebody has cleaned up
-        text = read(path)
-    return parse(text, where=path)
-
-
 def _needs_restart(old: Config, fresh: Config) -> str:
     """Settings of the supervisor that differ: they hold from the next start of the whole process."""
     changed = []
@@ -141,4 +151,6 @@ def _needs_restart(old: Config, fresh: Config) -> str:
     changed += [f"http.{name}" for name in listeners if getattr(old.http, name) != getattr(fresh.http, name)]
     if old.state.directory != fresh.state.directory:
         changed.append("state.directory")
+    if old.state.peers.listen != fresh.state.peers.listen:
+        changed.append("state.peers.listen")
     return ", ".join(changed)

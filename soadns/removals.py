@@ -18,9 +18,9 @@ from soadns.binding.evidence import DECLARED, ENDPOINT, EXPOSED
 from soadns.binding.networks import Network, within
 from soadns.binding.observations import same
 from soadns.binding.zone import Zone
-from soadns.config import Config, KubernetesConfig, StaticConfig, ZoneConfig, ZooKeeperConfig
 from soadns.model import Binding, InterfaceId, Service
-from soadns.sources.zkclient import identity
+from soadns.settings.config import Config, KubernetesConfig, StaticConfig, ZoneConfig, ZooKeeperConfig
+from soadns.sources.zksettings import identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Pure, and without behaviour beyond what a value can say about itself, as ``model
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from soadns.model import InterfaceId, ObjectRef, ServedPort
 
@@ -14,6 +15,19 @@ ANY = "*"
 """The interface of the route for everything else."""
 Place = tuple[str, int]
 """ClusterIP and Service port: what a sidecar has a listener for."""
+
+
+class Left(NamedTuple):
+    """A place that a Service had, and has no more: it is nobody's, or another one's."""
+
+    place: Place
+    service: ObjectRef
+
+
+class Former(NamedTuple):
+    """Something changed of who has a place that had routes once, or of a cluster to which such places lead."""
+
+    what: Place | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,10 @@ class Route:
     """None: the request is refused."""
     why: str
     """``own`` (the Service itself), ``moved``, ``variant`` (a group or version that lives elsewhere), ``providers``
-    (the old world has it) or ``missing`` (a group or version that nobody has)."""
+    (the old world has it), ``missing`` (a group or version that nobody has) or ``portless`` (one that lives where no
+    port speaks it: it is refused, for whoever else answered would be another implementation)."""
+    lives: ObjectRef | None = None
+    """Of ``portless``: the Service that has it; None: the providers that the registry names."""
 
     def matches(self, interface: str, group: str, version: str) -> bool:
         """Whether it is the rule for a request, unless an earlier one is."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
+from typing import overload
 
 from soadns.binding.estate import Estate
 from soadns.binding.state import State
-from soadns.binding.zone import Zone
+from soadns.binding.zone import Decided, Zone
 from soadns.changelog import ChangeLog
 from soadns.model import Binding, EndpointSlice, InterfaceId, ObjectRef, Service
-from soadns.routemodel import Move, Place
+from soadns.routemodel import Former, Left, Move, Place
 from soadns.sidecar.clusters import ClusterTable, Spot
 from soadns.sidecar.routes import RouteTable
 from soadns.speechtable import SpeechTable
@@ -38,11 +39,18 @@ class Routing:
             for name, zone in estate.zones.items()
         }
         """For sidecars whose clusters are not Istio's."""
+        self.former_clusters = {
+            name: ClusterTable(zone.settings.clusters.home, ZoneEndpoints(zone))
+            for name, zone in estate.zones.items()
+        }
+        """The same of where places lead that have no routes any more: these are no part of what is told of a zone."""
         self.speech = {name: SpeechTable(zone, self.tables[name]) for name, zone in estate.zones.items()}
         """What is spoken at each place."""
-        self.logs: dict[str, ChangeLog[Place]] = {name: ChangeLog() for name in estate.zones}
-        """What changed of routes."""
-        self.whole_logs: dict[str, ChangeLog[Place | str]] = {name: ChangeLog() for name in estate.zones}
+        self.logs: dict[str, ChangeLog[Place | Left]] = {name: ChangeLog() for name in estate.zones}
+        """What changed of routes, and who lost a place by that."""
+        self.whole_logs: dict[str, ChangeLog[Place | Left | Former | str]] = {
+            name: ChangeLog() for name in estate.zones
+        }
         """What changed of routes and of clusters, which are known by their names."""
         self._remembered: dict[str, list[tuple[InterfaceId, State]]] = {name: [] for name in estate.zones}
         """By zone: where interfaces were before this process began, as far as the tables are not told yet."""
@@ -55,8 +63,8 @@ class Routing:
         self._listening: list[Callable[[], None]] = []
         """What to call when moves were noticed or forgotten here."""
         self._moved = 0
-        self._of_services: list[Callable[[str, Iterable[ObjectRef]], None]] = []
-        """What to call when Services changed."""
+        self._deciding: list[Callable[[str, Decided], None]] = []
+        """What to call with what a zone decided."""
         self._listeners: dict[int, tuple[Callable[[str], None], bool]] = {}
         """Whom to tell, and whether of clusters as well."""
         self._numbers = count()
@@ -85,7 +93,8 @@ class Routing:
         """Take what the zones decided since the last call, or as much of that as is done in some milliseconds."""
         for name, zone in self._estate.zones.items():
             table = self.tables[name]
-            interfaces, services, slices = zone.take_decided()
+            decided = zone.take_decided()
+            interfaces, services, slices, rosters = decided
             for ref in services:
                 self._service(zone, table, ref)
                 self.speech[name].look(ref)
@@ -93,11 +102,12 @@ class Routing:
             waiting.update(interfaces)
             if services or waiting or remembered:
                 self._work_off(zone, table)
-            self.clusters[name].touch(services | slices, interfaces)
+            for clusters in (self.clusters[name], self.former_clusters[name]):
+                clusters.touch(services | slices, interfaces)
             self._flush(name, now)
-            if services:
-                for hear in self._of_services:
-                    hear(name, services)
+            if interfaces or services or rosters:
+                for hear in self._deciding:
+                    hear(name, decided)
             if name in self._whole and not zone.complete:
                 # What it stood on turned out to be another cluster's.
                 self._whole.discard(name)
@@ -124,6 +134,9 @@ class Routing:
             with self.speech[zone.settings.name].watch(interface):
                 table.bind(interface, bound, _paths(zone, interface))
             room -= 1
+        if not waiting:
+            # To take one out of a set means to search the room that it had when there were most.
+            waiting.clear()
 
     @staticmethod
     def _service(zone: Zone, table: RouteTable, ref: ObjectRef) -> None:
@@ -136,19 +149,26 @@ class Routing:
         self.clusters[zone].lead(routes)
         clusters = self.clusters[zone].flush()
         changed = self.speech[zone].flush(routes, told=zone in self._whole).union(routes)
-        if changed or clusters:
-            self.whole_logs[zone].note(frozenset({*changed, *clusters}))
+        left, former = self.tables[zone].take_left(), self._former(zone)
+        if changed or clusters or former:
+            self.whole_logs[zone].note(frozenset({*changed, *left, *clusters, *former}))
         if changed:
-            self.logs[zone].note(frozenset(changed))
+            self.logs[zone].note(frozenset({*changed, *left}))
             self._tell(zone)
-        elif clusters or self.tables[zone].replanned:
+        elif clusters or former or self.tables[zone].replanned:
             self._tell(zone, routes=False)
+
+    def _former(self, zone: str) -> set[Former]:
+        """What changed of places that have no routes any more, and of the clusters to which those lead."""
+        places, clusters = self.tables[zone].former.take(), self.former_clusters[zone]
+        clusters.lead(places)
+        return {Former(at) for at in places} | {Former(name) for name in clusters.flush()}
 
     def announce(self, zone: str, now: float) -> None:
         """All names of a complete zone are advanced: its routes may be told from now on."""
         if zone not in self._whole and not self.pending:
             self._whole.add(zone)
-            self.tables[zone].prune()
+            self.tables[zone].prune(self.tables[zone].moves)
             self._flush(zone, now)
             self._tell(zone)
             self._tell_moves(at_least=True)
@@ -175,10 +195,11 @@ class Routing:
 
     def adopt(self, zone: str, moves: Iterable[Move], now: float) -> None:
         """Take over moves that another replica knows; those that do not hold are dropped."""
-        table = self.tables[zone]
+        table, moves = self.tables[zone], list(moves)
         table.adopt(moves)
         if zone in self._whole:
-            table.prune()
+            known = [table.moves.get(move.service, move.interface) for move in moves]
+            table.prune(move for move in known if move is not None)
             self._flush(zone, now)
         self._tell_moves()
 
@@ -205,9 +226,9 @@ class Routing:
         """Have a function called when moves are noticed or forgotten, and when a zone is whole."""
         self._listening.append(hear)
 
-    def on_services(self, hear: Callable[[str, Iterable[ObjectRef]], None]) -> None:
-        """Have a function called with a zone and its Services that changed, in whatever."""
-        self._of_services.append(hear)
+    def on_decided(self, hear: Callable[[str, Decided], None]) -> None:
+        """Have a function called with a zone and what changed of it, routes or not. Who hears keeps nothing of it."""
+        self._deciding.append(hear)
 
     def _tell_moves(self, *, at_least: bool = False) -> None:
         moved = sum(table.moves.generation for table in self.tables.values())
@@ -226,11 +247,38 @@ class Routing:
         """Of a zone's routes, or of these and its clusters: it grows with every change."""
         return (self.whole_logs if clusters else self.logs)[zone].generation
 
+    @overload
+    def since(self, zone: str, generation: int) -> frozenset[Place] | None: ...
+
+    @overload
+    def since(self, zone: str, generation: int, *, clusters: bool) -> frozenset[Place | str] | None: ...
+
     def since(
         self, zone: str, generation: int, *, clusters: bool = False
     ) -> frozenset[Place] | frozenset[Place | str] | None:
         """What changed after a generation; None where that is not remembered."""
-        return (self.whole_logs[zone] if clusters else self.logs[zone]).since(generation)
+        changed = self._since(zone, generation, clusters=clusters)
+        if changed is None:
+            return None
+        return frozenset(each for each in changed if not isinstance(each, (Left, Former)))
+
+    def left(self, zone: str, generation: int, *, clusters: bool = False) -> frozenset[Left]:
+        """The places that Services lost after a generation, as far as that is remembered; some may have them again."""
+        changed = self._since(zone, generation, clusters=clusters) or ()
+        return frozenset(each for each in changed if isinstance(each, Left))
+
+    def former(self, zone: str, generation: int) -> frozenset[Place | str]:
+        """Places that have no routes any more, and clusters of theirs, of which something changed after a generation.
+
+        Generations are those of routes and clusters. For who tells sidecars that forget nothing by themselves.
+        """
+        changed = self._since(zone, generation, clusters=True) or ()
+        return frozenset(each.what for each in changed if isinstance(each, Former))
+
+    def _since(
+        self, zone: str, generation: int, *, clusters: bool
+    ) -> frozenset[Place | Left] | frozenset[Place | Left | Former | str] | None:
+        return (self.whole_logs if clusters else self.logs)[zone].since(generation)
 
     def listen(self, hear: Callable[[str], None], *, clusters: bool = False) -> int:
         """Have a function called with the zone whose routes (or clusters) changed; returns what ``leave`` takes."""
@@ -276,6 +324,11 @@ class ZoneEndpoints:
             return self._zone.states[interface].seen.answered
         known = self._zone.store.interfaces.get(interface)
         return known.usable().spots if known is not None else frozenset()
+
+    def weights(self, interface: InterfaceId) -> Mapping[Spot, int]:
+        """The shares of calls that its registered providers have."""
+        known = self._zone.store.interfaces.get(interface)
+        return known.weights() if known is not None else {}
 
 
 def _paths(zone: Zone, interface: InterfaceId) -> tuple[str, ...]:

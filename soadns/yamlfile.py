@@ -1,4 +1,4 @@
-"""YAML text to plain Python objects: the one door to ``yaml``.
+"""YAML text to plain Python objects, and back: the one door to ``yaml``.
 
 Owns how values are built from YAML's events and the shape of its errors. It knows nothing of what the
 documents mean and opens no file, so that configuration and static sources report a broken file alike: its
@@ -251,9 +251,34 @@ _SCALARS: dict[str, Callable[[str], object]] = {
 _TEXT_TAGS = frozenset({"str", "timestamp", "value", "merge"})
 
 
+_OTHERWISE = re.compile(
+    r"[-+.]*[0-9].*|[-+]?\.+(?:[eE][-+][0-9]+)?"
+    r"|[-+.]*(?i:inf|infinity|nan|y|yes|n|no|on|off|true|false|null)|[~=]|<<"
+)
+"""Text that some reader takes for something else unless it is quoted: numbers in any notation and dates (all that
+begins as one may), and the words for numbers, truth and nothing. YAML 1.1 and 1.2 do not agree on these, and readers
+keep to neither: to kubectl ``7e10`` is a number and ``y`` is true, to PyYAML both are text."""
+_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+"""Ends of lines in YAML 1.1 and letters in 1.2, and a byte order mark: written as escapes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text is quoted wherever a reader may take it for anything else."""
+
+
+def _quoted(dumper: _Dumper, text: str) -> Any:
+    style = '"' if _BREAKS.search(text) else "'" if _OTHERWISE.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def dump(value: object) -> str:
-    """JSON-like values as YAML text, keys in their order."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    """JSON-like values as YAML text, keys in their order. Whoever reads it, by YAML 1.1 or 1.2, reads the same."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
     return text
 
 

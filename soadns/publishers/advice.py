@@ -1,7 +1,7 @@
 """What each protocol's direct URLs bring, whatever the interface: to be known before boarding. Pure.
 
 Measured with real applications (``docs/clients.md``). It speaks against no single interface but ``tri``'s (a reason of
-``soadns.publishers.directurls``), so it is said once, and not of each interface.
+``soadns.publishers.verdicts``), so it is said once, and not of each interface.
 """
 
 from __future__ import annotations

@@ -122,17 +122,19 @@ def _ascii(char: str) -> str:
     return "".join(f"\\u{units[i]:02X}{units[i + 1]:02X}" for i in range(0, len(units), 2))
 
 
-def lines(rows: Sequence[Mapping[str, Any]], form: str, *, application: str = "") -> Iterator[str]:
+def lines(
+    rows: Sequence[Mapping[str, Any]], form: str, *, application: str = "", roots: Sequence[str] = ()
+) -> Iterator[str]:
     """The file, line by line: what may be called by name, and in comments what is left out and why.
 
     ``rows`` have the shape of ``GET /v1/directurls`` (``docs/http.md``); ``application`` is the one that it is for,
-    ``''`` for everyone's.
+    ``''`` for everyone's; ``roots`` are the registries' in ZooKeeper.
     """
     written = [row for row in rows if row["exported"]]
     whose = f"the application {application}" if application else "every application that reads this"
     count = "1 interface" if len(written) == 1 else f"{len(written)} interfaces"
     yield comment(f"Direct URLs of {count}, for {whose}.")
-    yield comment(_where(form, application))
+    yield comment(_where(form, application, roots))
     for row in rows:
         for why in row["why"]:
             verdict = "named, though not safe to board" if row["exported"] else "not safe to board"
@@ -167,10 +169,13 @@ def changes(before: Sequence[Line], rows: Sequence[Mapping[str, Any]], path: str
     return told
 
 
-def _where(form: str, application: str) -> str:
+def _where(form: str, application: str, roots: Sequence[str]) -> str:
     if form == CONFIG_CENTER:
-        node = f"/dubbo/config/{application or 'dubbo'}/dubbo.properties"
-        return f"To be added to what {node} holds in ZooKeeper (Dubbo 2.7 and later)."
+        # A registry with a group of its own is the configuration centre of that name, and everyone's group in it.
+        nodes = [
+            f"{root}/config/{application or root.strip('/')}/dubbo.properties" for root in roots or ["/dubbo"]
+        ]
+        return f"To be added to what {' and '.join(nodes)} holds in ZooKeeper (Dubbo 2.7 and later)."
     if form == SOFA:
         return "directUrl of each ConsumerConfig, or of @SofaReferenceBinding by a placeholder."
     return (

@@ -1,0 +1,1 @@
+"""What manifests would change, tried on a copy of the running process."""

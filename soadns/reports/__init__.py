@@ -1,0 +1,1 @@
+"""What operators and sidecars see, as plain data for HTTP and the command line. Pure."""
