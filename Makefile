@@ -18,9 +18,20 @@ $(VENV)/.%: SHELL := $(SETPRIV)
 $(VENV)/.%: .SHELLFLAGS = --reuid=$(SUDO_UID) --regid=$(SUDO_GID) --clear-groups env HOME=$(OWNER_HOME) /bin/sh -c
 endif
 
+# Where the environment forbids bytecode, as images of containers do, every process that is started would compile all
+# that it imports: for soadns that is most of its start, two seconds of a core. Here it is kept beside what else
+# `make clean` removes (or where it is kept under sudo).
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+STARTING := demo-real test-unit test-scenarios bench-change bench-dns bench-sidecar bench-survey bench-workers soak
+$(STARTING): export PYTHONDONTWRITEBYTECODE :=
+ifeq ($(PYTHONPYCACHEPREFIX),)
+$(STARTING): export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
+endif
+endif
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-survey bench-workers clients-page soak clean again
+.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-sidecar bench-survey bench-workers chart clients-page soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -48,10 +59,15 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.made
 	@$(PIP) -e .
 	@touch $@
 
+$(VENV)/.installed-ads: pyproject.toml $(VENV)/.made
+	@echo "setup: installing soadns and what it tells sidecars by (grpcio, xds-protos)"
+	@$(PIP) -e '.[ads]'
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made
 	@echo "setup: installing soadns and what its tests need"
 	@$(PIP) -e '.[dev]'
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-ads $@
 
 $(VENV)/.installed-plots: $(VENV)/.installed-dev
 	@echo "setup: installing what draws plots"
@@ -61,24 +77,27 @@ $(VENV)/.installed-plots: $(VENV)/.installed-dev
 demo: $(VENV)/.installed ## Run on example files: no ZooKeeper, no cluster, no root (ARGS=--once ends by itself)
 	@exec $(BIN)/soadns demo $(ARGS)
 
-demo-real: $(VENV)/.installed ## The same for real: Dubbo and SOFARPC in a small cluster of this machine's, in two minutes; as root (ARGS=--pause)
+demo-real: $(VENV)/.installed-ads ## The same for real: Dubbo and SOFARPC in a small cluster of this machine's, in two minutes; as root (ARGS=--pause)
 	@test "$$(id -u)" = 0 || { echo "make demo-real makes network namespaces, which takes root: sudo make demo-real" >&2; exit 2; }
 	@$(BIN)/python -B tools/parts.py --demo
 	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 test: namespaces lint test-unit test-scenarios ## Everything, with real servers; sets itself up
 
-test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; half a minute
+# Three at a time on two cores: a third of the time somebody waits for a process.
+test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; a minute
 	@echo "test: rules, situations and packets"
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal tests/unit tests/situations $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/situations $(ARGS)
 
 namespaces:
 	@unshare --net --mount --pid --fork true 2>/dev/null || { \
 	  echo "the scenarios make network namespaces, which takes root with CAP_SYS_ADMIN; without it: make lint test-unit" >&2; exit 2; }
 
+# Two stories at a time: half of the time one waits for clocks, or for a process. A third one fills two cores, so that
+# little is won by it, and callers wait for their turn.
 test-scenarios: namespaces $(VENV)/.installed-dev parts ## Scenarios with real ZooKeeper, kube-apiserver, etcd, Knot, NSD ...
 	@echo "test: scenarios with real servers, two stories at a time"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not alone' tests/scenarios $(ARGS); told=$$?; \
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/scenarios $(ARGS); told=$$?; \
 	  echo "test: scenarios under load, one at a time"; \
 	  $(BIN)/python -m pytest -q -m alone tests/scenarios $(ARGS); more=$$?; \
 	  test $$told$$more = 00 -o $$told$$more = 05 -o $$told$$more = 50  # 5: what ARGS selects is in the other half
@@ -113,14 +132,21 @@ bench-dns: $(VENV)/.installed-plots parts-benches ## Beside Knot, NSD, dnsmasq a
 bench-fuzz: $(VENV)/.installed-dev ## A million damaged packets, and what became of them
 	@$(BIN)/python -m tests.bench.fuzz $(ARGS)
 
+bench-sidecar: namespaces $(VENV)/.installed-dev parts ## From znode write to what sidecars do, and what they take; as root (ARGS='--only drds mosn')
+	@$(BIN)/python -m tests.bench.sidecar $(ARGS)
+
 bench-survey: $(VENV)/.installed-dev parts ## A survey and an export of 20,000 interfaces, on real ZooKeeper
 	@$(BIN)/python -m tests.bench.survey $(ARGS)
 
 bench-workers: $(VENV)/.installed-dev parts-benches ## What callers notice while processes die; one worker and two (ARGS='--stopped 5' is shorter)
 	@$(BIN)/python -m tests.bench.workers $(ARGS)
 
-clients-page: $(VENV)/.installed-dev ## The tables of docs/clients.md, from what the last test-scenarios measured
-	@$(BIN)/python -m tests.clients.page
+chart: $(VENV)/.installed-dev parts ## What of deploy follows from other files: the chart's schema of the configuration, the plain manifests
+	@$(BIN)/python -B tools/chart.py
+
+clients-page: $(VENV)/.installed-dev ## The tables of docs/clients.md, coredns.md and istio.md, from what the last test-scenarios measured
+	@told=0; for page in tests.clients.page tests.scenarios.stage.corednspage tests.scenarios.stage.istiopage; do \
+	  $(BIN)/python -m $$page || told=1; done; exit $$told
 
 soak: $(VENV)/.installed-dev parts-benches ## Ten minutes of a thousand changes a second: memory, latencies, nothing lost (ARGS='--minutes 1')
 	@$(BIN)/python -m tests.bench.soak $(ARGS)

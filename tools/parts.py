@@ -37,7 +37,17 @@ from gather.running import PartError, say
 HERE = Path(__file__).resolve().parent
 APISERVER = HERE / "kube-apiserver"
 KUBEPROXY = HERE / "kube-proxy"
+KUBECTL = HERE / "kubectl"
+HELM = HERE / "helm"
+MONITORING = HERE / "monitoring"
+OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+OPERATOR_KINDS = tuple(
+    f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+    for kind in ("servicemonitors", "prometheusrules")
+)
+"""The API server learns from them what ServiceMonitors and PrometheusRules are."""
 COREDNS = HERE / "coredns"
+OLDER_COREDNS = HERE / "coredns-1.11"
 MOSN = HERE / "mosn"
 LINKNAMES = "-checklinkname=0"
 """MOSN reaches into Go's own packages, which Go allows no more by default."""
@@ -45,12 +55,13 @@ ISTIOD = HERE / "istiod"
 CLIENTS = HERE.parent / "tests" / "clients"
 DEMO = HERE.parent / "examples" / "dubbo-demo"
 KUBERNETES = golang.required(APISERVER, "k8s.io/kubernetes")
-APISERVER_SAYS = {
+KUBERNETES_SAYS = {
     "k8s.io/component-base/version.gitVersion": f"v{KUBERNETES}",
     "k8s.io/component-base/version.gitMajor": KUBERNETES.split(".")[0],
     "k8s.io/component-base/version.gitMinor": KUBERNETES.split(".")[1],
 }
-"""What its ``/version`` answers; without these it calls itself v0.0.0."""
+"""What its programs say of their version; without these they call themselves v0.0.0."""
+HELM_SAYS = {"helm.sh/helm/v4/internal/version.version": f"v{golang.required(HELM, 'helm.sh/helm/v4')}"}
 ISTIO_CRDS = "manifests/charts/base/files/crd-all.gen.yaml"
 """Lies beside istiod afterwards: the API server learns from it what EnvoyFilters, VirtualServices ... are."""
 ISTIO = f"1.32-{golang.required(ISTIOD, 'istio.io/istio').split('-')[1][:8]}"
@@ -69,7 +80,9 @@ DIG = (
     "libmaxminddb0", "libnghttp2-14", "libssl3", "libxml2", "libicu72", "liblzma5", "zlib1g", "libstdc++6",
     "libgcc-s1",
 )  # fmt: skip
+NAMED = ("bind9", "libcap2", "libsystemd0", "libgcrypt20", "libgpg-error0", "liblz4-1", "libzstd1", *DIG)
 ETCD = ("etcd-server",)
+ETCDCTL = ("etcd-client",)
 OPENSSL = ("openssl", "libssl3")
 SYSTEMD = ("libsystemd0", "libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1")
 GNUTLS = (
@@ -101,6 +114,8 @@ NFTABLES = (
     "nftables", "libnftables1", "libnftnl11", "libmnl0", "libxtables12", "libjansson4", "libgmp10", "libedit2",
     "libbsd0", "libmd0", "libtinfo6",
 )  # fmt: skip
+PROMETHEUS = ("prometheus",)
+"""One package, statically linked, with promtool; what its pages are drawn with is not fetched."""
 IPROUTE = ("iproute2", "libbpf1", "libelf1", "libmnl0", "libcap2", "libbsd0", "libmd0", "zlib1g")
 
 ENVOY = """\
@@ -138,7 +153,9 @@ def _zookeeper(folder: Path) -> list[str]:
 
 
 def _apiserver(folder: Path) -> str:
-    golang.build(APISERVER, "k8s.io/kubernetes/cmd/kube-apiserver", folder / "kube-apiserver", APISERVER_SAYS)
+    golang.build(
+        APISERVER, "k8s.io/kubernetes/cmd/kube-apiserver", folder / "kube-apiserver", KUBERNETES_SAYS
+    )
     return KUBERNETES
 
 
@@ -152,9 +169,30 @@ def _proxy(folder: Path) -> str:
     return golang.required(KUBEPROXY, "k8s.io/kubernetes")
 
 
+def _kubectl(folder: Path) -> str:
+    golang.build(KUBECTL, "k8s.io/kubernetes/cmd/kubectl", folder / "kubectl", KUBERNETES_SAYS)
+    return golang.required(KUBECTL, "k8s.io/kubernetes")
+
+
+def _helm(folder: Path) -> str:
+    golang.build(HELM, "helm.sh/helm/v4/cmd/helm", folder / "helm", HELM_SAYS)
+    return golang.required(HELM, "helm.sh/helm/v4")
+
+
+def _monitoring(folder: Path) -> str:
+    for path in OPERATOR_KINDS:
+        golang.take(MONITORING, OPERATOR, path, folder)
+    return golang.required(MONITORING, OPERATOR)
+
+
 def _coredns(folder: Path) -> str:
     golang.build(COREDNS, "soadns.io/tools/coredns", folder / "coredns", {})
     return golang.required(COREDNS, "github.com/coredns/coredns")
+
+
+def _older_coredns(folder: Path) -> str:
+    golang.build(OLDER_COREDNS, "soadns.io/tools/coredns-1.11", folder / "coredns", {})
+    return golang.required(OLDER_COREDNS, "github.com/coredns/coredns")
 
 
 def _mosn(folder: Path) -> str:
@@ -244,9 +282,10 @@ PARTS = (
         "etcd", "3.4.23", " ".join(ETCD), lambda folder: debian.unpack(folder, ETCD, pinned="3.4.23"),
         lambda folder: [str(folder / "usr/bin/etcd")],
     ),
+    _packaged("etcdctl", "3.4.23", ETCDCTL, "usr/bin/etcdctl", pinned="3.4.23"),
     _packaged("openssl", "3.0", OPENSSL, "usr/bin/openssl", pinned="3.0."),
     Part(
-        "kube-apiserver", KUBERNETES, golang.recipe(APISERVER, APISERVER_SAYS), _apiserver,
+        "kube-apiserver", KUBERNETES, golang.recipe(APISERVER, KUBERNETES_SAYS), _apiserver,
         lambda folder: [str(folder / "kube-apiserver")],
         how="building from source", expected="5 to 10 minutes on two cores", room=6,
     ),
@@ -254,6 +293,7 @@ PARTS = (
         "knotd", "3.2.6", KNOT, "usr/sbin/knotd", pinned="3.2.6-",
         also=(("kzonecheck", "usr/bin/kzonecheck"), ("kdig", "usr/bin/kdig")),
     ),
+    _packaged("named", "9.18", NAMED, "usr/sbin/named", pinned="1:9.18."),
     _packaged("nsd", "4.6.1", NSD, "usr/sbin/nsd", pinned="4.6.1-"),
     _packaged("dnsmasq", "2.90", DNSMASQ, "usr/sbin/dnsmasq", pinned="2.90-"),
     _packaged("unbound", "1.17.1", UNBOUND, "usr/sbin/unbound", pinned="1.17.1-"),
@@ -264,9 +304,29 @@ PARTS = (
         how="building from source", expected="2 to 4 minutes on two cores", room=3,
     ),
     Part(
+        "coredns-1.11", golang.required(OLDER_COREDNS, "github.com/coredns/coredns"), golang.recipe(OLDER_COREDNS, {}),
+        _older_coredns, lambda folder: [str(folder / "coredns")],
+        how="building from source", expected="1 to 2 minutes on two cores", room=1,
+    ),
+    Part(
         "kube-proxy", golang.required(KUBEPROXY, "k8s.io/kubernetes"), golang.recipe(KUBEPROXY, {}), _proxy,
         lambda folder: [str(folder / "kube-proxy")],
         how="building from source", expected="2 to 5 minutes on two cores", room=3,
+    ),
+    Part(
+        "kubectl", golang.required(KUBECTL, "k8s.io/kubernetes"), golang.recipe(KUBECTL, KUBERNETES_SAYS), _kubectl,
+        lambda folder: [str(folder / "kubectl")],
+        how="building from source", expected="1 to 3 minutes on two cores", room=2,
+    ),
+    Part(
+        "helm", golang.required(HELM, "helm.sh/helm/v4"), golang.recipe(HELM, HELM_SAYS), _helm,
+        lambda folder: [str(folder / "helm")],
+        how="building from source", expected="1 to 3 minutes on two cores", room=2,
+    ),
+    Part(  # nothing to start: two files to read
+        "prometheus-kinds", golang.required(MONITORING, OPERATOR),
+        golang.recipe(MONITORING, {}) + "".join(OPERATOR_KINDS), _monitoring,
+        lambda folder: [str(folder / Path(path).name) for path in OPERATOR_KINDS],
     ),
     Part("envoy", "1.40.0", ENVOY, _envoy, lambda folder: [str(folder / "envoy/_bin/envoy")]),
     Part(
@@ -281,11 +341,16 @@ PARTS = (
     ),
     _packaged("nft", "1.0.6", NFTABLES, "usr/sbin/nft", pinned="1.0.6-"),
     _packaged("ip", "6.1.0", IPROUTE, "bin/ip", pinned="6.1.0-"),
+    _packaged(
+        "prometheus", "2.42.0", PROMETHEUS, "usr/bin/prometheus", pinned="2.42.0",
+        also=(("promtool", "usr/bin/promtool"),),
+    ),
     Part(
         "musl-lookup", "1.2.3", musl.recipe(), musl.make, lambda folder: [str(folder / musl.PROGRAM)],
     ),
     _java_program("dubbo-2.6.12", "2.6.12", "dubbo26", "Dubbo26", **{"dubbo.version": "2.6.12"}),
     _dubbo("2.7.23", curator="4.2.0", zookeeper="3.4.12"),
+    _dubbo("3.0.15", curator="4.2.0", zookeeper="3.4.12"),
     _dubbo("3.2.16", curator="5.1.0", zookeeper="3.7.0"),
     _dubbo("3.3.5", curator="5.1.0", zookeeper="3.8.4"),
     _sofarpc("5.6.0"),
@@ -294,13 +359,13 @@ PARTS = (
         f"sofa-rpc-node-{_sofa_rpc_node()}", _sofa_rpc_node(), npm.recipe(CLIENTS / "node"), _node_program, npm.command,
         how="fetching its packages",
     ),
-    _project("dubbo", "3.3.5", "user-provider", "shop"),
+    _project("dubbo", "3.3.5", "user-provider", "shop", "stock-provider", "basket"),
     _project("sofarpc", "5.12.0", "pay-provider", "till"),
 )  # fmt: skip
 
 FOR_DEMO = frozenset({
-    "zookeeper", "dig", "etcd", "openssl", "kube-apiserver", "coredns", "kube-proxy", "nft", "ip", "user-provider",
-    "pay-provider",
+    "zookeeper", "dig", "etcd", "openssl", "kube-apiserver", "coredns", "kube-proxy", "envoy", "mosn", "nft", "ip",
+    "user-provider", "pay-provider",
 })  # fmt: skip
 """What ``make demo-real`` starts."""
 
@@ -313,9 +378,10 @@ FOR_BENCHES = (
 def fill(store: Path, *, benches: bool = False, demo: bool = False) -> None:
     """Get what is wanted and say in ``parts.json`` how each is started, and all else that is here. Raises PartError."""
     found = {}
+    wanted = [part for part in PARTS if part.name in FOR_DEMO] if demo else [*PARTS, *FOR_BENCHES * benches]
+    _foretell([part for part in wanted if not part.folder(store).exists()], store)
     for part in (*PARTS, *FOR_BENCHES):
-        wanted = part.name in FOR_DEMO if demo else benches or part not in FOR_BENCHES
-        if not wanted and not part.folder(store).exists():
+        if part not in wanted and not part.folder(store).exists():
             continue
         version, folder = cache.get(part, store)
         for name, command in part.programs(folder).items():
@@ -324,6 +390,15 @@ def fill(store: Path, *, benches: bool = False, demo: bool = False) -> None:
     fresh.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     fresh.replace(store / "parts.json")
     say(", ".join(f"{name} {entry['version']}" for name, entry in found.items()) + f" are in {store}")
+
+
+def _foretell(missing: list[Part], store: Path) -> None:
+    """Say what is about to be fetched or built, before the first of it is."""
+    if missing:
+        named = "; ".join(
+            f"{part.title} ({part.how}{part.expected and ', ' + part.expected})" for part in missing
+        )
+        say(f"to get, into {store}: {named}")
 
 
 def show(store: Path) -> None:

@@ -66,6 +66,7 @@ def take(module: Path, dependency: str, path: str, folder: Path) -> None:
     """Copy one file of a module that a pinned one requires into a folder. Raises PartError."""
     go = toolchain(folder.parent)
     with _copied(module, folder.parent) as copy:
+        run([go, "mod", "download", dependency], f"fetching {dependency}", cwd=copy, env=_environment())
         # `run` shows what a program prints only when it fails, so the answer comes by a file.
         found = copy.parent / "found"
         run(
