@@ -19,9 +19,12 @@ from tests.scenarios.stage.places import OUTSIDE, Place
 from tests.scenarios.stage.process import command_of
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = {"rest": HERE / "rest.py", "private-tcp": HERE / "private_tcp.py"}
+SCRIPTS = {
+    "rest": HERE / "rest.py", "rest-kept": HERE / "rest_kept.py", "private-tcp": HERE / "private_tcp.py",
+}  # fmt: skip
 USER = "com.example.shop.UserService"
 _ESTABLISHED = "01"
+_JAR = re.compile(r"/(?:dubbo|sofa-rpc-all)-(\d[\w.]*)\.jar$")
 INTERFACES = (
     USER, "com.example.shop.OrderService", "com.example.shop.Outer$InnerService", "com.example.shop.UPPERCASEService",
     "com.example.a.b.c.d.e.f.g.DeepService",
@@ -29,7 +32,7 @@ INTERFACES = (
 
 
 def started_by(program: str) -> tuple[list[str], dict[str, str]]:
-    """The command's beginning and the environment of a program: a part's name, ``rest`` or ``private-tcp``."""
+    """The command's beginning and the environment of a program: a part's name, or one of ``SCRIPTS``."""
     if program in SCRIPTS:
         return [sys.executable, "-B", str(SCRIPTS[program])], dict(os.environ)
     return command_of(program)
@@ -76,6 +79,18 @@ class Program:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def framework(self) -> str:
+        """The version of the framework that it runs: of the jar that its JVM has open, or of the package that Node
+        finds beside its script; ``''`` for one without a framework."""
+        process = Path(f"/proc/{self.pid}")
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if found := _JAR.search(os.readlink(descriptor)):
+                    return found[1]
+        script = Path(os.fsdecode((process / "cmdline").read_bytes().split(b"\0")[1]))
+        package = script.parent / "node_modules" / "sofa-rpc-node" / "package.json"
+        return str(json.loads(package.read_text())["version"]) if package.exists() else ""
+
     def connections(self, port: int) -> int:
         """How many connections of its own to a port of the other side are established."""
         mine = set()
@@ -105,6 +120,9 @@ class Program:
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def stop(self, *, within: float = 30.0) -> int:
         """SIGTERM, as Kubernetes ends a container; returns the exit status."""
@@ -161,7 +179,7 @@ class Provider(Program):
             folder=folder, java=java, env=env, place=place,
         )  # fmt: skip
 
-    def ready(self, *, within: float = 60.0) -> None:
+    def ready(self, *, within: float = 180.0) -> None:
         assert self.line(within=within) == "ready"
 
 
@@ -185,7 +203,7 @@ class Consumer(Program):
             folder=folder, java=java, env=env, place=place,
         )  # fmt: skip
 
-    def ask(self, what: str, *, within: float = 60.0, **said: Any) -> dict[str, Any]:
+    def ask(self, what: str, *, within: float = 180.0, **said: Any) -> dict[str, Any]:
         """Its answer, whether ``ok`` or not."""
         self.write(json.dumps({"do": what, **said}))
         return dict(json.loads(self.line(within=within)))

@@ -1,4 +1,4 @@
-"""The tables of ``docs/clients.md``, from what the tests of the clients wrote.
+"""``docs/clients.md``: its tables, from what the tests of the clients wrote and from what they are held to.
 
 ``python -m tests.clients.page [FOLDER]``, where they wrote it.
 """
@@ -7,58 +7,44 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from tests.scenarios.stage import costs, outcomes
-from tests.scenarios.stage.riders import CLIENTS, LOCAL, NAME, REGISTRY, Client
-from tests.scenarios.stage.timeline import LOSSES
+from tests.clients import prose, tables
+from tests.clients.tables import Figures, Row, Rows
+from tests.scenarios.stage import costs, outcomes, preferences
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "clients.md"
-CLIENTS_TABLE, WAITS_TABLE, LOCAL_TABLE, WAYS_TABLE = "clients", "waits", "NodeLocal DNSCache", "direct URLs"
-RESTARTED = "pods restarted"
-COLUMNS = (
-    "client", "configuration", "names", "follows, connected", "follows, pods gone", *LOSSES, RESTARTED, "calls per pod",
+CLIENTS_TABLE, KEPT_TABLE, AWAY_TABLE, WAITS_TABLE, LOCAL_TABLE, WAYS_TABLE, PREFERRED_TABLE = (
+    "clients", "what is kept", "outages", "waits", "NodeLocal DNSCache", "direct URLs", "serializations",
 )  # fmt: skip
-WAITS_COLUMNS = ("client", *LOSSES, RESTARTED)
-LOCAL_COLUMNS = ("client", "called", *LOSSES)
-WAY_COLUMNS = (
-    "client", "called", "calls per pod", "after a restart", "restarted: failed", "longest gap", "killed: failed",
-    "longest gap ",
-)  # fmt: skip
-NOTHING = "–"
-_FRAMEWORKS = {"dubbo": "Dubbo", "sofarpc": "SOFARPC", "sofa-rpc-node": "sofa-rpc-node"}
-_WITHOUT = {"rest": "REST over HTTP", "private-tcp": "a private protocol over TCP"}
-
-Row = Mapping[str, Any]
-Rows = Mapping[tuple[str, str], Row]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the tests wrote, by program and protocol; nothing of those that did not run."""
-
-    matrix: Rows
-    timeline: Rows
-    local: Rows
-    """Behind NodeLocal DNSCache."""
-    absent: tuple[str, ...]
-    """What is not there, one line for each."""
+MEASURED: Mapping[str, Callable[[Figures], Iterator[str]]] = {
+    CLIENTS_TABLE: tables.clients, KEPT_TABLE: tables.kept, AWAY_TABLE: tables.away, WAITS_TABLE: tables.waits,
+    LOCAL_TABLE: tables.node_local, WAYS_TABLE: tables.ways, PREFERRED_TABLE: tables.preferred,
+}  # fmt: skip
+"""By table: what a run writes."""
+PROMISED: Mapping[str, Callable[[], Iterator[str]]] = {
+    "promises of losses": prose.losses, "promises of pods": prose.pods, "promises of moves": prose.moves,
+    "what is set": prose.settings,
+}  # fmt: skip
+"""By table: what every run is held to."""
 
 
 def figures(folder: Path) -> Figures:
     """What stands in a folder; a file that is not whole, as an older run wrote it, counts as none."""
     matrix, timeline = (_read(folder / file.name) for file in (outcomes.MATRIX, costs.FILE))
+    preferred = preferences.read(folder / preferences.FILE.name)
     moves = [f"{outcomes.MATRIX.name}: {each}" for each in outcomes.missing(matrix)]
     faults = [f"{costs.FILE.name}: {each}" for each in costs.missing(timeline)]
+    absent = [*moves, *faults, *([] if preferred else [f"{preferences.FILE.name}: all of it"])]
     return Figures(
         _by_client(() if moves else matrix["rows"]),
         _by_client(() if faults else timeline["rows"]),
         _by_client(() if faults else timeline["node_local"]),
-        (*moves, *faults),
+        {} if faults else timeline["away"],
+        preferred,
+        tuple(absent),
     )
 
 
@@ -80,119 +66,7 @@ def end(table: str) -> str:
     return f"<!-- end: {table} -->"
 
 
-def name(client: Client) -> str:
-    """A client in words."""
-    if client.program in _WITHOUT:
-        return _WITHOUT[client.program]
-    framework, _, version = client.program.rpartition("-")
-    return f"{_FRAMEWORKS[framework]} {version}, `{client.protocol}`"
-
-
-def _seconds(value: float | None, *, watched: bool) -> str:
-    if value is None:
-        return "not by itself" if watched else NOTHING
-    return f"{value:.1f} s"
-
-
-def _moves(row: Row) -> tuple[str, str, str, str]:
-    if not row:
-        return NOTHING, NOTHING, NOTHING, NOTHING
-    gone = _seconds(row["follows_gone_s"], watched=True)
-    if row["failed_gone"]:
-        gone += f", {row['failed_gone']} of {row['calls_gone']} calls failed"
-    return (
-        ", ".join(f"`{text}`" if text.isascii() and " " not in text else text for text in row["configurations"]),
-        f"{min(row['resolves'], row['calls'])} of {row['names']}",
-        _seconds(row["follows_kept_s"], watched=True),
-        gone,
-    )  # fmt: skip
-
-
-def _failed(ways: Mapping[str, Row], what: str) -> str:
-    """The most of all ways by name, and by the registry."""
-    by_name = max(row[what]["failed"] for way, row in ways.items() if way != REGISTRY)
-    return f"{by_name} / {ways[REGISTRY][what]['failed']}"
-
-
-def _shares(counts: Sequence[int]) -> str:
-    whole = sum(counts) or 1
-    return " : ".join(f"{count / whole:.0%}" for count in counts) or "none"
-
-
-def clients(found: Figures) -> Iterator[str]:
-    """Each client in a row, in Markdown."""
-    yield from _head(COLUMNS)
-    for client in CLIENTS:
-        key = client.program, client.protocol
-        ways = found.timeline.get(key, {}).get("ways")
-        faults = [NOTHING] * (len(LOSSES) + 2)
-        if ways:
-            shares = " / ".join(_shares(ways[way]["per_pod"]) for way in (NAME, REGISTRY))
-            faults = [_failed(ways, what) for what in LOSSES]
-            faults.append(" / ".join(str(ways[way]["restarted"]["failed"]) for way in (NAME, REGISTRY)))
-            faults.append(shares)
-        yield _line(name(client), *_moves(found.matrix.get(key, {})), *faults)
-
-
-def waits(found: Figures) -> Iterator[str]:
-    """How long each client was without an answer, and how many calls it made meanwhile, in Markdown."""
-    yield from _head(WAITS_COLUMNS)
-    for client in CLIENTS:
-        ways = found.timeline.get((client.program, client.protocol), {}).get("ways")
-        faults = (*LOSSES, "restarted")
-        yield _line(name(client), *(_waited(ways, what) if ways else NOTHING for what in faults))
-
-
-def _waited(ways: Mapping[str, Row], what: str) -> str:
-    """The worst of all ways by name, and by the registry."""
-    by_name = [each[what] for way, each in ways.items() if way != REGISTRY]
-    gap, calls = max(each["gap_ms"] for each in by_name), min(each["calls"] for each in by_name)
-    registry = ways[REGISTRY][what]
-    return f"{_gap(gap)}, {calls} / {_gap(registry['gap_ms'])}, {registry['calls']}"
-
-
-def node_local(found: Figures) -> Iterator[str]:
-    """Each client behind NodeLocal DNSCache in a row for each way in which it calls, in Markdown."""
-    yield from _head(LOCAL_COLUMNS)
-    for client in LOCAL:
-        ways = found.local.get((client.program, client.protocol), {}).get("ways", {})
-        for way in client.ways:
-            cells = [", ".join(_fault(ways[way][what])) if way in ways else NOTHING for what in LOSSES]
-            yield _line(name(client), way, *cells)
-
-
-def ways(found: Figures) -> Iterator[str]:
-    """Each client in a row for each way in which it calls, in Markdown."""
-    yield from _head(WAY_COLUMNS)
-    for client in CLIENTS:
-        ridden = found.timeline.get((client.program, client.protocol), {}).get("ways", {})
-        for way in client.ways:
-            if row := ridden.get(way):
-                faults = [_fault(row["restarted"]), _fault(row["killed"])]
-                cells = [_shares(row["per_pod"]), _shares(row["per_pod_after"]), *faults[0], *faults[1]]
-            else:
-                cells = [NOTHING] * (len(WAY_COLUMNS) - 2)
-            yield _line(name(client), way, *cells)
-
-
-def _fault(row: Row) -> tuple[str, str]:
-    return f"{row['failed']} of {row['calls']}", _gap(row["gap_ms"])
-
-
-def _gap(milliseconds: float) -> str:
-    return f"{milliseconds / 1000:.1f} s"
-
-
-def _head(columns: Sequence[str]) -> Iterator[str]:
-    yield _line(*(column.strip() for column in columns))
-    yield "|" + "---|" * len(columns)
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def written(page: str, table: str, lines: Iterator[str]) -> str:
+def written(page: str, table: str, lines: Iterable[str]) -> str:
     """The page with other lines in place of a table's."""
     before, opening, rest = page.partition(begin(table))
     _, closing, after = rest.partition(end(table))
@@ -201,11 +75,24 @@ def written(page: str, table: str, lines: Iterator[str]) -> str:
     return "\n".join([before + opening, "", *lines, "", closing + after])
 
 
+def body(page: str, table: str) -> list[str]:
+    """The lines of a table."""
+    return page.partition(begin(table))[2].partition(end(table))[0].strip().splitlines()
+
+
+def by_hand(page: str) -> str:
+    """The page without its tables."""
+    for table in (*MEASURED, *PROMISED):
+        page = written(page, table, ())
+    return page
+
+
 def drawn(page: str, found: Figures) -> str:
     """The page with these figures in all its tables."""
-    tables = {CLIENTS_TABLE: clients, WAITS_TABLE: waits, LOCAL_TABLE: node_local, WAYS_TABLE: ways}
-    for table, lines in tables.items():
-        page = written(page, table, lines(found))
+    for table, measured in MEASURED.items():
+        page = written(page, table, measured(found))
+    for table, promised in PROMISED.items():
+        page = written(page, table, promised())
     return page
 
 

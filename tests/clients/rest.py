@@ -1,6 +1,6 @@
 """Services over HTTP: ``POST /<interface>/<method>`` with the argument as JSON, answered as JSON.
 
-A call is a connection of its own, as ``urllib`` makes it, so each call looks its host up.
+A call is a connection of its own, as ``urllib`` makes it, so each call looks its host up (``rest_kept.py`` keeps them).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class Server(ThreadingHTTPServer):
 def serve(desk: Desk, address: str, port: int) -> Callable[[], None]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = (
+            True  # head and body go apart, and who keeps a connection would wait between them
+        )
 
         def do_POST(self) -> None:
             argument = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.demo import moving, story
 from tests.demo.screen import Screen
-from tests.demo.story import STEPS, Story, manifest_folder
+from tests.demo.shell import Shell
+from tests.demo.story import manifest_folder
+from tests.demo.workloads import Workloads
 from tests.scenarios.stage.town import Town
 
+STEPS = story.STEPS + moving.STEPS
 WELCOME = (
-    "Real ZooKeeper, etcd, kube-apiserver, kube-proxy, CoreDNS, soadns, and Java programs that know "
+    "Real ZooKeeper, etcd, kube-apiserver, kube-proxy, CoreDNS, Envoy, MOSN, soadns, and Java programs that know "
     "nothing of it, in network namespaces of their own: nothing of this machine is changed, and all of it "
     "is gone at the end. No kubectl, controller or kubelet is here; what they would do with the manifests "
     "of {folder} is done through the API server, and shown as their commands. Everything else is run as "
@@ -63,10 +67,12 @@ def main() -> int:
 
 def _run(screen: Screen, folder: Path) -> None:
     screen.say(WELCOME.format(folder=manifest_folder()))
-    with screen.waiting("starting ZooKeeper, etcd, kube-apiserver, kube-proxy, CoreDNS and two soadns"):
-        town = Town(folder / "town")
+    with screen.waiting("starting ZooKeeper, etcd, kube-apiserver, kube-proxy and CoreDNS"):
+        town = Town(folder / "town", sidecar=moving.ads, installed=False)
     try:
-        Story(screen, town, folder / "terminal").tell()
+        shell, cluster = Shell(folder / "terminal"), Workloads(town)
+        story.Story(screen, town, shell, cluster).tell()
+        moving.Moving(screen, town, shell, cluster).tell()
     finally:
         # A second Ctrl-C does not leave half of it: this takes a moment, and then all is gone.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,11 +7,13 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from tests.scenarios.stage.places import Place
 from tests.scenarios.stage.process import command_of
-from tests.scenarios.stage.town import Town
+from tests.scenarios.stage.programs import program, running
+from tests.scenarios.stage.soadns import Soadns
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,16 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 class Shell:
     """A folder with the commands' files; ``status`` is the last command's."""
 
-    def __init__(self, folder: Path, town: Town) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status = 0
         self._programs = folder / ".bin"
         self._programs.mkdir(parents=True)
-        operator = town.operator
-        python = [sys.executable, "-m", "soadns"]
-        there = self._there(operator.process.place, python)
-        config = shlex.quote(str(operator.config))
-        self._script("soadns", f'verb=$1; shift\nexec {there} "$verb" --config {config} "$@"')
+
+    def ask(self, soadns: Soadns) -> None:
+        """Have ``soadns`` from now on, which asks this one."""
+        there = self._there(soadns.process.place, [sys.executable, "-m", "soadns"])
+        config = shlex.quote(str(soadns.config))
+        text = f'verb=$1; shift\nexec {there} "$verb" --config {config} "$@"'
+        program(self._programs / "soadns", text)
 
     def stand_in(self, place: Place) -> None:
         """Run ``dig`` and ``ss`` in this pod from now on, as ``kubectl exec`` does."""
@@ -38,17 +42,11 @@ class Shell:
             ("dig", digs, libraries),
             ("ss", [str(Path(ip[0]).with_name("ss"))], more),
         ):
-            path = shlex.quote(env.get("LD_LIBRARY_PATH", ""))
-            self._script(name, f'export LD_LIBRARY_PATH={path}\nexec {self._there(place, command)} "$@"')
+            program(self._programs / name, running(command, env, by=partial(self._there, place)))
 
     def _there(self, place: Place, command: list[str]) -> str:
         with contextlib.chdir(self.folder):
             return shlex.join(place.command(command))
-
-    def _script(self, name: str, text: str) -> None:
-        path = self._programs / name
-        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        path.chmod(0o755)
 
     def type(self, command: str) -> str:
         """Run one line; what it prints, stdout first."""
@@ -58,8 +56,8 @@ class Shell:
             "LC_ALL": "C.UTF-8",
         }
         done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=env, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False, timeout=60,
+            ["bash", "-o", "pipefail", "-c", command], cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         self.status = done.returncode
         return done.stdout + done.stderr

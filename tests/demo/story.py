@@ -6,115 +6,113 @@ Each step does what an operator does, shows it, and asserts that it held.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.demo.callers import Calls
-from tests.demo.screen import Screen
-from tests.demo.shell import Shell
-from tests.demo.workloads import MANIFESTS, Workloads, documents
-from tests.scenarios.stage.process import eventually
+from tests.demo.teller import Teller
+from tests.demo.workloads import MANIFESTS, documents
 from tests.scenarios.stage.soadns import ZONE
-from tests.scenarios.stage.town import Town
 
 USER, PAY = "com.example.user.UserService", "com.example.pay.PayService"
 SHOP_FILE, TILL_FILE = "shop.properties", "till.properties"
-LOOKS = f"dig +noall +answer {USER}.{ZONE}"
-CALLS_A_SECOND = 5
-"""Of shop."""
-STEPS = 6
+STEPS = 7
+MOMENT_S = 3.0
+"""Calls may fail that meet the moment. SOFARPC has the new address alone before it is connected at a move
+(``AbstractCluster.updateAllProviders``); pods of Dubbo that end take back their services before they close connections,
+and refuse what comes in between. Both take some milliseconds, or what they take on a machine that does much else: then
+more than one call of a consumer is in it, for as long at most."""
+SAYS, NO = '; echo "exit status $?"', "exit status 1"
+"""What follows a command that is to fail, and what is printed then."""
 
 
-class Story:
-    """The world of the example, and what happens in it."""
+class Story(Teller):
+    """What happens to shop, till and guest."""
 
-    def __init__(self, screen: Screen, town: Town, folder: Path) -> None:
-        self.screen = screen
-        self.town = town
-        self.shell = Shell(folder, town)
-        self.cluster = Workloads(town)
-        self.shop: Calls
-        self.till: Calls
+    shop: Calls
+    till: Calls
+    guest: Calls
+    """Of one process from the beginning to the end."""
 
     def tell(self) -> None:
         """All of it. Raises AssertionError where a step does not hold."""
         self.by_the_registry()
+        self.a_name()
         self.a_service()
         self.boarded()
         self.boarded_sofarpc()
         self.moved()
         self.taken_back()
 
-    # ------------------------------------------------------------------ what is typed
+    # ------------------------------------------------------------------ what is asked again and again
 
-    def types(self, command: str, *expected: str) -> str:
-        """Type a command, and show it with what it prints, in which all this must be."""
-        printed = self.shell.type(command)
-        self.screen.typed(command, printed)
-        missing = [text for text in expected if text not in printed]
-        assert not missing, f"{command} does not say {missing}"
-        return printed
-
-    def kubectl(self, command: str, done: str) -> None:
-        """Show what was done in place of ``kubectl``."""
-        self.screen.typed(f"kubectl {command}", done)
-
-    def applies(self, *files: str) -> None:
-        """Apply manifests, and wait for what they start."""
-        for file in files:
-            self.kubectl(f"apply -f {file}", self.cluster.apply(file))
-        self.screen.until("pods become ready", self.cluster.rolled_out, within=90.0)
-
-    def consumer(self, name: str) -> Calls:
-        """The calls of the pod that runs of a consumer."""
-        [pod] = self.cluster.pods[name]
-        return Calls(pod)
-
-    def shows(self, calls: Calls) -> None:
-        """What a consumer logs."""
-        self.kubectl(f"logs {calls.pod.name} --tail=4", calls.tail())
-
-    def answered_by(self, calls: Calls, *names: str, within: float = 45.0) -> None:
-        """Wait until calls are answered by the pods of these Deployments, and show that."""
-        pods = [pod for name in names for pod in self.cluster.pods[name]]
-        who = " and ".join(pod.name for pod in pods)
-        self.screen.until(
-            f"{calls.pod.name} is answered by {who}", lambda: calls.reached(*pods), within=within
-        )
-        self.shows(calls)
-
-    def leads_to(self, service: str) -> None:
-        """Wait until pods find the name at a Service, and show it."""
+    def leads_to(self, service: str, interface: str = USER) -> None:
+        """Wait until pods find the name of an interface at a Service, and show it."""
         address = self.cluster.services[service].cluster_ip
-        self.name_leads(f"to Service {service}", lambda printed: printed.split()[-1:] == [address])
+        self.name_leads(f"to Service {service}", lambda printed: printed.split()[-1:] == [address], interface)
 
-    def name_leads(self, where: str, right: Callable[[str], bool]) -> None:
+    def name_leads(self, where: str, right: Callable[[str], bool], interface: str = USER) -> None:
         """The same for any answer."""
+        looks = looks_up(interface)
         seconds = self.screen.until(
-            f"the name leads {where}, as pods see it", lambda: right(self.shell.type(LOOKS)), within=30.0
+            f"the name leads {where}, as pods see it", lambda: right(self.shell.type(looks)), within=60.0
         )
         self.screen.measured(f"in {seconds:.1f} s the name led {where}, behind CoreDNS with its cache")
-        self.types(LOOKS)
+        self.types(looks)
+
+    def nobody_lost(self, calls: Calls, since: str) -> None:
+        """Every call of a consumer was answered, but for those of one moment."""
+        self.screen.measured(f"{calls.pod.name}, {since}: {calls}")
+        assert calls.failing_s <= MOMENT_S, calls.failed
+
+    def declared_by(self, service: str, interface: str, *, no_more: str) -> None:
+        """One Service's annotation has the interface, and another one's no more."""
+        for name, setting, text in ((no_more, "-", ""), (service, f"={interface}", interface)):
+            done = self.cluster.annotate(name, interfaces=text)
+            self.kubectl(f"annotate service {name} soadns.io/interfaces{setting}", done)
 
     # ------------------------------------------------------------------ the steps
 
     def by_the_registry(self) -> None:
         why = (
             "The provider runs in two pods and registers in ZooKeeper, as it always did; consumers ask the "
-            "registry. Kubernetes knows nothing of interfaces, and no Service is in front of these pods: what the "
-            "name answers are addresses of single pods, which come and go. That is nothing to hand out to "
-            "applications. soadns says so, and exports nothing."
+            "registry. guest is the same consumer without a way to it: what it has is the name of the interface. "
+            "Kubernetes knows nothing of interfaces, so that name leads nowhere, and each of its calls fails."
         )
-        with self.screen.step("As it was: calls go by the registry", why):
-            self.applies("zookeeper.yaml", "user.yaml", "shop.yaml", "pay.yaml", "till.yaml")
-            self.shop, self.till = self.consumer("shop"), self.consumer("till")
-            self.shell.stand_in(self.shop.pod.home.place)
+        with self.screen.step("As it was: the registry leads to the interface, and no name does", why):
+            self.applies("zookeeper.yaml", "user.yaml", "shop.yaml", "pay.yaml", "till.yaml", "guest.yaml")
+            self.shop, self.till, self.guest = map(self.consumer, ("shop", "till", "guest"))
+            self.shell.stand_in(self.guest.pod.home.place)
             self.answered_by(self.shop, "user")
+            self.screen.until("guest has tried to call", lambda: len(self.guest.failed) >= 5, within=60.0)
+            self.finds(self.guest, "grep -m1 UnknownHost", f"{USER}.{ZONE}")
+            self.finds(self.guest, "grep Greeter | tail -1 | cut -c-120", "RpcException")
+            assert not self.guest.by, "somebody has answered guest"
+            self.types(f"dig +noall +comments {USER}.{ZONE}", "status: NXDOMAIN")
+
+    def a_name(self) -> None:
+        why = (
+            "Two replicas of soadns read the registry, and CoreDNS gets the block of their zone; nothing else "
+            "is changed. The name leads to who registers the interface. No Service is in front of these pods yet: "
+            "what the name answers are addresses of single pods, which come and go. That is nothing to hand out to "
+            "applications. soadns says so, and exports nothing. But who has the name can call: guest does not "
+            "restart, and is answered as soon as Java has forgotten that there was no such name."
+        )
+        with self.screen.step("soadns: the interface has a name, and can be called", why):
+            with self.screen.waiting("soadns starts, twice"):
+                self.town.install()
+            self.shell.ask(self.town.operator)
+            self.screen.note("two replicas as in soadns.yaml, each behind a ClusterIP of its own")
             knows = lambda: USER in self.shell.type(f"soadns lookup {USER}")  # noqa: E731
-            self.screen.until("soadns has read the registry", knows, within=20.0)
+            self.screen.until("soadns has read the registry", knows, within=60.0)
+            self.town.forward()
+            self.screen.note("CoreDNS has the block of deploy/coredns/stub.Corefile, beside all that it had")
+            self.types(looks_up(USER))
             self.types("soadns survey", f"{USER}", "no-service", "user")
-            self.types("soadns export resolve --application shop", f"# {USER}: not safe to board")
-            assert self.shell.status == 1
-            self.types(LOOKS)
+            self.types(f"soadns export resolve --application shop{SAYS}", f"# {USER}: not safe to board", NO)
+            self.screen.until("guest is answered", self.guest.answered, within=60.0)
+            self.shows(self.guest)
+            failed = len(self.guest.failed)
+            self.guest = self.guest.since_answered()
+            self.screen.measured(f"{self.guest.pod.name}: the first {failed} calls failed, and none since")
 
     def a_service(self) -> None:
         why = (
@@ -131,7 +129,7 @@ class Story:
             )
             can = "Applications that can board now: 2"
             self.screen.until(
-                "both applications can board", lambda: can in self.shell.type("soadns survey"), within=20.0
+                "both applications can board", lambda: can in self.shell.type("soadns survey"), within=60.0
             )
             self.types("soadns survey", can)
 
@@ -143,7 +141,6 @@ class Story:
         )
         with self.screen.step("shop is boarded: it calls by name", why):
             self.types(f"soadns export resolve --application shop > {SHOP_FILE}")
-            assert self.shell.status == 0
             self.types(f"cat {SHOP_FILE}", f"{USER}=dubbo://{USER}.{ZONE}:20880")
             config, _ = documents("shop-boarded.yaml")
             assert (self.shell.folder / SHOP_FILE).read_text() == config["data"][
@@ -164,7 +161,7 @@ class Story:
         """``soadns boarded`` finds nothing to look at, once the registry has forgotten the consumer's last session."""
         command = f"soadns boarded {file} --application {application}"
         self.screen.until(
-            "soadns boarded finds all well", lambda: ": all well" in self.shell.type(command), within=20.0
+            "soadns boarded finds all well", lambda: ": all well" in self.shell.type(command), within=60.0
         )
         self.types(command, "1 interface called by name: all well")
 
@@ -189,34 +186,44 @@ class Story:
 
     def moved(self) -> None:
         why = (
-            "The interface is to run in another Service. account starts with the same image; its annotation "
-            "soadns.io/interfaces says whose the interface is, so the name is account's as soon as a pod there is "
-            "ready. Then the old pods end: their connections break, and who connects anew asks for the name. No "
-            "consumer is restarted, no file is changed."
+            "Each interface is to run in another Service. account and wallet start with the same images; their "
+            "annotation soadns.io/interfaces says whose the interface is, so the name is theirs as soon as a pod "
+            "there is ready. SOFARPC asks for the name every ten seconds, and follows. Dubbo asks when it connects: "
+            "so the old pods end, and connections with them. No consumer is restarted, no file is changed."
         )
-        with self.screen.step("The interface moves to another Service, and calls follow", why):
-            self.applies("account.yaml")
+        with self.screen.step("Interfaces move to other Services, and calls follow", why):
+            paying = self.till.now()
+            self.applies("account.yaml", "wallet.yaml")
             self.leads_to("account")
             self.types(f"soadns explain {USER}", "answered with Service home/shop/account")
             self.shows(self.shop)
             self.screen.note("the connection is where it was: a name decides where one is opened")
+            self.leads_to("wallet", PAY)
             moving = self.shop.now()
             with self.screen.waiting("the old pods end, which Dubbo does ten seconds after it was told to"):
                 done = self.cluster.scale_to_none("user")
             self.kubectl("scale deployment user --replicas=0", done)
             self.answered_by(moving, "account")
-            self.screen.measured(f"shop, from the order to end the old pods on: {moving}")
-            assert not moving.failed, moving.failed[-1]
+            self.nobody_lost(moving, "from the order to end the old pods on")
             address = self.cluster.services["account"].cluster_ip
             self.types(f"ss -Htn state established dst {address}", f"{address}]:20880")
+            self.answered_by(self.guest, "account")
+            self.nobody_lost(self.guest, "from its first answered call on")
+            self.answered_by(paying, "wallet")
+            self.nobody_lost(paying, "while PayService moved")
+            self.screen.note("no pod of pay has ended: SOFARPC asks for the name every ten seconds")
 
     def taken_back(self) -> None:
         why = (
-            "To take back at once, without a restart, the Service is annotated: the name then answers the "
-            "addresses that the registry has, for whoever connects anew. To take back for good, shop starts "
-            "without the file: it asks the registry, as in the beginning."
+            "PayService goes back to pay by its annotation, and till follows as it did before. To go back to the "
+            "registry at once, without a restart, a Service is annotated, too: the name then answers the "
+            "addresses that the registry has, for whoever connects anew. To go back for good, shop and till start "
+            "as they did in the beginning, and ask the registry."
         )
-        with self.screen.step("shop is taken back", why):
+        with self.screen.step("Both are taken back", why):
+            paying = self.till.now()
+            self.declared_by("pay", PAY, no_more="wallet")
+            self.leads_to("pay", PAY)
             done = self.cluster.annotate("account", traffic=f"{USER}=registry")
             self.kubectl(f"annotate service account soadns.io/traffic={USER}=registry", done)
             [pod] = self.cluster.pods["account"]
@@ -225,13 +232,21 @@ class Story:
                 "annotate service account soadns.io/traffic-", self.cluster.annotate("account", traffic="")
             )
             self.leads_to("account")
-            self.applies("shop.yaml")
-            self.shop = self.consumer("shop")
+            self.answered_by(paying, "pay")
+            self.nobody_lost(paying, "while PayService moved back")
+            self.kubectl("scale deployment wallet --replicas=0", self.cluster.scale_to_none("wallet"))
+            self.applies("shop.yaml", "till.yaml")
+            self.shop, self.till = self.consumer("shop"), self.consumer("till")
             self.answered_by(self.shop, "account")
+            self.answered_by(self.till, "pay")
             command = f"soadns boarded {SHOP_FILE} --application shop"
             asks = f"shop asks the registry for it at {self.shop.pod.home.ip}"
-            eventually(lambda: asks in self.shell.type(command), within=20.0)
-            self.types(command, asks)
+            self.types(command + SAYS, asks, NO)
+
+
+def looks_up(interface: str) -> str:
+    """The command that asks for the addresses of a name."""
+    return f"dig +noall +answer {interface}.{ZONE}"
 
 
 def manifest_folder() -> str:

@@ -7,23 +7,26 @@ here, as namespaces in which the image's program runs, and EndpointSlices follow
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import socket
+import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.scenarios.stage.clients import JAVA
-from tests.scenarios.stage.cluster import MACHINE_NAME
+from tests.scenarios.stage.cluster import MACHINE_NAME, NAMESPACE
 from tests.scenarios.stage.network import OLD_WORLD
 from tests.scenarios.stage.process import Process, command_of
 from tests.scenarios.stage.stage import Service
 from tests.scenarios.stage.town import Town
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo" / "kubernetes"
+TOOLBOX = "busybox"
+"""The image of the machine's own programs."""
 _NOT_THEIRS = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}
 """Of the environment that the demo was started in."""
 
@@ -34,54 +37,95 @@ def documents(file: str) -> list[dict[str, Any]]:
 
 
 class Pod:
-    """A pod of a Deployment: one container, which runs the jar that its image is named after."""
+    """A pod of a Deployment: init containers, sidecars, and a container that runs the jar its image is named after."""
 
     def __init__(
         self, town: Town, name: str, template: dict[str, Any], configs: dict[str, dict[str, str]]
     ) -> None:
-        container = template["spec"]["containers"][0]
-        program = container["image"].rpartition("/")[2].partition(":")[0]
+        spec = template["spec"]
+        container = spec["containers"][0]
         self.name = name
         self.labels = dict(template["metadata"]["labels"])
-        self.home = town.home(name)
+        further = spec.get("dnsConfig", {})
+        self.home = town.home(
+            name,
+            further=further.get("nameservers", ()),
+            options=[f"{each['name']}:{each['value']}" for each in further.get("options", ())],
+        )
         self._town = town
         self._probe = container.get("readinessProbe", {}).get("tcpSocket", {}).get("port", 0)
-        command, environment = command_of(program)
-        environment = {key: text for key, text in environment.items() if key not in _NOT_THEIRS}
-        environment |= {each["name"]: each["value"] for each in container.get("env", ())}
+        self._volumes = self._made(spec, configs)
+        self.sidecars: list[Process] = []
+        """Those of its containers that run as long as it does."""
+        for each in spec.get("initContainers", ()):
+            if each.get("restartPolicy") == "Always":
+                self._accompanied(each)
+            else:
+                self._done(each)
+        command, environment = self._started(container)
         environment |= {"HOSTNAME": name, "HOME": str(self.home.folder)}
         options = [f"-Duser.home={self.home.folder}", f"-Dlogging.path={self.home.folder}/logs", *JAVA]
         environment["JDK_JAVA_OPTIONS"] = " ".join(options)
-        for path, folder in self._mounted(template["spec"], container, configs):
-            # The image's root file system is the machine's here, in which there may be no such folder to mount at.
-            environment = {key: text.replace(path, str(folder)) for key, text in environment.items()}
-        self.process = Process(
-            name, command, log=self.home.folder / "log", env=environment, place=self.home.place
-        )
+        self.process = self._process("log", command, environment)
         self.process.start()
 
-    def _mounted(
-        self, spec: dict[str, Any], container: dict[str, Any], configs: dict[str, dict[str, str]]
-    ) -> Iterator[tuple[str, Path]]:
-        """Where the container finds each of its ConfigMaps, and where that is."""
-        volumes = {each["name"]: each["configMap"]["name"] for each in spec.get("volumes", ())}
-        for mount in container.get("volumeMounts", ()):
-            folder = self.home.folder / mount["name"]
+    def _made(self, spec: dict[str, Any], configs: dict[str, dict[str, str]]) -> dict[str, Path]:
+        """Its volumes, by name: a ConfigMap's files, or an empty folder."""
+        found = {}
+        for volume in spec.get("volumes", ()):
+            folder = found[volume["name"]] = self.home.folder / volume["name"]
             folder.mkdir()
-            for file, text in configs[volumes[mount["name"]]].items():
+            files = configs[volume["configMap"]["name"]] if "configMap" in volume else {}
+            for file, text in files.items():
                 (folder / file).write_text(text, encoding="utf-8")
-            yield mount["mountPath"], folder
+        return found
+
+    def _started(self, container: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+        """How a container is started: the program that its image is named after, with its arguments.
+
+        The image's root file system is the machine's here, in which there may be no such folder to mount at: so paths
+        are those of the volumes themselves.
+        """
+        program = container["image"].rpartition("/")[2].partition(":")[0]
+        command, environment = ([], dict(os.environ)) if program == TOOLBOX else command_of(program)
+        environment = {key: text for key, text in environment.items() if key not in _NOT_THEIRS}
+        environment |= {each["name"]: each["value"] for each in container.get("env", ())}
+        arguments = list(container.get("args", ()))
+        for mount in container.get("volumeMounts", ()):
+            path, folder = mount["mountPath"], str(self._volumes[mount["name"]])
+            environment = {key: text.replace(path, folder) for key, text in environment.items()}
+            arguments = [text.replace(path, folder) for text in arguments]
+        return [*command, *arguments], environment
+
+    def _process(self, log: str, command: list[str], environment: dict[str, str]) -> Process:
+        return Process(self.name, command, log=self.home.folder / log, env=environment, place=self.home.place)
+
+    def _done(self, container: dict[str, Any]) -> None:
+        """Run a container to its end."""
+        command, environment = self._started(container)
+        done = subprocess.run(
+            self.home.place.command(command), env=environment, capture_output=True, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+        assert not done.returncode, f"{container['name']} of {self.name}: {done.stdout}{done.stderr}"
+
+    def _accompanied(self, container: dict[str, Any]) -> None:
+        """Start a sidecar container, and wait until it has started."""
+        sidecar = self._process(f"{container['name']}.log", *self._started(container))
+        sidecar.start()
+        self.sidecars.append(sidecar)
+        port = container.get("startupProbe", {}).get("tcpSocket", {}).get("port", 0)
+        sidecar.wait_until(lambda: not port or self._listens(port), within=60.0)
 
     def ready(self) -> bool:
         """Whether it runs, and what its probe finds."""
-        assert self.process.running, f"{self.name} ended by itself:\n{self.process.tail()}"
-        if not self._probe:
-            return True
+        for process in (self.process, *self.sidecars):
+            assert process.running, f"{self.name} ended by itself:\n{process.tail()}"
+        return not self._probe or self._listens(self._probe)
+
+    def _listens(self, port: int) -> bool:
         try:
-            with (
-                self._town.node.inside(),
-                socket.create_connection((self.home.ip, self._probe), timeout=1.0),
-            ):
+            with self._town.node.inside(), socket.create_connection((self.home.ip, port), timeout=1.0):
                 return True
         except OSError:
             return False
@@ -143,6 +187,13 @@ class Workloads:
         self._town.api.apply(document)
         self._configs[name] = document["data"]
 
+    def config_map(self, name: str, file: str, text: str) -> str:
+        """``kubectl create configmap NAME --from-file=FILE``: what it says."""
+        metadata = {"name": name, "namespace": NAMESPACE}
+        document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {file: text}}
+        self._configmap(name, document)
+        return f"configmap/{name} created\n"
+
     def _deployment(self, name: str, document: dict[str, Any]) -> None:
         self._town.api.apply(document)
         template, replicas = document["spec"]["template"], document["spec"]["replicas"]
@@ -186,7 +237,9 @@ class Workloads:
                 service.without(pod.home.ip)
             pod.process.signal(signal.SIGTERM)
         for pod in pods:
-            pod.process.stop(within=30.0)
+            pod.process.stop(within=60.0)
+            for sidecar in pod.sidecars:
+                sidecar.stop()
 
     def _selecting(self, pod: Pod) -> list[Service]:
         chosen = {

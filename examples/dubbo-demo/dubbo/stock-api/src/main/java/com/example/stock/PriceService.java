@@ -1,0 +1,5 @@
+package com.example.stock;
+
+public interface PriceService {
+    String of(String what);
+}

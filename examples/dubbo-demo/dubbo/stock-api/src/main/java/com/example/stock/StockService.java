@@ -1,0 +1,5 @@
+package com.example.stock;
+
+public interface StockService {
+    String left(String what);
+}
