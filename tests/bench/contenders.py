@@ -62,14 +62,14 @@ class Contender:
 
     def spent(self) -> tuple[float, float]:
         """Seconds of user and system time of all its processes, those that ended included."""
-        return _spent(self.pid)
+        return spent(self.pid)
 
     def spent_behind(self) -> float:
         """Seconds of processor time of what keeps its data."""
-        return sum(_spent(self.store)) if self.store else 0.0
+        return sum(spent(self.store)) if self.store else 0.0
 
 
-def _spent(pid: int) -> tuple[float, float]:
+def spent(pid: int) -> tuple[float, float]:
     user = system = 0.0
     for one in tree(pid):
         with suppress(OSError):

@@ -193,7 +193,15 @@ class Others(threading.Thread):
 
 def typed(soadns: Soadns, command: Sequence[str]) -> Run:
     """Run a verb with its stderr on a terminal."""
-    words = [sys.executable, "-m", "soadns", command[0], "--config", str(soadns.config), *command[1:]]
+    words = [
+        sys.executable,
+        "-m",
+        "soadns",
+        command[0],
+        "--config",
+        str(soadns.config),
+        *command[1:],
+    ]
     others = Others(soadns.http_port)
     ours, theirs = pty.openpty()
     told: list[float] = []
