@@ -14,6 +14,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from google.protobuf.json_format import ParseDict
 
 CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
 RDS = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
 
@@ -21,9 +22,14 @@ class AdsClient:
     """One stream, from a node that calls itself MOSN unless it says something else."""
 
     def __init__(
-        self, address: str, *, tls: tuple[Path, Path | None, Path | None] | None = None, **metadata: str
+        self,
+        address: str,
+        *,
+        tls: tuple[Path, Path | None, Path | None] | None = None,
+        name: str = "web-1.shop",
+        **metadata: str,
     ) -> None:
-        """``tls``: the server's CA, and a certificate with its key."""
+        """``tls``: the server's CA, and a certificate with its key. ``name`` is the node's."""
         if tls is None:
             self._channel = grpc.insecure_channel(address)
         else:
@@ -32,7 +38,7 @@ class AdsClient:
             options = [("grpc.ssl_target_name_override", "localhost")]
             self._channel = grpc.secure_channel(address, credentials, options=options)
         self._said: queue.Queue[DiscoveryRequest | None] = queue.Queue()
-        node = {"id": "web-1.shop", "metadata": {"SOADNS": "mosn", **metadata}}
+        node = {"id": name, "metadata": {"SOADNS": "mosn", **metadata}}
         self.node = node
         stub = AggregatedDiscoveryServiceStub(self._channel)
         self._stream = stub.StreamAggregatedResources(iter(self._said.get, None))
@@ -44,6 +50,16 @@ class AdsClient:
 
     def acknowledge(self, response: DiscoveryResponse) -> None:
         self.say(response.type_url, version_info=response.version_info, response_nonce=response.nonce)
+
+    def refuse(self, kind: str) -> None:
+        """Ask for what there is of a kind, and refuse it when it comes."""
+        self.say(kind)
+        for response in self._stream:
+            if response.type_url != kind:
+                self.acknowledge(response)
+                continue
+            self.say(kind, response_nonce=response.nonce, error_detail={"code": 13, "message": "refused"})
+            return
 
     def responses(self) -> Iterator[DiscoveryResponse]:
         """What comes, acknowledged. Raises grpc.RpcError when the stream ends."""

@@ -1,7 +1,8 @@
 """The Corefiles of ``deploy/coredns`` as a test can start them: with its addresses and ports, and with stand-ins.
 
-Nothing else of them is changed. The ``kubernetes`` plugin needs a cluster, and ``/etc/resolv.conf`` the world:
-templates answer instead, ``kubernetes.default.svc.cluster.local`` with 10.96.0.1 and the world with 192.0.2.80.
+Nothing else of them is changed; all server blocks ``bind`` to the test's own address. The ``kubernetes`` plugin needs a
+cluster, and ``/etc/resolv.conf`` the world: templates answer instead, ``kubernetes.default.svc.cluster.local`` with
+10.96.0.1 and the world with 192.0.2.80.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+SINCE = {"failfast_all_unhealthy_upstreams": "1.12.1"}
+"""By their first word: lines of the files that an older CoreDNS does not know, and that are left out for it."""
 FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "coredns"
 OUTSIDE = "rpc.example.internal"
 """The zone of ``outside.Corefile``."""
@@ -53,22 +56,27 @@ class Around:
     world: str = ""
 
 
-def corefile(name: str, around: Around, **changes: str) -> str:
-    """A file of ``deploy/coredns`` there, with ``{port}`` for its own port; changes are of its lines, by first word.
-    What a line opens goes with it.
+def changed(name: str, **changes: str) -> str:
+    """A file of ``deploy/coredns`` with changes of its lines, by first word.
 
-    ``corefile("stub", around, cache="")`` has no cache.
+    ``changed("stub", cache="")`` has no cache: with a line goes the block that it opens.
     """
     text = (FOLDER / f"{name}.Corefile").read_text(encoding="utf-8")
     for word, line in changes.items():
         text, count = re.subn(rf"^( *){word}\b(?:[^\n{{]*\{{[^}}]*\}}|.*)$", rf"\1{line}", text, flags=re.M)
         assert count, f"{name}.Corefile says nothing of {word}"
-    text = re.sub(r"^ *bind .*\n", "", text, flags=re.M)
+    return text
+
+
+def corefile(name: str, around: Around, **changes: str) -> str:
+    """A file of ``deploy/coredns`` there, ``changed``, with ``{port}`` for its own port."""
+    text = re.sub(r"^ *bind .*\n", "", changed(name, **changes), flags=re.M)
     text = re.sub(r"\bkubernetes cluster\.local [^{]*\{[^}]*\}", lambda _: KUBERNETES, text)
     for there, here in {
         ":53 {": ":{port} {\n    bind 127.0.0.1",
         "10.96.0.53:853": around.first_tls,
         "10.96.0.54:853": around.second_tls,
+        "10.96.0.52": around.first,
         "10.96.0.53": around.first,
         "10.96.0.54": around.second,
         "/etc/soadns/ca.crt": str(around.authority),
@@ -77,6 +85,16 @@ def corefile(name: str, around: Around, **changes: str) -> str:
     }.items():
         text = text.replace(there, here)
     return text
+
+
+def newer_than(name: str, version: tuple[int, ...]) -> dict[str, str]:
+    """The changes of a file by which it does without what an older CoreDNS does not know."""
+    text = (FOLDER / f"{name}.Corefile").read_text(encoding="utf-8")
+    return {
+        word: ""
+        for word, since in SINCE.items()
+        if word in text and tuple(map(int, since.split("."))) > version
+    }
 
 
 def world(port: int) -> str:

@@ -1,13 +1,15 @@
 """What a timeline of faults cost each client, as a file that the page of clients is made of.
 
-``{"rows": [...], "node_local": [...]}``: a row is ``{"program", "protocol", "ways": {way: {...}}}``, of each way calls
-per pod, and by fault how many calls were made, how many failed and the longest time without an answer.
+``{"rows": [...], "node_local": [...], "away": {...}}``: a row is ``{"program", "protocol", "ways": {way: {...}}}``, of
+each way connections, calls per pod, and by fault how many calls were made, how many failed and the longest time without
+an answer; ``away`` says by loss for how long all of it was down, and when it worked again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from tests.scenarios.stage.outcomes import FOLDER
@@ -26,6 +28,7 @@ from tests.scenarios.stage.timeline import (
 FILE = FOLDER / "timeline.json"
 FAULTS = (*LOSSES, "restarted", "killed")
 FIGURES = ("calls", "failed", "gap_ms")
+AWAY = ("down_s", "back_s")
 
 
 def row(costs: Costs, client: Client) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def row(costs: Costs, client: Client) -> dict[str, Any]:
         rider = client.key, way
         ways[way] = {
             "calls": costs.calls(rider),
+            "connections": costs.connections[rider],
             "per_pod": _shares(costs, rider, CALM),
             "per_pod_after": _shares(costs, rider, AFTERWARDS),
             "restarted": _fault(costs, rider, RESTARTED, AFTERWARDS),
@@ -59,6 +63,7 @@ def rows(costs: Costs) -> dict[str, Any]:
     return {
         "rows": [row(costs, client) for client in CLIENTS],
         "node_local": [row(costs, client) for client in LOCAL],
+        "away": {what: asdict(costs.away[what]) for what in LOSSES},
     }
 
 
@@ -70,12 +75,15 @@ def write(costs: Costs) -> None:
 
 def missing(found: Mapping[str, Any]) -> Iterator[str]:
     """What a file does not say that ``rows`` would have."""
+    for what in LOSSES:
+        if absent := set(AWAY) - found.get("away", {}).get(what, {}).keys():
+            yield f"{what}: {', '.join(sorted(absent))}"
     for part, clients in (("rows", CLIENTS), ("node_local", LOCAL)):
         said = {(each["program"], each["protocol"]): each["ways"] for each in found.get(part, ())}
         for client in clients:
             ways = said.get((client.program, client.protocol), {})
             for way in client.ways:
                 faults = ways.get(way, {})
-                absent = [fault for fault in FAULTS if set(FIGURES) - faults.get(fault, {}).keys()]
-                if absent:
-                    yield f"{client.key}, {way}: {', '.join(absent)}"
+                missed = [fault for fault in FAULTS if set(FIGURES) - faults.get(fault, {}).keys()]
+                if missed:
+                    yield f"{client.key}, {way}: {', '.join(missed)}"

@@ -31,14 +31,14 @@ def dig(
     tcp: bool = False,
     server: str = "127.0.0.1",
     recurse: bool = False,
-    patience_s: int = 2,
+    patience_s: int = 5,
     place: Place = OUTSIDE,
 ) -> Dug:
-    """Ask one question, without a second try; resolvers want RD (``recurse``)."""
+    """Ask one question, without a second try; resolvers want RD (``recurse``), and wait for five seconds."""
     rd = "+recurse" if recurse else "+norecurse"
     asked = [f"@{server}", "-p", str(port), "+tries=1", f"+time={patience_s}", rd, "+noall", "+comments"]
     asked += ["+answer", "+authority", "+additional", *(["+tcp"] if tcp else []), name, kind]
-    done = printed("dig", *asked, within=15, by=place.command([]))
+    done = printed("dig", *asked, within=60, by=place.command([]))
     found = _STATUS.search(done.stdout)
     rows: list[str] = []
     section = ""

@@ -21,7 +21,7 @@ REQUEST, TWO_WAY, EVENT, HESSIAN, FASTJSON2 = 0x80, 0x40, 0x20, 2, 23
 HEADER = struct.Struct(">HBBQI")
 OK, SERVICE_NOT_FOUND = 20, 60
 VALUE, NULL = b"\x91", b"N"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,24 @@ class Caller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
         self._socket.close()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the other side has ended it, while nobody waits for an answer."""
+        self._socket.setblocking(False)
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self._socket.settimeout(TIMEOUT_S)
 
     def ask(self, call: Call, *, serialization: int = HESSIAN) -> Reply:
         """Send a call and wait for its answer. Raises ConnectionError where the connection is cut."""
@@ -142,7 +159,8 @@ def ask(port: int, call: Call, *, serialization: int = HESSIAN) -> Reply:
 class Provider:
     """A server that answers every call with its name, whatever is asked for: where calls arrive is what it tells."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        """``at``: where this thread can listen; at port 0, any port."""
         provider = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -153,7 +171,7 @@ class Provider:
 
         self.name = name
         self.calls = 0
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server = socketserver.ThreadingTCPServer(at, Handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

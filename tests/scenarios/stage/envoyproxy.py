@@ -13,7 +13,7 @@ from tests.scenarios.stage.process import Process, command_of, printed
 
 Data = dict[str, Any]
 TYPE = "type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy"
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 
 
 def filters_of(objects: Iterable[Data]) -> dict[str, Data]:
@@ -81,7 +81,7 @@ class EnvoyProxy:
 
     def get(self, path: str) -> str:
         """What the admin port answers."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=20) as response:
             return str(response.read().decode())
 
     def stat(self, name: str) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.scenarios.stage.clients import Caller
 from tests.scenarios.stage.process import Process, command_of
 from tests.scenarios.stage.soadns import Soadns
+from tests.scenarios.stage.street import House
 
 ADMIN = 15000
 GROUP = 1337
@@ -50,7 +51,7 @@ class Follower:
         """Start it, and wait until there is something to read."""
         self.process.start()
         there = self.folder / "listeners" / "all.json"
-        self.process.wait_until(lambda: there.exists() and self.bootstrap.exists(), within=30.0)
+        self.process.wait_until(lambda: there.exists() and self.bootstrap.exists(), within=60.0)
 
     def kill(self) -> None:
         """kill -9."""
@@ -58,11 +59,11 @@ class Follower:
 
 
 class PlainEnvoy:
-    """One Envoy in the pod of a caller."""
+    """One Envoy in the pod of somebody who calls."""
 
-    def __init__(self, caller: Caller, bootstrap: Path) -> None:
-        self.place = caller.place
-        folder = caller.folder / "envoy"
+    def __init__(self, beside: Caller | House, bootstrap: Path) -> None:
+        self.place = beside.place
+        folder = beside.folder / "envoy"
         folder.mkdir()
         envoy, env = command_of("envoy")
         command = [
@@ -73,8 +74,8 @@ class PlainEnvoy:
         self.process = Process("envoy", command, log=folder / "log", env=env, place=self.place)
         self._captured = False
 
-    def start(self) -> None:
-        """Capture what the pod sends, start it, and wait until it serves."""
+    def start(self, *, told: bool = True) -> None:
+        """Capture what the pod sends, start it, and wait until it serves; not ``told``: until it can be asked."""
         if not self._captured:
             nft, env = command_of("nft")
             done = subprocess.run(
@@ -84,7 +85,8 @@ class PlainEnvoy:
             assert not done.returncode, f"nft: {done.stdout}{done.stderr}"
             self._captured = True
         self.process.start()
-        self.process.wait_until(lambda: self.get("/ready").startswith("LIVE"), within=60.0)
+        path, state = ("/ready", "LIVE") if told else ("/server_info", "{")
+        self.process.wait_until(lambda: self.get(path).startswith(state), within=60.0)
 
     def kill(self) -> None:
         """kill -9."""
@@ -93,7 +95,7 @@ class PlainEnvoy:
     def get(self, path: str) -> str:
         """What its admin port answers."""
         url = f"http://127.0.0.1:{ADMIN}{path}"
-        with self.place.inside(), urllib.request.urlopen(url, timeout=5) as answer:
+        with self.place.inside(), urllib.request.urlopen(url, timeout=20) as answer:
             return str(answer.read().decode())
 
     def stat(self, name: str) -> int:

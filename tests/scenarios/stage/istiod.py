@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from tests.scenarios.stage.network import MACHINE
 from tests.scenarios.stage.places import Place
 from tests.scenarios.stage.process import Process, command_of, eventually
 
+Address = tuple[str, int]
 ROOT = "istio-system"
 """Istio's root namespace: what stands there holds for all sidecars."""
 XDS = (MACHINE, 15010)
 _HTTP, _METRICS = ("127.0.0.1", 15017), ("127.0.0.1", 15014)
+METRICS = "http://127.0.0.1:15014/metrics"
+"""On the machine that it runs on."""
 _ENVIRONMENT = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false", "ENABLE_CA_SERVER": "false",
     "PILOT_CERT_PROVIDER": "none", "POD_NAMESPACE": ROOT, "POD_NAME": "istiod-1", "PILOT_ENVOY_FILTER_STATS": "true",
@@ -35,8 +39,17 @@ PLAINTEXT: dict[str, Any] = {
 class Istiod:
     """One istiod; what it knows of the mesh stands in the API server."""
 
-    def __init__(self, folder: Path, api: ApiServer, place: Place) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        api: ApiServer,
+        place: Place,
+        *,
+        listens: Sequence[Address] = (XDS, _HTTP, _METRICS),
+    ) -> None:
+        """``listens``: where it speaks xDS, says that it is ready, and has its metrics."""
         folder.mkdir(parents=True, exist_ok=True)
+        xds, self._http, self._metrics = listens
         command, env = command_of("istiod")
         self._api = api
         self._crds = Path(command[0]).parent / "crd-all.gen.yaml"
@@ -44,7 +57,8 @@ class Istiod:
         mesh.write_text(json.dumps({"rootNamespace": ROOT}))
         command += [
             "--kubeconfig", str(api.kubeconfig(ADMIN)), "--namespace", ROOT, "--meshConfig", str(mesh),
-            "--grpcAddr", _joined(XDS), "--httpAddr", _joined(_HTTP), "--monitoringAddr", _joined(_METRICS),
+            "--grpcAddr", _joined(xds), "--httpAddr", _joined(self._http),
+            "--monitoringAddr", _joined(self._metrics),
             "--secureGRPCAddr", "", "--httpsAddr", "", "--ctrlz_port", "0",
         ]  # fmt: skip
         self.process = Process("istiod", command, log=folder / "log", env=env | _ENVIRONMENT, place=place)
@@ -75,7 +89,7 @@ class Istiod:
 
     def start(self) -> None:
         self.process.start()
-        self.process.wait_until(lambda: self._get(_HTTP, "/ready") is not None, within=60.0)
+        self.process.wait_until(lambda: self._get(self._http, "/ready") is not None, within=60.0)
 
     def kill(self) -> None:
         """kill -9."""
@@ -86,23 +100,27 @@ class Istiod:
 
     def metric(self, line: str) -> float:
         """The value of one sample of its metrics, named with its labels; 0.0 when it is absent."""
-        for row in self._get(_METRICS, "/metrics").decode().splitlines():
+        for row in self._get(self._metrics, "/metrics").decode().splitlines():
             if row.startswith(f"{line} "):
                 return float(row.rpartition(" ")[2])
         return 0.0
+
+    def said(self, since: int = 0) -> str:
+        """Its log, from an octet on."""
+        return self.process.log.read_bytes()[since:].decode(errors="replace")
 
     @property
     def rejected(self) -> float:
         """How many times sidecars refused what they were told of listeners."""
         return self.metric('pilot_total_xds_rejects{type="lds"}')
 
-    def _get(self, at: tuple[str, int], path: str) -> bytes:
+    def _get(self, at: Address, path: str) -> bytes:
         with (
             self.process.place.inside(),
-            urllib.request.urlopen(f"http://{_joined(at)}{path}", timeout=5) as answer,
+            urllib.request.urlopen(f"http://{_joined(at)}{path}", timeout=20) as answer,
         ):
             return bytes(answer.read())
 
 
-def _joined(address: tuple[str, int]) -> str:
+def _joined(address: Address) -> str:
     return f"{address[0]}:{address[1]}"

@@ -40,9 +40,10 @@ _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 class Sidecar:
     """One Envoy; the application's pod has it from its start to its end."""
 
-    def __init__(self, home: Home, app: str, *, labels: Mapping[str, str] = NONE) -> None:
-        """``labels`` are further ones of the pod's."""
+    def __init__(self, home: Home, app: str, *, labels: Mapping[str, str] = NONE, ipv6: str = "") -> None:
+        """``labels`` are further ones of the pod's; ``ipv6`` is an address that it says to istiod to have as well."""
         self.home = home
+        self._addresses = [home.ip, *filter(None, [ipv6])]
         self.labels = {"app": app, **labels}
         folder = home.folder / "envoy"
         folder.mkdir()
@@ -66,7 +67,7 @@ class Sidecar:
                 "id": node, "cluster": f"{self.labels['app']}.{NAMESPACE}",
                 "metadata": {
                     "CLUSTER_ID": "Kubernetes", "NAMESPACE": NAMESPACE, "NAME": self.home.name,
-                    "MESH_ID": "cluster.local", "ISTIO_VERSION": "1.32.0", "INSTANCE_IPS": self.home.ip,
+                    "MESH_ID": "cluster.local", "ISTIO_VERSION": "1.32.0", "INSTANCE_IPS": ",".join(self._addresses),
                     "LABELS": self.labels, "INTERCEPTION_MODE": "REDIRECT", "SERVICE_ACCOUNT": "default",
                 },
             },
@@ -132,6 +133,39 @@ class Sidecar:
                 found[cluster["name"]] = hosts
         return found
 
+    def ejected(self, cluster: str) -> set[str]:
+        """The addresses of a cluster that are called no more, since too much failed there."""
+        found = set()
+        for each in json.loads(self.get("/clusters?format=json")).get("cluster_statuses", []):
+            for host in each.get("host_statuses", []) if each["name"] == cluster else []:
+                if host["health_status"].get("failed_outlier_check"):
+                    found.add(str(host["address"]["socket_address"]["address"]))
+        return found
+
+    def endpoints(self, cluster: str) -> set[str]:
+        """The addresses of a cluster, whether they are called or not."""
+        return {
+            str(host["address"]["socket_address"]["address"])
+            for each in json.loads(self.get("/clusters?format=json")).get("cluster_statuses", [])
+            for host in (each.get("host_statuses", []) if each["name"] == cluster else [])
+        }
+
+    def listener(self, name: str) -> str:
+        """What istiod says of a listener, as JSON."""
+        dump = json.loads(self.get("/config_dump?resource=dynamic_listeners"))
+        [found] = [each for each in dump["configs"] if each["name"] == name]
+        return json.dumps(found["active_state"]["listener"], sort_keys=True)
+
+    def cluster(self, name: str) -> str:
+        """What istiod says of a cluster, as JSON; ``''`` where there is none."""
+        return self.clusters().get(name, "")
+
+    def clusters(self) -> dict[str, str]:
+        """The same of all, by name."""
+        dump = json.loads(self.get("/config_dump?resource=dynamic_active_clusters"))
+        found = [each["cluster"] for each in dump["configs"]]
+        return {each["name"]: json.dumps(each) for each in found}
+
     def requests(self) -> dict[str, int]:
         """By cluster: how many requests and connections it has sent there."""
         found = {}
@@ -141,6 +175,14 @@ class Sidecar:
             found[name] = found.get(name, 0) + int(value)
         return found
 
+    def connections_made(self) -> dict[str, int]:
+        """By cluster: how many connections it has made there, or tried to."""
+        lines = self.get("/stats?filter=upstream_cx_total").splitlines()
+        pairs = (line.rpartition(": ") for line in lines)
+        return {
+            key.removeprefix("cluster.").rpartition(".")[0].rstrip(";"): int(value) for key, _, value in pairs
+        }
+
     def stat(self, name: str) -> int:
         """A counter or gauge; 0 when there is none."""
         for line in self.get("/stats").splitlines():
@@ -148,6 +190,13 @@ class Sidecar:
             if key == name:
                 return int(value)
         return 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether connections by what it was told before are still to be cut."""
+        return any(
+            self.stat(f"listener_manager.total_{what}_draining") for what in ("filter_chains", "listeners")
+        )
 
     def listeners(self) -> list[str]:
         """The names of all listeners."""
@@ -157,7 +206,7 @@ class Sidecar:
         """What its admin port answers."""
         with (
             self.home.place.inside(),
-            urllib.request.urlopen(f"http://127.0.0.1:{ADMIN}{path}", timeout=5) as answer,
+            urllib.request.urlopen(f"http://127.0.0.1:{ADMIN}{path}", timeout=20) as answer,
         ):
             return str(answer.read().decode())
 

@@ -4,36 +4,62 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
 from tests.scenarios.stage.places import OUTSIDE, Place
-from tests.scenarios.stage.process import Process, command_of, printed
+from tests.scenarios.stage.process import Process, command_of, eventually, printed
 
 ADMIN, READER = "admin-token", "soadns-token"
 SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
+_WATCHES = re.compile(
+    r'^apiserver_longrunning_requests\{.*?group="(.*?)",resource="(.*?)",.*?verb="WATCH".*?\} (\d+)$',
+    re.MULTILINE,
+)
+
+
+def opened(request: urllib.request.Request | str, *, timeout: float, context: ssl.SSLContext) -> Any:
+    """The answer of a server here. Who asks for proxies reads the environment, which pytest changes meanwhile."""
+    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
 
 
 class Etcd:
-    """One member; restarts keep its data."""
+    """One member; restarts keep its data.
 
-    def __init__(self, folder: Path, *, place: Place = OUTSIDE) -> None:
+    ``tls`` (CA, key, certificate of ``localhost``): it wants a certificate of that CA from whoever asks.
+    """
+
+    def __init__(
+        self, folder: Path, *, place: Place = OUTSIDE, tls: tuple[Path, Path, Path] | None = None
+    ) -> None:
         self.port, peer = free_port(), free_port()
+        self._tls: ssl.SSLContext | None = None
         folder.mkdir(parents=True, exist_ok=True)
         command, env = command_of("etcd")
-        url, peer_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer}"
+        listens, peer_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer}"
+        self.url = listens
+        if tls is not None:
+            ca, key, certificate = tls
+            self._tls = ssl.create_default_context(cafile=ca)
+            self._tls.load_cert_chain(certificate, key)
+            listens, self.url = listens.replace("http", "https"), f"https://localhost:{self.port}"
+            command += [f"--trusted-ca-file={ca}", f"--key-file={key}", f"--cert-file={certificate}"]
+            command.append("--client-cert-auth")
         command += [
             "--data-dir",
             str(folder / "data"),
             "--listen-client-urls",
-            url,
+            listens,
             "--advertise-client-urls",
-            url,
+            self.url,
         ]
         command += ["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]
         command += ["--initial-cluster", f"default={peer_url}", "--unsafe-no-fsync"]
@@ -41,36 +67,38 @@ class Etcd:
             command.remove("--unsafe-no-fsync")
         self.process = Process("etcd", command, log=folder / "log", env=env, place=place)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def start(self) -> None:
         if not self.process.running:
             self.process.start()
-            self.process.wait_until(lambda: b"true" in self._get("/health"), within=30.0)
+            self.process.wait_until(lambda: b"true" in self._get("/health"), within=90.0)
 
     def compact(self) -> None:
         """Forget all revisions but the present one: watches that resume from before get 410."""
-        status = self._post("/v3/kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": "1"})
+        status = self.post("/v3/kv/range", {"key": base64.b64encode(b"\0").decode(), "limit": "1"})
         revision = status["header"]["revision"]
-        self._post("/v3/kv/compaction", {"revision": revision, "physical": True})
+        self.post("/v3/kv/compaction", {"revision": revision, "physical": True})
 
     def put(self, pairs: dict[str, str]) -> None:
         """Write up to 128 keys in one transaction."""
         puts = [
             {"requestPut": {"key": _base64(key), "value": _base64(value)}} for key, value in pairs.items()
         ]
-        self._post("/v3/kv/txn", {"success": puts})
+        self.post("/v3/kv/txn", {"success": puts})
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode())
-        with self.process.place.inside(), urllib.request.urlopen(request, timeout=10) as response:
-            return dict(json.load(response))
+    def post(self, path: str, body: dict[str, Any], *, token: str = "") -> dict[str, Any]:
+        """The answer to one request of its JSON gateway; with a token where users are known."""
+        headers = {"Authorization": token} if token else {}
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
+        with (
+            self.process.place.inside(),
+            opened(request, timeout=10, context=self._tls) as answer,
+        ):
+            return dict(json.load(answer))
 
     def _get(self, path: str) -> bytes:
-        with self.process.place.inside(), urllib.request.urlopen(f"{self.url}{path}", timeout=2) as response:
-            return bytes(response.read())
+        url = f"{self.url}{path}"
+        with self.process.place.inside(), opened(url, timeout=2, context=self._tls) as answer:
+            return bytes(answer.read())
 
 
 def _base64(text: str) -> str:
@@ -163,7 +191,7 @@ class ApiServer:
         try:
             with (
                 self.process.place.inside(),
-                urllib.request.urlopen(request, timeout=20, context=context) as response,
+                opened(request, timeout=20, context=context) as response,
             ):
                 answer = response.read()
         except urllib.error.HTTPError as error:
@@ -171,6 +199,13 @@ class ApiServer:
                 f"{method} {path}: {error.code}: {error.read().decode(errors='replace')}"
             ) from None
         return answer if raw else json.loads(answer)
+
+    def watches(self) -> Counter[str]:
+        """How many watch each kind of object at this moment, its own parts among them."""
+        found: Counter[str] = Counter()
+        for group, resource, count in _WATCHES.findall(self.request("GET", "/metrics", raw=True).decode()):
+            found[f"{resource}.{group}"] += int(count)
+        return found
 
     def apply(self, document: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
         """Server-side apply, as kubectl does it."""
@@ -186,7 +221,9 @@ class ApiServer:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
     def grant(self, rules: list[dict[str, Any]], *, namespace: str = "") -> None:
-        """Give the reader these rules, and no others, in one namespace or in the whole cluster."""
+        """Give the reader these rules, and no others, in one namespace or in the whole cluster; they hold when this
+        returns.
+        """
         group, kind = "rbac.authorization.k8s.io", "Role" if namespace else "ClusterRole"
         shared: dict[str, Any] = {"apiVersion": f"{group}/v1", "metadata": {"name": "soadns"}}
         if namespace:
@@ -195,6 +232,22 @@ class ApiServer:
         subjects = [{"kind": "User", "name": "soadns", "apiGroup": group}]
         self.apply(shared | {"kind": kind, "rules": rules})
         self.apply(shared | {"kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects})
+        # The API server watches roles as everybody does: who asks at once may be refused, and asks again much later.
+        held = eventually(lambda: self._reader_may(rules, namespace), within=30.0)
+        assert held, f"the reader has not got {rules}"
+
+    def _reader_may(self, rules: list[dict[str, Any]], namespace: str) -> bool:
+        """Whether the API server goes by these rules."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace or "default"},
+        }  # fmt: skip
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        found = self.request("POST", path, review, token=READER)["status"]["resourceRules"]
+        return all(
+            {"resourceNames": [], **rule} in [{"resourceNames": [], **each} for each in found]
+            for rule in rules
+        )
 
 
 PLURALS = {
@@ -204,7 +257,7 @@ PLURALS = {
     "ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
     "Role": "roles", "RoleBinding": "rolebindings",
     "EnvoyFilter": "envoyfilters", "VirtualService": "virtualservices", "DestinationRule": "destinationrules",
-    "PeerAuthentication": "peerauthentications", "ServiceEntry": "serviceentries",
+    "PeerAuthentication": "peerauthentications", "ServiceEntry": "serviceentries", "Sidecar": "sidecars",
 }  # fmt: skip
 
 

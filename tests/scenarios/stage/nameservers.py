@@ -5,6 +5,7 @@ Both cap EDNS replies at 1232 octets, NSID and CHAOS say what soadns says; NSD a
 
 from __future__ import annotations
 
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ class NameServer:
     def start(self) -> None:
         """Start it and wait until it has loaded the zone."""
         self.process.start()
-        self.process.wait_until(self._loaded, within=30.0)
+        self.process.wait_until(self._loaded, within=60.0)
 
     def stop(self) -> None:
         self.process.stop()
@@ -72,6 +73,24 @@ class NameServer:
         self.process = Process(self.name, [*command, *arguments], log=log, env=env, place=self.place)
 
 
+def knotd(port: int, folder: Path, *settings: str) -> str:
+    """The configuration of a small knotd but for its zones; ``settings`` are further ones of ``server``."""
+    more = "".join(f"    {setting}\n" for setting in settings)
+    return f"""
+server:
+    listen: 127.0.0.1@{port}
+    rundir: {folder}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+{more}database:
+    storage: {folder}
+log:
+  - target: stderr
+    any: info
+"""
+
+
 class Knot(NameServer):
     """knotd."""
 
@@ -79,22 +98,15 @@ class Knot(NameServer):
         super().__init__("Knot", folder, zone)
         config = folder / "knot.conf"
         config.write_text(
-            f"""
-server:
-    listen: 127.0.0.1@{self.port}
-    rundir: {folder}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-    udp-max-payload: 1232
-    identity: {IDENTITY}
-    version: "{VERSION}"
-    nsid: {IDENTITY}
-database:
-    storage: {folder}
-log:
-  - target: stderr
-    any: info
+            knotd(
+                self.port,
+                folder,
+                "udp-max-payload: 1232",
+                f"identity: {IDENTITY}",
+                f'version: "{VERSION}"',
+                f"nsid: {IDENTITY}",
+            )
+            + f"""
 zone:
   - domain: {zone}
     file: {file}
@@ -144,8 +156,12 @@ zone:
         self._run("nsd", "-d", "-c", str(config))
 
 
+OLDER = "coredns-1.11"
+"""The part that is a CoreDNS of before 1.12."""
+
+
 class CoreDns(NameServer):
-    """coredns with a Corefile; every ``{port}`` in it is the one it listens on."""
+    """coredns with a Corefile; every ``{port}`` in it is the one it listens on. ``part`` is the version of it."""
 
     def __init__(
         self,
@@ -156,8 +172,22 @@ class CoreDns(NameServer):
         host: str = "127.0.0.1",
         port: int = 0,
         place: Place = OUTSIDE,
+        part: str = "coredns",
     ) -> None:
         super().__init__("CoreDNS", folder, zone, host=host, port=port, place=place)
-        config = folder / "Corefile"
-        config.write_text(corefile.replace("{port}", str(self.port)))
-        self._run("coredns", "-conf", str(config))
+        self._config = folder / "Corefile"
+        self._write(corefile)
+        self._run(part, "-conf", str(self._config))
+
+    def _write(self, corefile: str) -> None:
+        self._config.write_text(corefile.replace("{port}", str(self.port)))
+
+    def change(self, corefile: str) -> None:
+        """Give it another Corefile, as the ``reload`` plugin does when it finds one; it holds when this returns."""
+        before = self._changes()
+        self._write(corefile)
+        self.process.signal(signal.SIGUSR1)
+        self.process.wait_until(lambda: self._changes() > before, within=30.0)
+
+    def _changes(self) -> int:
+        return self.process.log.read_text(encoding="utf-8", errors="replace").count("Reloading complete")

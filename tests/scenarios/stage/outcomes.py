@@ -20,7 +20,7 @@ class Outcome:
 
     framework: str
     version: str
-    """``''`` where there is none."""
+    """That its process ran; ``''`` where there is none."""
     program: str
     protocol: str
     configurations: tuple[str, ...]
@@ -28,15 +28,17 @@ class Outcome:
     names: int
     """How many interfaces there are."""
     resolves: int
-    """How many were called by name, over a connection to the ClusterIP."""
+    """How many names its pod was seen to ask for, on the wire, and got an address."""
     calls: int
     """How many were called so that the answer named the pod."""
     generic: bool | None
     """Whether generic invocation did the same; None where there is none."""
     follows_kept_s: float | None
-    """The interface has moved to another Service, and the old pods serve on: seconds until a call reached a new one.
-    None: not within ``kept_watched_s``."""
+    """The interface has moved to another Service, and the old pods serve on: seconds until calls reach a new one, and
+    no other. None: not within ``kept_watched_s``."""
     kept_watched_s: float
+    calls_kept: int
+    """How many were made one after another until then; none of them failed."""
     follows_gone_s: float | None
     """After that the old pods end: seconds from their SIGTERM. None: not within ``gone_watched_s``, until a restart."""
     gone_watched_s: float

@@ -116,10 +116,12 @@ class _Kept(Place):
         with _entered(self.pid, "net"):
             yield
 
-    def namespaces(self) -> set[str]:
-        """Which ones, as ``/proc`` names them."""
-        names = ("net", "mnt", "uts")
-        return {os.readlink(f"/proc/{self.pid}/ns/{name}") for name in names}
+    def namespaces(self) -> set[Path]:
+        """Which ones, by where they can be opened as long as the place lasts.
+
+        Their numbers say which they are only for who holds them open: the kernel gives them away again.
+        """
+        return {Path(f"/proc/{self.pid}/ns/{name}") for name in ("net", "mnt", "uts")}
 
     def _bury(self) -> None:
         """Wait for who ends with the place."""
@@ -157,8 +159,8 @@ class Node(_Kept):
         for child in self._born:  # the last process of a PID namespace waits until all others are buried
             child.wait()
 
-    def namespaces(self) -> set[str]:
-        return super().namespaces() | {os.readlink(f"/proc/{self.pid}/ns/pid_for_children")}
+    def namespaces(self) -> set[Path]:
+        return super().namespaces() | {Path(f"/proc/{self.pid}/ns/pid_for_children")}
 
 
 class Pod(_Kept):

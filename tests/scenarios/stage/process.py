@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tests.scenarios.stage.places import OUTSIDE, Place
 
@@ -52,13 +52,27 @@ def printed(
 
 
 def eventually(look: Callable[[], T], *, within: float, until: Callable[[T], bool] = bool) -> T:
-    """The first value that fulfils ``until``, or the last one seen when the time is over."""
-    deadline = time.monotonic() + within
+    """The first value that fulfils ``until``, or the one that is seen when the time is over.
+
+    The last look begins after that: a machine that stood still all the time leaves nobody with what was there before.
+    """
+    began = time.monotonic()
     while True:
+        waited = time.monotonic() - began
         value = look()
-        if until(value) or time.monotonic() > deadline:
+        if until(value) or waited > within:
             return value
-        time.sleep(0.02)
+        # A look may be a dig or a command: who waits for long leaves the cores to those who are waited for.
+        time.sleep(0.02 if waited < 1.0 else 0.1)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there. One that has ended and is not buried yet (an orphan, by whoever got it) is not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 class Process:
@@ -136,8 +150,14 @@ class Process:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+class Signalled(Protocol):
+    """What can be stopped, and goes on."""
+
+    def signal(self, number: signal.Signals) -> None: ...
+
+
 @contextlib.contextmanager
-def frozen(process: Process) -> Iterator[None]:
+def frozen(process: Signalled) -> Iterator[None]:
     """Stop a process, which then neither dies nor answers; it goes on afterwards."""
     process.signal(signal.SIGSTOP)
     try:

@@ -5,13 +5,15 @@ The steps are those of a migration; what was seen at each of them stands in ``Re
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.scenarios.stage.clients import Caller
+from tests.scenarios.stage.following import Followed, Following
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.quarters import TOWN, Quarter
 from tests.scenarios.stage.riders import TWO_URLS, varied
 from tests.scenarios.stage.stage import Service
@@ -20,12 +22,20 @@ from tests.scenarios.stage.town import Behind, Town
 PROPERTY, FILE, HOME, CENTRE = "-D<interface>", "resolve file", "home file", "configuration centre"
 DIRECT, HOST, URL = "directUrl", "serverHost", "url"
 DUBBO, SOFARPC, NODE = "Dubbo", "SOFARPC", "sofa-rpc-node"
-KEPT_S = 45.0
-"""Longer than a JVM remembers an address, and than SOFARPC waits before it looks again."""
-GONE_S = 85.0
-"""Longer than a Java provider takes to end, and than a Dubbo 3 consumer waits then before it connects again."""
+KEPT_S = 50.0
+"""Longer than CoreDNS keeps an answer (5 s), a JVM remembers an address (30 s) and SOFARPC waits before it looks again
+(10 s), one after another."""
+GONE_S = 75.0
+"""Longer than a Java provider takes to end (14 s) and a Dubbo 3 consumer may wait then before it connects again (60
+s)."""
+RESTARTED_S = 30.0
+PAUSE_S = 0.1
+"""Between two calls of who is watched."""
 TIMEOUT_MS = 10_000
 """Of all providers that have one, for all methods but ``attempts``."""
+PROGRAMS_MS = 5_000
+"""Of programs without a framework, as their code says it: by themselves they wait for a second, and a machine that does
+much else lets somebody wait so long now and then. None of their calls may fail for that."""
 ATTEMPTS_MS = 1_500
 _FOREVER = 99
 SOFA_TIMEOUT = f"-Dconsumer.invoke.timeout={TIMEOUT_MS}"
@@ -54,6 +64,7 @@ class Client:
 
     @property
     def version(self) -> str:
+        """That its program is made of; ``''`` where there is none."""
         return self.program.rpartition("-")[2] if self.registered else ""
 
     @property
@@ -71,16 +82,6 @@ class Client:
         return 3_000 if self.framework == DUBBO else 4_000
 
 
-@dataclass(frozen=True)
-class Followed:
-    """How a caller came to the pods of another Service."""
-
-    after_s: float | None
-    """None: not while it was watched."""
-    calls: int
-    failed: int
-
-
 class Resident:
     """A client in the town."""
 
@@ -96,6 +97,8 @@ class Resident:
         self.pods: list[Behind] = []
         self.caller: Caller
         self._java = list(client.java)
+        self._had: set[tuple[int, str]] = set()
+        """Its connections when the interface moved."""
 
     def __str__(self) -> str:
         return self.client.name
@@ -138,8 +141,18 @@ class Resident:
     def start(self, *java: str) -> None:
         """Start the caller, or start it anew."""
         self.caller.start(*self._java, *java)
-        for interface in self.interfaces:
-            self.caller.refer(interface)
+        said = {} if self.client.registered else {"timeout": PROGRAMS_MS}
+        # Who connects at once gives up after three seconds; the first time it loads classes meanwhile.
+        first, *others = self.interfaces
+        options = self.caller.direct.get(first, {}) | said
+        made = eventually(
+            lambda: self.caller.process.refer(first, **options),
+            within=60.0,
+            until=lambda made: bool(made["ok"]),
+        )
+        assert made["ok"], made
+        for interface in others:
+            self.caller.refer(interface, **said)
 
     def _exported(self, form: str) -> dict[str, str]:
         words = [word for name in self.interfaces for word in ("--interface", name)]
@@ -191,10 +204,14 @@ class Resident:
     def call(self) -> None:
         """Each interface, as its Java interface and by generic invocation; over which connections."""
         [pod] = self.pods
+        # The first ones load classes: for longer than a framework waits by itself, where much else starts.
+        eventually(lambda: self.caller.tries(self.main), within=60.0, until=lambda first: bool(first["ok"]))
+        if self.client.framework in {DUBBO, SOFARPC}:
+            eventually(lambda: self._generic(self.main), within=60.0, until=pod.home.name.__eq__)
+        self.saw["version"] = self.caller.process.framework()
         self.saw["calls"] = [name for name in self.interfaces if self.caller.call(name) == pod.home.name]
         if self.client.framework in {DUBBO, SOFARPC}:
-            done = {name: self._generic(name) for name in self.interfaces}
-            self.saw["generic"] = {name: got for name, got in done.items() if got != pod.home.name}
+            self.saw["generic"] = [name for name in self.interfaces if self._generic(name) == pod.home.name]
         connected = self.caller.connected(self.old.port)
         self.saw["past the name"] = pod.home.ip in connected
         self.saw["by the name"] = self.old.cluster_ip in connected
@@ -212,7 +229,7 @@ class Resident:
         self.saw["timed out"] = [self.caller.tries(each, "attempts", [each, _FOREVER]) for each in asked]
         time.sleep(ATTEMPTS_MS / 1000)  # a second attempt would be made by now
         counts = [self.caller.process.call(each, "attempts", [each, 0])["answer"] - 1 for each in asked]
-        self.saw["attempts"] = max(counts)
+        self.saw["attempts"] = counts
         if not self.client.registered:
             return  # nothing tells its callers how to call
         self.saw["slow"] = self._slow(self.main)
@@ -230,40 +247,43 @@ class Resident:
 
     # ------------------------------------------------------------------ it moves
 
-    def move(self) -> None:
-        """New pods provide the interfaces in another Service; the old ones serve on, and register one interface."""
-        [old] = self.pods
+    def appear_elsewhere(self) -> None:
+        """New pods provide the interfaces in another Service, too. Callers stay: nothing has left the old one."""
         self.appear(self.new)
+
+    def move(self) -> None:
+        """The old pods serve on, and give all interfaces up but one: who follows, from when soadns answers the new
+        Service."""
+        old, _ = self.pods
         *leaving, stays = self.interfaces
+        self._had = self.caller.connections(self.new.port)
+        assert self.caller.call(self.main) == old.home.name  # CoreDNS and the JVM know the old address
         if self.client.registered:
             self._town.deregister(old, *leaving, quarter=self.client.quarter)
         else:
             self.old.annotate(interfaces=stays)
         self._town.knows(self.main, self.new, quarter=self.client.quarter)
-
-    def stay(self) -> None:
-        """Who follows while the old pods are there."""
         self.saw["kept"] = self._follow(KEPT_S)
 
     def go(self) -> None:
         """The old pods end; who does not follow is started anew."""
-        ending = threading.Thread(target=self.pods[0].stop)
-        ending.start()
-        self.saw["gone"] = self._follow(GONE_S)
-        ending.join()
+        with ThreadPoolExecutor(1) as meanwhile:
+            ending = meanwhile.submit(self.pods[0].stop)
+            self.saw["gone"] = self._follow(GONE_S, ending.done)
+            ending.result()
         if self.saw["gone"].after_s is None:
+            self._had = set()
             self.start()
-            self.saw["after a restart"] = self.caller.tries(self.main)
+            self.saw["after a restart"] = self._follow(RESTARTED_S)
 
-    def _follow(self, within: float) -> Followed:
-        fresh = self.pods[-1].home.name
-        calls = failed = 0
+    def _follow(self, within: float, over: Callable[[], bool] = lambda: True) -> Followed:
+        """Call until it has followed and that is over which may disturb it, or for so long."""
+        following = Following(self.pods[-1].home.name)
         began = time.monotonic()
-        while time.monotonic() - began < within:
+        while time.monotonic() - began < within and not (following.there and over()):
             answer = self.caller.tries(self.main)
-            calls += 1
-            if answer.get("answer") == fresh:
-                return Followed(round(time.monotonic() - began, 1), calls, failed)
-            failed += not answer["ok"]
-            time.sleep(0.1)
-        return Followed(None, calls, failed)
+            following.note(time.monotonic() - began, answer)
+            time.sleep(PAUSE_S)
+        now = self.caller.connections(self.new.port)
+        opened = sum(to == self.new.cluster_ip for _, to in now - self._had)
+        return replace(following.found, opened=opened)

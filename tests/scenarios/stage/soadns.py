@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any
 from tests.ports import free_port
 from tests.scenarios.stage.dig import Dug, dig
 from tests.scenarios.stage.places import OUTSIDE, Place
-from tests.scenarios.stage.process import Process, eventually
+from tests.scenarios.stage.process import Process, eventually, lives
 
 ZONE = "rpc.cluster.local"
 
@@ -58,10 +59,26 @@ class Soadns:
         return self
 
     def wait_ready(self) -> None:
-        self.process.wait_until(lambda: self.http("/readyz")[0] == 200, within=60.0)
+        # Where a dozen JVMs start at once on two cores, ZooKeeper alone takes most of a minute to answer.
+        self.process.wait_until(lambda: self.http("/readyz")[0] == 200, within=180.0)
 
     def stop(self) -> int:
         return self.process.stop()
+
+    def kill(self) -> None:
+        """kill -9 of all its processes; returns when none of them is left, nor what they had open."""
+        processes = self.processes
+        self.signalled(signal.SIGKILL)
+        self.process.kill()
+        assert eventually(lambda: not any(map(lives, processes)), within=30.0)
+
+    def lost(self) -> None:
+        """The same, and its volume is gone.
+
+        Where the supervisor alone is killed, the others end in good order, and write a last snapshot.
+        """
+        self.kill()
+        shutil.rmtree(self.folder / "state")
 
     @property
     def processes(self) -> list[int]:
@@ -103,11 +120,11 @@ class Soadns:
         whole = name if name.endswith(".") else f"{name}.{ZONE}."
         return dig(self.port, whole, kind, tcp=tcp, place=self.process.place)
 
-    def answers(self, name: str, *expected: str, kind: str = "A", within: float = 10.0) -> None:
+    def answers(self, name: str, *expected: str, kind: str = "A", within: float = 20.0) -> None:
         """The name answers exactly this, in any order, by UDP and TCP; it may take a while to get there."""
         self._holds(name, kind, f"NOERROR {' '.join(sorted(expected))}".strip(), within)
 
-    def says(self, name: str, status: str, *, kind: str = "A", within: float = 10.0) -> None:
+    def says(self, name: str, status: str, *, kind: str = "A", within: float = 20.0) -> None:
         """The name has no answer, with this status."""
         self._holds(name, kind, status, within)
 
@@ -164,13 +181,15 @@ class Soadns:
         """What ``explain`` says of the name in the first zone that knows it."""
         return dict(self.cli_json("explain", name)["zones"][0])
 
-    def http(self, path: str, *, port: int = 0, body: object = None, token: str = "") -> tuple[int, str]:
+    def http(
+        self, path: str, *, port: int = 0, body: object = None, token: str = "", patience_s: float = 20.0
+    ) -> tuple[int, str]:
         """Status and text of one request; with a body it is a POST."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(f"http://127.0.0.1:{port or self.http_port}{path}", data, headers)
         try:
-            with self.process.place.inside(), urllib.request.urlopen(request, timeout=5) as response:
+            with self.process.place.inside(), urllib.request.urlopen(request, timeout=patience_s) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -188,15 +207,17 @@ class Soadns:
         return any(all(word in line for word in words) for line in lines)
 
 
+PATIENCE_S = 5.0
+"""How long a resolver waits for an answer, unless it is told another time (resolv.conf(5))."""
+
+
 class Callers:
     """Somebody who asks for one name all the time, and notes what is not answered as expected.
 
     By UDP; or by TCP, on one connection for all questions.
     """
 
-    def __init__(
-        self, soadns: Soadns, name: str, *, every: float = 0.005, patience: float = 2.0, tcp: bool = False
-    ) -> None:
+    def __init__(self, soadns: Soadns, name: str, *, every: float = 0.005, tcp: bool = False) -> None:
         self._address = ("127.0.0.1", soadns.port)
         labels = f"{name}.{ZONE}".split(".")
         self._question = (
@@ -204,7 +225,6 @@ class Callers:
         )
         self._every = every
         self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
-        self._patience = patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self.asked = 0
@@ -222,7 +242,7 @@ class Callers:
 
     def _ask(self) -> None:
         with socket.socket(socket.AF_INET, self._kind) as sock:
-            sock.settimeout(self._patience)
+            sock.settimeout(PATIENCE_S)
             sock.connect(self._address)
             while not self._over.is_set():
                 self.asked += 1

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tests.scenarios.stage.kubernetes import ApiServer
 from tests.scenarios.stage.soadns import ZONE, Soadns
-from tests.scenarios.stage.zookeeper import Registration, ZooKeeper, close
+from tests.scenarios.stage.zookeeper import SESSION_S, Registration, ZooKeeper, close
 
 QUICK = {"linger": "3s", "settle": "300ms", "recreateGrace": "1500ms", "unready": "2s", "stale": "2s"}
 """The clocks of binding as the scenarios set them: the rules are the same, people just wait less."""
@@ -39,7 +41,8 @@ class Service:
         self.namespace = namespace
         self.annotations: dict[str, str] = {}
         self._spec = spec
-        self._endpoints: dict[str, bool] = {}
+        self._endpoints: dict[str, dict[str, bool]] = {}
+        """By address, its conditions."""
         self._pods: dict[str, str] = {}
         self._one_after_another = threading.Lock()  # the last write is the newest
         self.cluster_ip = ""
@@ -53,6 +56,11 @@ class Service:
     @property
     def port(self) -> int:
         return int(self._spec["ports"][0]["port"])
+
+    @property
+    def ready(self) -> set[str]:
+        """The addresses of its endpoints that are ready."""
+        return {ip for ip, conditions in self._endpoints.items() if conditions["ready"]}
 
     def _document(self) -> dict[str, Any]:
         metadata = {"name": self.name, "namespace": self.namespace, "annotations": dict(self.annotations)}
@@ -72,8 +80,8 @@ class Service:
                 for port in self._spec["ports"]
             ],
             "endpoints": [
-                {"addresses": [ip], "conditions": {"ready": ready}, **self._node, **self._pod(ip)}
-                for ip, ready in self._endpoints.items()
+                {"addresses": [ip], "conditions": conditions, **self._node, **self._pod(ip)}
+                for ip, conditions in self._endpoints.items()
             ],
         }  # fmt: skip
 
@@ -109,8 +117,15 @@ class Service:
 
     def endpoint(self, ip: str, *, ready: bool = True) -> None:
         """Add an endpoint address, or change its readiness."""
+        self._holds(ip, {"ready": ready})
+
+    def terminating(self, ip: str) -> None:
+        """Its pod is deleted and serves on; kube-proxy uses that where nobody else is ready."""
+        self._holds(ip, {"ready": False, "serving": True, "terminating": True})
+
+    def _holds(self, ip: str, conditions: dict[str, bool]) -> None:
         with self._one_after_another:
-            self._endpoints[ip] = ready
+            self._endpoints[ip] = conditions
             self._api.apply(self._slice())
 
     def without(self, ip: str) -> None:
@@ -141,9 +156,12 @@ class Stage:
         self.api = api
         self.chroot = f"/story-{self.number}"
         self.namespace = f"story-{self.number}"
+        self.session_s = SESSION_S
+        """How long the sessions of processes last that begin from now on."""
         self._registrations: list[Registration] = []
         self._instances: list[Soadns] = []
         self._services: list[Service] = []
+        self._last: list[Callable[[], None]] = []
         if zookeeper is not None:
             client = zookeeper.client()
             for root in ("dubbo", "sofa-rpc"):
@@ -210,20 +228,49 @@ class Stage:
     def process(self, host: str, port: int, application: str) -> Registration:
         """An application process with a ZooKeeper session."""
         assert self.zookeeper is not None
-        found = Registration(self.zookeeper, self.chroot, host=host, port=port, application=application)
+        found = Registration(
+            self.zookeeper,
+            self.chroot,
+            host=host,
+            port=port,
+            application=application,
+            session_s=self.session_s,
+        )
         self._registrations.append(found)
         return found
 
+    def at_the_end(self, remove: Callable[[], None]) -> None:
+        """Call it when the story's soadns has ended: what that wrote stands in the next story's cluster, too."""
+        self._last.append(remove)
+
     def end(self) -> None:
         """End everything that the story started; what can not be ended does not keep the rest alive."""
+        running = [instance for instance in self._instances if instance.process.running]
+        for instance in running:  # all at once: each has a second for its TCP connections
+            instance.process.signal(signal.SIGTERM)
         with ExitStack() as last_to_first:
+            for remove in self._last:
+                last_to_first.callback(remove)
             for service in self._services:
                 last_to_first.callback(_delete, service)
             for registration in self._registrations:
                 last_to_first.callback(registration.close)
-            for instance in self._instances:
-                if instance.process.running:
-                    last_to_first.callback(instance.process.stop)
+            for instance in running:
+                last_to_first.callback(instance.process.stop)
+
+
+@contextmanager
+def story(folder: Path, *, zookeeper: ZooKeeper | None, api: ApiServer | None) -> Iterator[Stage]:
+    """A stage over servers that run at its beginning and again at its end, whatever the story did to them."""
+    servers = [server for server in (zookeeper, api) if server is not None]
+    for server in servers:
+        server.start()
+    stage = Stage(folder, zookeeper=zookeeper, api=api)
+    with ExitStack() as last_to_first:
+        last_to_first.callback(stage.end)
+        for server in servers:
+            last_to_first.callback(server.start)
+        yield stage
 
 
 def _delete(service: Service) -> None:

@@ -10,7 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.scenarios.stage.kubectl import Kubectl
 from tests.scenarios.stage.process import command_of, eventually
+from tests.scenarios.stage.programs import program, running
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Service, Stage
 
@@ -48,14 +50,16 @@ def steps(page: Path) -> list[Typed | Event]:
 
 
 class Terminal:
-    """A shell in a folder of its own."""
+    """A shell in a folder of its own; ``status`` is the last line's."""
 
     def __init__(self, stage: Stage, soadns: Soadns, services: dict[str, Service]) -> None:
         assert stage.zookeeper is not None
         self.folder = stage.folder / "terminal"
-        self._services = services
+        self.status = 0
+        assert stage.api is not None
+        self._kubectl = Kubectl(stage.api, services)
         self._says = {
-            DNS: f"@127.0.0.1 -p {soadns.port} +tries=1 +time=3 ",
+            DNS: f"@127.0.0.1 -p {soadns.port} +tries=1 +time=5 ",
             ZOOKEEPER: f"{stage.zookeeper.hosts}{stage.chroot}",
         }
         programs = self.folder / "bin"
@@ -63,16 +67,13 @@ class Terminal:
         python, config = shlex.quote(sys.executable), shlex.quote(str(soadns.config))
         java, env = command_of("zookeeper")
         client = shlex.join([*java[:-1], "org.apache.zookeeper.ZooKeeperMain"])
-        asked, libraries = command_of("dig")
-        path = shlex.quote(libraries.get("LD_LIBRARY_PATH", ""))
         scripts = {
             "soadns": f'verb=$1; shift\nexec {python} -m soadns "$verb" --config {config} "$@"',
             "zkCli.sh": f'exec {client} "$@" 2>/dev/null',
-            "dig": f'export LD_LIBRARY_PATH={path}\nexec {shlex.join(asked)} "$@"',
+            "dig": running(*command_of("dig")),
         }
         for name, text in scripts.items():
-            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-            (programs / name).chmod(0o755)
+            program(programs / name, text)
         source = str(Path(__file__).resolve().parents[3])
         self._env = env | {
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -81,33 +82,33 @@ class Terminal:
         }
 
     def type(self, command: str) -> str:
-        """Run one line; what it prints, stdout first."""
-        if command.startswith("kubectl annotate "):
-            return self._annotate(shlex.split(command)[2:])
+        """Run one line; what it prints, stdout first. Its exit status is that of the first program that fails."""
+        if command.startswith("kubectl "):
+            self.status = 0
+            return self._kubectl.run(shlex.split(command)[1:])
         for shown, real in self._says.items():
             command = command.replace(shown, real)
         done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL,
+            ["bash", "-o", "pipefail", "-c", command], cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
+        self.status = done.returncode
         return done.stdout + done.stderr
 
-    def _annotate(self, words: list[str]) -> str:
-        """``kubectl annotate [--overwrite] service NAME soadns.io/KEY=TEXT|soadns.io/KEY-``, done by the API."""
-        kind, name, setting = (word for word in words if word != "--overwrite")
-        assert kind == "service"
-        key, _, text = setting.removeprefix("soadns.io/").partition("=")
-        self._services[name].annotate(**{key.removesuffix("-"): text})
-        return f"service/{name} annotated\n"
+    def holds(self, typed: Typed, *, within: float = 30.0) -> None:
+        """The command prints the lines that are shown, in this order, and succeeds; it may take a while until it does.
 
-    def holds(self, typed: Typed, *, within: float = 10.0) -> None:
-        """The command prints the lines that are shown, in this order; it may take a while until it does."""
+        Where a page means a command to fail, the line goes on (``; echo "exit status $?"``), and shows that it does.
+        """
         printed = eventually(
-            lambda: self.type(typed.command), within=within, until=lambda t: not missing(typed, t)
+            lambda: self.type(typed.command),
+            within=within,
+            until=lambda text: not (self.status or missing(typed, text)),
         )
         assert not missing(typed, printed), (
             f"$ {typed.command}\n{missing(typed, printed)!r} is not, or not there, in:\n{printed}"
         )
+        assert self.status == 0, f"$ {typed.command}\nexit status {self.status}, after:\n{printed}"
 
 
 def missing(typed: Typed, printed: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from tests.clients.driving import SCRIPTS
 from tests.scenarios.stage.clients import Caller, Provider
-from tests.scenarios.stage.cluster import DNS, MACHINE_NAME, NAMESPACE, Cluster, Home
+from tests.scenarios.stage.cluster import DNS, MACHINE_NAME, NAMESPACE, STUB, Cluster, Home
 from tests.scenarios.stage.istiod import Istiod
 from tests.scenarios.stage.istiosidecar import NONE, Sidecar
 from tests.scenarios.stage.kubernetes import READER
@@ -39,7 +39,7 @@ MOUNTED = Path("/mnt/routes")
 """Where pods find the files of what they mount; below a folder that every Linux has."""
 MOUNTS = {"soadns.io/routes": "mounted"}
 _ports = {"dubbo": 20880, "tri": 50051, "bolt": 12200, "rest": 8080, "private-tcp": 7000}
-_DNS_PORTS = [
+DNS_PORTS = [
     {"name": "dns", "port": 53, "targetPort": 1053, "protocol": "UDP"},
     {"name": "dns-tcp", "port": 53, "targetPort": 1053, "protocol": "TCP"},
 ]
@@ -99,10 +99,13 @@ class Town(Cluster):
         quarters: Sequence[Quarter] = (),
         linger: str = "10m",
         sidecar: Callable[[str], dict[str, Any]] = lambda _: {},
+        zookeeper: Sequence[str] = (),
+        installed: bool = True,
     ) -> None:
         """``linger``: how long soadns keeps a name where it is, when nobody declares it there any more.
 
-        ``sidecar``: that section of the settings of a replica, by its address.
+        ``sidecar``: that section of the settings of a replica, by its address. ``zookeeper``: lines of that one's.
+        ``installed``: whether soadns is there from the beginning, and not from ``install`` and ``forward`` on.
         """
         super().__init__(folder)
         self._sidecar = sidecar
@@ -110,37 +113,50 @@ class Town(Cluster):
         self._quarters = quarters
         self._names = itertools.count(1)
         self.coredns: Behind
+        """The one that there always is."""
         self.soadns: list[Behind] = []
         self.istiod: Istiod
         self._sidecars: dict[Caller, Sidecar] = {}
         self._volumes: list[Volume] = []
         try:
-            self.zookeeper = ZooKeeper(folder / "zookeeper", host=OLD_WORLD, place=self.node)
+            self.zookeeper = ZooKeeper(folder / "zookeeper", *zookeeper, host=OLD_WORLD, place=self.node)
             self.zookeeper.process.start()
-            self._name_servers()
+            self._name_server(STUB if installed else "")
+            if installed:
+                self.install()
         except BaseException:
             self.end()
             raise
 
-    def _name_servers(self) -> None:
-        self.api.grant(RULES)
-        dns = self.service("kube-dns", *({**port, "targetPort": 53} for port in _DNS_PORTS), clusterIP=DNS)
-        coredns, home = self.name_server()
+    def _name_server(self, stub: str) -> None:
+        dns = self.service("kube-dns", *_server_ports(), clusterIP=DNS)
+        coredns, home = self.name_server(stub=stub)
         self.coredns = Behind(coredns, dns, home)
         self.zookeeper.start()
         client = self.zookeeper.client()
         for root in ("/dubbo", "/sofa-rpc", *(quarter.root for quarter in self._quarters)):
             client.ensure_path(root)
         close(client)
+        self.coredns.start()
+
+    def install(self) -> None:
+        """Put up soadns, a replica behind each of ``SOADNS``; both are ready when this returns."""
+        self.api.grant(RULES)
         for number, address in enumerate(SOADNS):
-            service = self.service(f"soadns-{number}", *_DNS_PORTS, clusterIP=address)
+            service = self.service(f"soadns-{number}", *DNS_PORTS, clusterIP=address)
             home = self.home(f"soadns-{number}")
             soadns = Soadns(home.folder / "soadns", self._settings(), place=home.place)
             listen = [f"127.0.0.1:{soadns.port}", f"{home.ip}:1053"]
             soadns.write_config(nameserver={"listen": listen, "workers": 1}, sidecar=self._sidecar(home.ip))
             self.soadns.append(Behind(soadns, service, home))
-        for each in (self.coredns, *self.soadns):
+        for each in self.soadns:
             each.start()
+
+    def forward(self) -> None:
+        """Give CoreDNS the block that sends what is soadns's there; it holds when this returns."""
+        coredns = self.coredns.server
+        assert isinstance(coredns, CoreDns)
+        coredns.change(self.corefile())
 
     def _settings(self) -> dict[str, Any]:
         roots = [{"path": "/dubbo"}, {"path": "/sofa-rpc", "dialect": "sofa"}]
@@ -157,6 +173,20 @@ class Town(Cluster):
             "binding": {"settle": "500ms", "linger": self._linger},
         }
 
+    def second_coredns(self) -> Behind:
+        """Another CoreDNS behind the same ClusterIP, which works when this returns."""
+        coredns, home = self.name_server("coredns-2")
+        second = Behind(coredns, self.coredns.service, home)
+        second.start()
+        return second
+
+    def bare(self, prefix: str) -> Behind:
+        """A CoreDNS for pods that ask for bare names which begin so; it works when this returns."""
+        server, home = self.bare_names(prefix)
+        found = Behind(server, self.service("bare-dns", *_server_ports()), home)
+        found.start()
+        return found
+
     def mesh(self) -> None:
         """Install Istio; its istiod works when this returns."""
         self.istiod = Istiod(self.folder / "istiod", self.api, self.node)
@@ -172,19 +202,31 @@ class Town(Cluster):
         return self.service(name, {"name": named, "port": port, "protocol": "TCP"}, **spec)
 
     def register(
-        self, kind: str, service: Service, *interfaces: str, quarter: Quarter = TOWN, **options: object
+        self,
+        kind: str,
+        service: Service,
+        *interfaces: str,
+        quarter: Quarter = TOWN,
+        java: Sequence[str] = (),
+        **options: object,
     ) -> Behind:
         """A new pod of a Service: its provider registers interfaces, and the pod becomes ready.
 
         Who has no registry declares them at its Service. ``options`` are of the provider's command line
-        (``timeout=1000``).
+        (``timeout=1000``), ``java`` of its JVM.
         """
-        pod = self.pod(kind, service, *interfaces, quarter=quarter, **options)
+        pod = self.pod(kind, service, *interfaces, quarter=quarter, java=java, **options)
         pod.start()
         return pod
 
     def pod(
-        self, kind: str, service: Service, *interfaces: str, quarter: Quarter = TOWN, **options: object
+        self,
+        kind: str,
+        service: Service,
+        *interfaces: str,
+        quarter: Quarter = TOWN,
+        java: Sequence[str] = (),
+        **options: object,
     ) -> Behind:
         """The same before its start."""
         name = f"{service.name}-{next(self._names)}"
@@ -193,7 +235,7 @@ class Town(Cluster):
             service.annotate(interfaces=",".join(interfaces))
         provider = Provider(
             kind, name, interfaces, app=service.name, registry=quarter.registry(kind, self.zookeeper.hosts),
-            at=(home.ip, service.port), folder=home.folder, place=home.place, java=quarter.java,
+            at=(home.ip, service.port), folder=home.folder, place=home.place, java=[*quarter.java, *java],
             more=_command_line(options),
         )  # fmt: skip
         self._last_to_first.callback(provider.end)
@@ -207,7 +249,12 @@ class Town(Cluster):
         }  # fmt: skip
         spec = {"containers": [{"name": "app", "image": "app"}], "nodeName": MACHINE_NAME}
         self.api.apply(document | {"spec": spec})
-        status = {"phase": "Running", "podIP": pod.home.ip, "podIPs": [{"ip": pod.home.ip}]}
+        # Of a pod that is not ready istiod does not note the address: an EndpointSlice that it read before the pod
+        # would lack it until one of them changes again.
+        status = {
+            "phase": "Running", "podIP": pod.home.ip, "podIPs": [{"ip": pod.home.ip}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }  # fmt: skip
         self.api.apply(document | {"status": status}, subresource="status")
         pod.service.refer(pod.home.ip, pod.home.name)
 
@@ -219,16 +266,20 @@ class Town(Cluster):
         quarter: Quarter = TOWN,
         started: bool = True,
         nameserver: str = DNS,
+        further: Sequence[str] = (),
+        resolver: Sequence[str] = (),
         sidecar: bool = False,
         mounts: Collection[str] = (),
         **options: object,
     ) -> Caller:
         """An application that calls, in a pod of its own. It has the registry, if it can have one.
 
-        With a sidecar its pod is one of the mesh (``mesh``), and the sidecar works before it starts. ``mounts`` are
-        ConfigMaps whose files it finds in ``MOUNTED``, and its label says that it does.
+        ``further`` are name servers that it asks when the first does not answer, ``resolver`` options of that. With a
+        sidecar its pod is one of the mesh (``mesh``), and the sidecar works before it starts. ``mounts`` are ConfigMaps
+        whose files it finds in ``MOUNTED``, and its label says that it does.
         """
-        home = self.home(f"{app}-{next(self._names)}", nameserver=nameserver)
+        name = f"{app}-{next(self._names)}"
+        home = self.home(name, nameserver=nameserver, further=further, options=resolver)
         if mounts:
             volume = Volume(self.api, NAMESPACE, mounts, home.folder / "mounted" / "routes")
             self._last_to_first.callback(volume.end)
@@ -254,7 +305,7 @@ class Town(Cluster):
         for volume in self._volumes:
             found = eventually(
                 lambda each=volume: [name for name in names if not (each.folder / name).exists()],
-                within=10.0,
+                within=60.0,
                 until=lambda missing: not missing,
             )
             assert not found, f"{volume.folder}: {found}"
@@ -402,9 +453,13 @@ class Town(Cluster):
             each.kill()
 
     def restart(self, *servers: Server) -> None:
-        """Start what was killed, and wait until it is ready."""
-        for each in servers:
-            each.start()
+        """Start what was killed, all at once, and wait until it is ready."""
+        at_once(lambda each: each.start(), servers)
+
+
+def _server_ports() -> list[dict[str, object]]:
+    """Those of a CoreDNS."""
+    return [{**port, "targetPort": 53} for port in DNS_PORTS]
 
 
 def name_of(interface: str) -> str:
@@ -412,10 +467,13 @@ def name_of(interface: str) -> str:
     return f"{interface.replace('$', '-')}.{ZONE}"
 
 
-def at_once(do: Callable[[T], R], each: Iterable[T]) -> list[R]:
-    """Do it with each in a thread of its own; the first error is raised when all have ended."""
+def at_once(do: Callable[[T], R], each: Iterable[T], *, most: int = 0) -> list[R]:
+    """Do it with each in a thread of its own, with so many at a time at ``most`` (0: with all).
+
+    The first error is raised when all have ended.
+    """
     them = list(each)
-    with ThreadPoolExecutor(max(1, len(them))) as pool:
+    with ThreadPoolExecutor(most or max(1, len(them))) as pool:
         return list(pool.map(do, them))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,8 +19,11 @@ from tests.scenarios.stage.process import Process, command_of, eventually
 
 TICK_MS = 500
 """Sessions may be as short as two ticks."""
-SESSION_S = 3.0
-"""Of application processes: they outlive a restart of the server, by little."""
+SESSION_S = 10.0
+"""Of application processes, and the longest that the server grants: they outlive its restart, also where a dozen other
+processes start beside it. Who loses a session here does not register again by himself."""
+_PATIENCE_S = 180.0
+"""Where a dozen JVMs start at once on two cores, a server takes most of a minute to answer."""
 
 _started = itertools.count(1_767_225_600_000)
 
@@ -55,14 +59,23 @@ class ZooKeeper:
         return f"{self.host}:{self.port}"
 
     def start(self) -> None:
+        """Start it unless it runs, and wait until it answers."""
         if not self.process.running:
             self.process.start()
-            self.process.wait_until(self._answers, within=30.0)
+        self.process.wait_until(self._answers, within=_PATIENCE_S)
 
     def _answers(self) -> bool:
+        return "Mode:" in self._status()
+
+    def received(self) -> int:
+        """How many requests it had from all clients since it started."""
+        [count] = re.findall(r"^Received: (\d+)$", self._status(), re.M)
+        return int(count)
+
+    def _status(self) -> str:
         with self.process.place.inside(), socket.create_connection((self.host, self.port), 1.0) as sock:
             sock.sendall(b"srvr")
-            return b"Mode:" in sock.recv(4096)
+            return b"".join(iter(lambda: sock.recv(4096), b"")).decode()
 
     def kill(self) -> None:
         self.process.kill()
@@ -75,7 +88,7 @@ class ZooKeeper:
         retry = {"max_tries": -1, "delay": 0.1, "max_delay": 0.3}
         client = KazooClient(hosts=f"{self.hosts}{chroot}", timeout=timeout, connection_retry=retry)
         with self.process.place.inside():  # the client's threads are there for good
-            client.start(timeout=15.0)
+            client.start(timeout=_PATIENCE_S)
         return client
 
 
@@ -103,12 +116,21 @@ def sofa_url(interface: str, host: str, port: int, application: str, **parameter
 class Registration:
     """One application process: a session of its own, and what it registered with it."""
 
-    def __init__(self, zookeeper: ZooKeeper, chroot: str, *, host: str, port: int, application: str) -> None:
+    def __init__(
+        self,
+        zookeeper: ZooKeeper,
+        chroot: str,
+        *,
+        host: str,
+        port: int,
+        application: str,
+        session_s: float = SESSION_S,
+    ) -> None:
         self.host = host
         self.port = port
         self.application = application
         self._hosts = zookeeper.hosts
-        self._client = zookeeper.client(chroot, timeout=SESSION_S)
+        self._client = zookeeper.client(chroot, timeout=session_s)
         self._nodes: dict[str, list[str]] = {}
 
     def registers(
@@ -171,7 +193,7 @@ class Registration:
         lost = self._client.client_id
         while self._client.client_id in (None, lost):  # the process may take it back in time
             thief = KazooClient(hosts=self._hosts, client_id=lost)
-            thief.start(timeout=15.0)
+            thief.start(timeout=_PATIENCE_S)
             close(thief)
             eventually(lambda: self._client.client_id not in (None, lost), within=2.0)
         self._nodes.clear()
