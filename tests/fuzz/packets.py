@@ -160,9 +160,9 @@ def run(seconds: float, seed: int, count: int | None = None) -> Outcome:
 
     def attempt(given: tuple[bytes, bool]) -> tuple[list[str], float]:
         packet, tcp = given
-        before = time.perf_counter()
+        before = time.thread_time()
         reply = responders[tcp].respond(packet)
-        taken = time.perf_counter() - before
+        taken = time.thread_time() - before
         if taken > SLOW_S:
             taken = min(taken, *(_seconds_for(responders[tcp], packet) for _ in range(3)))
         careful = responders[tcp]._unusual(packet)
@@ -181,9 +181,9 @@ def show(given: tuple[bytes, bool]) -> str:
 
 
 def _seconds_for(responder: Responder, packet: bytes) -> float:
-    before = time.perf_counter()
+    before = time.thread_time()
     responder.respond(packet)
-    return time.perf_counter() - before
+    return time.thread_time() - before
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from soadns import snapshot
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.history import Transition
 from soadns.model import Delete, Event, InterfaceId, Observation, Synced, Trouble, Upsert
+from soadns.persistence import snapshot
+from soadns.persistence.snapshot import Snapshot
 from tests.situations.landscape import EPOCH, REGISTRY, Landscape
 from tests.unit.notation import DEFAULTS
+from tests.unit.saved_file import SavedFile
 
 ZONE = "rpc.test"
 KUBE = "kube/home"
@@ -54,6 +56,7 @@ class World(Landscape):
         self._connected = {REGISTRY, KUBE}
         self._told_sync: set[str] = set()
         self.estate = Estate([SETTINGS])
+        self.saved = SavedFile(identities=IDENTITIES, serials={ZONE: 1})
         self.transitions: list[Transition] = []
         self.soadns_up = True
         self._sync()
@@ -96,6 +99,7 @@ class World(Landscape):
         if self._reachable(KUBE):
             self._tell_objects()
         self.transitions += [t for _, t in self.estate.work(self.unix)]
+        self.saved.save(self.estate, self.unix)
 
     def _tell_direct_callers(self) -> None:
         for key in self.untold[0]:
@@ -180,14 +184,13 @@ class World(Landscape):
 
     def restart(self, pause: float) -> None:
         """soadns ends now and starts again after ``pause``; its workers repeat their last answers meanwhile."""
-        taken = snapshot.capture(self.estate, self.unix, identities=IDENTITIES, serials={ZONE: 1})
-        data = snapshot.encode(taken)
+        found = self.saved.read(self.estate, self.unix)
         self.soadns_up = False
-        self.at(self.now + pause, lambda: self._start_soadns(data))
+        self.at(self.now + pause, lambda: self._start_soadns(found))
 
-    def _start_soadns(self, data: bytes) -> None:
+    def _start_soadns(self, found: Snapshot) -> None:
         fresh = Estate([SETTINGS])
-        refused = snapshot.restore(fresh, snapshot.decode(data), self.unix, identities=IDENTITIES)
+        refused = snapshot.restore(fresh, found, self.unix, identities=IDENTITIES)
         assert not refused, refused
         self.estate = fresh
         self.soadns_up = True

@@ -57,16 +57,24 @@ def message(octets: bytes) -> dict[str, Any]:
         elif value.startswith(b"{"):
             found["virtual_hosts"].append(json.loads(value))
         else:
-            host: dict[str, Any] = {"domains": ["*"], "routes": []}
-            text = dict(fields(value[: value.index(b"*") + 1]))
-            assert text[2] == b"*"
-            decoder, rest = json.JSONDecoder(), value[value.index(b"*") + 1 :].decode()
-            while rest:
-                piece, end = decoder.raw_decode(rest)
-                host["routes"] += piece["routes"]
-                rest = rest[end:]
-            found["virtual_hosts"].append(host)
+            found["virtual_hosts"].append(_host(value))
     return found
+
+
+def _host(octets: bytes) -> dict[str, Any]:
+    """A host of which the name and domains were put before routes, in pieces."""
+    host: dict[str, Any] = {"domains": [], "routes": []}
+    while octets and octets[0] in (0x0A, 0x12):  # a name, or a domain; both are short
+        text, octets = octets[2 : 2 + octets[1]].decode(), octets[2 + octets[1] :]
+        host.setdefault("name", text)
+        host["domains"].append(text)
+    del host["domains"][0]
+    decoder, rest = json.JSONDecoder(), octets.decode()
+    while rest:
+        piece, end = decoder.raw_decode(rest)
+        host["routes"] += piece["routes"]
+        rest = rest[end:]
+    return host
 
 
 @dataclass

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from soadns import exports
 from soadns.ads.inventory import Inventory
 from soadns.ads.peers import Peer
 from soadns.ads.push import Push, Told
 from soadns.ads.wire import CDS, EDS, RDS
 from soadns.binding.estate import Estate
 from soadns.composition import wishes, zone_settings
-from soadns.configfile import parse
 from soadns.figures import Figures, WorkerFigures, WorkerState
-from soadns.filterviews import Meshing
 from soadns.model import InterfaceId, ObjectRef, Reading
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
+from soadns.onboarding import exports
 from soadns.publishers import zonefile
+from soadns.reports.filterviews import Meshing
 from soadns.routemodel import Move
 from soadns.routing import Routing
+from soadns.settings.configfile import parse
 from soadns.sources.static import StaticSettings, StaticSource
 from soadns.web.operations import Reloaded
 
@@ -69,6 +69,12 @@ class DemoProcess:
     def standing(self) -> list[dict[str, Any]] | None:
         return None
 
+    async def filter_changes(self, zone: str, of: ObjectRef | None) -> list[dict[str, Any]] | None:
+        return None
+
+    async def route_files(self, zone: str) -> dict[str, Any] | None:
+        return None
+
     def zone_file(self, zone: str) -> Iterator[str] | None:
         data = self.zones[zone]
         return zonefile.lines(zone, data.rrsets(), ttl=30) if data.state == READY else None
@@ -94,8 +100,22 @@ class DemoProcess:
     async def survey(self, zone: str, query: Mapping[str, str], *, limit: int) -> dict[str, Any]:
         return await exports.survey(self, self.estate.zones[zone], query, limit=limit)
 
+    async def rehearse(self, files: Sequence[tuple[str, str]], cluster: str) -> dict[str, Any]:
+        """Echoes what it is asked."""
+        return {
+            "cluster": cluster,
+            "rejected": [],
+            "passedOver": {},
+            "objects": [],
+            "zones": [],
+            "asked": files,
+        }
+
     def called(self, zone: str) -> set[str]:
         return set()
+
+    def roots(self, zone: str) -> list[str]:
+        return []
 
     async def about(
         self, zone: str, names: Collection[str], what: frozenset[str]

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from soadns import composition, naming, snapshot
+from soadns import composition, naming
 from soadns.binding.clusters import Clusters
 from soadns.binding.estate import Estate
 from soadns.binding.evidence import Claim
 from soadns.binding.zone import Zone
 from soadns.binding.zonesettings import ZoneSettings
-from soadns.configfile import parse as parse_config
 from soadns.model import (
     Delete,
     Endpoint,
     EndpointSlice,
+    Event,
     Identified,
     InterfaceId,
     Key,
@@ -38,7 +38,10 @@ from soadns.model import (
     Unbound,
     Upsert,
 )
+from soadns.persistence import snapshot
+from soadns.settings.configfile import parse as parse_config
 from soadns.sources.annotations import PREFIX, parse
+from tests.unit.saved_file import SavedFile
 from tests.unit.tables import Case, expand, host_port, interface_id, seconds, words_of
 
 ZONE = "rpc.test"
@@ -66,6 +69,7 @@ class Notebook:
     sent: dict[str, dict[Key, Observation]] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     published: dict[str, Records | None] = field(default_factory=dict)
+    saved: SavedFile = field(default_factory=SavedFile)
 
     def __post_init__(self) -> None:
         self.start(self.settings)
@@ -104,13 +108,21 @@ class Notebook:
 
     def flush(self) -> None:
         """Deliver what changed as one instant, and let the estate work."""
-        events: list[object] = []
+        self.hear(self.news())
+
+    def news(self) -> list[Event]:
+        """What the sources say of what changed; it counts as said."""
+        events: list[Event] = []
         for source, seen in self.seen.items():
             if source not in self.down:
                 sent = self.sent[source]
                 events += [Delete(source, key) for key in sent if key not in seen]
                 events += [Upsert(source, key, v) for key, v in seen.items() if sent.get(key) != v]
                 self.sent[source] = dict(seen)
+        return events
+
+    def hear(self, events: list[Event]) -> None:
+        """Have the estate hear this as one instant, and work."""
         if events:
             self.estate.fold(events, self.now)
         self.work()
@@ -119,6 +131,7 @@ class Notebook:
         self.estate.work(self.now)
         for owner, records in self.zone.take_published().items():
             self.published[naming.key(owner)] = records
+        self.saved.save(self.estate, self.now)
 
     def wait(self, duration: float) -> None:
         """Let time pass, stopping at every clock."""
@@ -294,7 +307,8 @@ class Notebook:
         """Stop, and start from the snapshot with every source out of reach; ``zone`` words may change."""
         self.flush()
         identities = {source: f"id-of-{source}" for source in self.seen}
-        data = snapshot.encode(snapshot.capture(self.estate, self.now, identities=identities, serials={}))
+        self.saved.identities = dict(identities)
+        found = self.saved.read(self.estate, self.now)
         if "unasked" in words:
             del identities[SOURCES["kube"]]
         if "other-cluster" in words:
@@ -303,7 +317,7 @@ class Notebook:
             self.settings = zone_settings(options)
         self.estate = Estate([self.settings])
         self.published = {}
-        snapshot.restore(self.estate, snapshot.decode(data), self.now, identities=identities)
+        snapshot.restore(self.estate, found, self.now, identities=identities)
         self.seen = {source: self.seen.get(source, {}) for source in sorted(self.settings.sources)}
         self.sent = {source: {} for source in self.seen}
         self.down = set(self.seen)
@@ -436,6 +450,8 @@ def _with_options(service: Service, options: dict[str, str]) -> Service:
             changes[attribute] = read(options[word])
     if "node-port" in options:
         changes["ports"] = (replace(service.ports[0], node_port=int(options["node-port"])),)
+    if "target" in options:
+        changes["ports"] = (replace(service.ports[0], target=options["target"]),)
     if "external-name" in options:
         changes["type"] = "ExternalName"
     return replace(service, **changes)

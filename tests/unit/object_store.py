@@ -25,6 +25,8 @@ class ObjectStore:
         """Plurals that it does not know."""
         self.writes: list[str] = []
         """What was written, and how: no dry runs."""
+        self.asked: list[tuple[str, bool]] = []
+        """Paths of what was applied, and whether that was a dry run."""
         self._versions = itertools.count(1)
         self._changed: list[tuple[int, str, str, dict[str, Any]]] = []
         """(version, kind of event, plural, object)."""
@@ -76,6 +78,7 @@ class ObjectStore:
     ) -> bytes:
         collection, _, name = path.rpartition("/")
         document = copy.deepcopy(dict(body))
+        self.asked.append((path, dry_run))
         if why := self.deny(document):
             raise ApiError(422, why)
         held = self.objects.get((collection, name))
@@ -83,7 +86,7 @@ class ObjectStore:
         if version and (held is None or held["metadata"]["resourceVersion"] != version):
             raise ApiError(409, "another version")
         if not dry_run:
-            self.put(collection, document, by=manager)
+            self.keep(collection, document, by=manager)
         return json.dumps(self.objects.get((collection, name), document)).encode()
 
     async def delete(self, path: str, *, uid: str) -> None:
@@ -99,8 +102,12 @@ class ObjectStore:
 
     async def close(self) -> None: ...
 
-    def put(self, collection: str, document: dict[str, Any], *, by: str = "test") -> None:
-        """Write an object as somebody."""
+    def put(self, collection: str, document: dict[str, Any]) -> None:
+        """Write an object as somebody else than soadns."""
+        self.keep(collection, document, by="test")
+
+    def keep(self, collection: str, document: dict[str, Any], *, by: str) -> None:
+        """Keep what somebody writes."""
         metadata = document["metadata"]
         held = self.objects.get((collection, metadata["name"]))
         before = held["metadata"] if held is not None else {}
@@ -109,6 +116,9 @@ class ObjectStore:
             **document,
             "metadata": {**metadata, **kept, **{k: before[k] for k in kept if k in before}},
         }
+        document["metadata"]["managedFields"] = [
+            {"manager": by, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
+        ]
         if by != "test":
             self.writes.append(f"{'change' if held else 'create'} {metadata['namespace']}/{metadata['name']}")
         self.objects[collection, metadata["name"]] = document

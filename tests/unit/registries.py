@@ -19,6 +19,9 @@ class Book:
     def called(self, zone: str) -> set[str]:
         return set(self.readings)
 
+    def roots(self, zone: str) -> list[str]:
+        return ["/dubbo"]
+
     async def about(
         self, zone: str, names: Collection[str], what: frozenset[str]
     ) -> list[dict[str, Reading]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field, replace
 
-from soadns import snapshot
 from soadns.addresses import print_address
 from soadns.model import Provider
+from soadns.persistence.snapshot import Snapshot
 from soadns.routemodel import Route, Vip
 from soadns.routing import Routing
 from soadns.sidecar.clusters import cluster_name
@@ -22,7 +22,7 @@ class RouteBook(Notebook):
 
     missing: str = "closed"
     routing: Routing = field(init=False)
-    kept: snapshot.Snapshot | None = None
+    kept: Snapshot | None = None
 
     @property
     def table(self) -> RouteTable:
@@ -33,6 +33,7 @@ class RouteBook(Notebook):
         if fresh:
             self.routing = Routing(self.estate, self.missing, "replica")
             self.routing.begin({} if self.kept is None else self.kept.moves)
+            self.saved.moves = {ZONE: self.table.moves}
         super().work()
         self.follow()
         if self.zone.complete and not self.estate.pending:
@@ -53,7 +54,7 @@ class RouteBook(Notebook):
     def do_restart(self, words: list[str], options: dict[str, str]) -> None:
         """With the moves of the snapshot, unless it is ``lost``."""
         self.flush()
-        self.kept = snapshot.Snapshot(self.now, moves=self.routing.moves)
+        self.kept = self.saved.read(self.estate, self.now)
         if "lost" in words:
             self.kept = None
             self.estate = type(self.estate)([self.settings])

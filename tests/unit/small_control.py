@@ -19,7 +19,7 @@ from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.journal import Journal
 from soadns.nameserver.table import READY
 from soadns.nameserver.zone import ZoneData
-from soadns.supervisor import AGAIN_STATUS
+from soadns.processes.children import AGAIN_STATUS
 
 
 async def control(options: argparse.Namespace) -> int:

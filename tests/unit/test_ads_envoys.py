@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from soadns.ads import envoyinventory
+from soadns.ads import delta, envoyinventory
 from soadns.ads.delta import Delta, DeltaRequest
 from soadns.ads.envoyinventory import EnvoyInventory
 from soadns.ads.peers import view
 from soadns.ads.wire import KINDS
 from soadns.sidecar.envoy import CLUSTERS, ENDPOINTS, IN_ORDER, LISTENERS, REFUSED, ROUTES
+from tests.unit.ads_estate import ACCOUNT, MOVE, SHOP, USER, VIEWS, cluster, tell, told, wandering
 from tests.unit.ads_peer import encode, fields
 from tests.unit.notation import ZONE
 from tests.unit.routes_notation import RouteBook
-from tests.unit.test_ads_pushes import ACCOUNT, MOVE, SHOP, USER, cluster, tell, told
 
 
 def inventory(book: RouteBook) -> EnvoyInventory:
@@ -142,6 +142,20 @@ def test_everything_at_first_and_then_nothing() -> None:
     assert not envoy.stream.behind
 
 
+def test_a_cluster_ip_that_is_anothers_is_led_by_nothing_of_who_had_it() -> None:
+    """A Service without interfaces needs no listener: Envoy passes on what it has none for."""
+    book = told(*SHOP)
+    envoy = Envoy(inventory(book))
+    envoy.take()
+    tell(book, "Service shop/user 10.96.0.7 new; Service shop/web 10.96.0.1; pods shop/web 10.1.0.8")
+    envoy.take()
+    assert USER not in envoy.has[LISTENERS]
+    assert cluster("web") not in envoy.has[CLUSTERS]
+    tell(book, "pods shop/web 10.1.0.9", "delete shop/web", "Service shop/web 10.96.0.1 port=80")
+    assert envoy.take() == []
+    assert cluster("web") not in book.routing.clusters[ZONE].clusters
+
+
 def test_a_move_is_a_rule_and_no_listener() -> None:
     book = told(*SHOP)
     envoy = Envoy(inventory(book))
@@ -185,6 +199,27 @@ def test_one_that_comes_again_is_told_what_is_different_by_another_replica_too()
     fresh = Envoy(envoy.stock)
     fresh.take()
     assert envoy.has == fresh.has
+
+
+def test_what_is_refused_is_noted_although_more_was_sent_before_the_peer_could_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of several responses of one type, one is refused, and what comes after it is not."""
+    monkeypatch.setattr(delta, "MOST_OCTETS", 1)
+    book = told(*SHOP)
+    envoy = Envoy(inventory(book), refuses=min(USER, ACCOUNT))
+    for _ in envoy.stock.follow():
+        pass
+    while envoy.stream.due:
+        for batch in list(envoy.stream.take()):
+            envoy.read(batch.kind, batch.octets)
+    assert envoy.stream.refusals == 1
+    assert envoy.stream.told[LISTENERS].refused == f"{envoy.refuses} is not to my taste"
+    assert envoy.stream.behind
+    envoy.refuses = ""
+    tell(book, "register com.x.User 10.1.0.1 serialization=fastjson2 timestamp=7")
+    assert envoy.take() == [f"listeners {USER}"]
+    assert not envoy.stream.behind
 
 
 def test_what_is_refused_is_noted_and_not_sent_again() -> None:
@@ -259,3 +294,18 @@ def test_whatever_happens_a_late_stream_has_what_an_early_one_has(
         each.take()
     assert early.has == late.has
     assert slow.has == late.has
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_may_be_seen_by_whom_is_what_going_through_everything_finds(seed: int) -> None:
+    for stock in wandering(inventory, seed):
+        for kind in IN_ORDER:
+            there = {name for of, name in stock.resources if of == kind}
+            assert stock.names(kind, None) == there
+            for sees in VIEWS:
+                at = {name: place for name, place in stock.places.items() if place.namespace in sees}
+                leads = {name for place in at.values() for name in place.clusters}
+                assert stock.names(kind, sees) == there & (
+                    leads if kind in (CLUSTERS, ENDPOINTS) else at.keys()
+                )
+    assert stock.names(LISTENERS, frozenset({"shop"}))

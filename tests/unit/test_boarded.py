@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from soadns import boarded, exports
-from soadns.client import NAMES, _lists
+from soadns.commands import boarded
+from soadns.commands.client import NAMES, _lists
 from soadns.model import Caller, Reading
+from soadns.onboarding import exports
 from soadns.publishers.properties import Line
 from tests.unit.notation import ZONE
 from tests.unit.registries import Book, callers, estate

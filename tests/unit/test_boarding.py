@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from soadns import exports
-from soadns.boarding import Wish
 from soadns.model import Caller, Reading
+from soadns.onboarding import exports
+from soadns.onboarding.boarding import Wish
 from soadns.web.operations import Refused
 from tests.unit.notation import ZONE, Notebook, zone_settings
-from tests.unit.registries import Book, estate
+from tests.unit.registries import Book, callers, estate
 
 CALLS_ON = "?cluster.availablecheck=false&send.reconnect=true"
 ESTATE = """
@@ -102,8 +102,8 @@ async def test_rules_of_an_interface_and_of_an_application_that_provides_it_coun
 
 async def test_rules_of_an_application_that_calls_count_for_its_own_lines_and_for_everyones() -> None:
     rule = "a configurator (shop.configurators in the configuration centre)"
-    callers = frozenset({Caller("10.1.0.9", "shop"), Caller("10.1.0.8", "bill")})
-    book = Book(com_x_User=Reading(callers), shop=Reading(rules=frozenset({rule})))
+    calling = frozenset({Caller("10.1.0.9", "shop"), Caller("10.1.0.8", "bill")})
+    book = Book(com_x_User=Reading(calling), shop=Reading(rules=frozenset({rule})))
     left_out = f"com.x.User: shop, which calls it, has {rule}"
     url = f"com.x.User dubbo://com.x.User.{ZONE}:20880{CALLS_ON}"
     assert lines(await exported(estate(ESTATE), book, application="shop")) == [left_out]
@@ -193,10 +193,147 @@ async def test_one_line_holds_for_every_group_and_version() -> None:
     ]
 
 
+DIFFERENT_PORTS = """
+service shop/one 10.96.0.1 port=20880,20881; pods shop/one 10.1.0.1 10.1.0.2 port=20880,20881
+"""
+
+
+@pytest.mark.parametrize(
+    ("registered", "port", "why", "notes"),
+    [
+        ("register com.x.A 10.1.0.1 10.1.0.2", 20880, [], []),
+        # Two protocols, one process with two ports, and a port of the old world that most of all have.
+        (
+            "register com.x.A 10.1.0.1 10.1.0.2 10.1.0.1:20881 10.1.0.2:20881",
+            20880,
+            [],
+            ["port 20880, by which most providers are registered; also 20881"],
+        ),
+        (
+            "register com.x.A 10.1.0.1:20881 10.1.0.2:20881; register com.x.A 10.9.0.{1..3}; "
+            "service shop/one 10.96.0.1 port=20880,20881 traffic=mesh",
+            20881,
+            [],
+            ["port 20881, by which most addresses of its Service provide it; also 20880"],
+        ),
+        # The protocol of the old world alone, though the Service has a port of that number.
+        (
+            "register com.x.A 10.1.0.1:20881 10.1.0.2:20881 protocol=rest; register com.x.A 10.9.0.{1..3}; "
+            "service shop/one 10.96.0.1 port=20880,20881 traffic=mesh",
+            20880,
+            ["2 addresses of its Service provide it by another port or protocol than dubbo at 20880"],
+            [],
+        ),
+        # A port that changes pod by pod, and groups that have a port each.
+        (
+            "register com.x.A 10.1.0.1 10.1.0.2:20881",
+            20880,
+            ["1 address of its Service provides it by another port or protocol than dubbo at 20880"],
+            ["port 20880, by which most providers are registered; also 20881"],
+        ),
+        (
+            "register com.x.A 10.1.0.1 10.1.0.2; register g/com.x.A 10.1.0.1:20881 10.1.0.2:20881",
+            20880,
+            ["2 addresses of its Service provide it by another port or protocol than dubbo at 20880"],
+            [],
+        ),
+    ],
+)
+async def test_the_port_is_one_that_all_addresses_of_the_service_have(
+    registered: str, port: int, why: list[str], notes: list[str]
+) -> None:
+    [row] = [
+        row
+        for row in (await exported(estate(DIFFERENT_PORTS, registered), everyone="1"))["items"]
+        if row["key"] == "com.x.A"
+    ]
+    assert row["url"] == f"dubbo://com.x.A.{ZONE}:{port}{CALLS_ON}"
+    assert (row["why"], row["notes"]) == (why, notes)
+
+
+@pytest.mark.parametrize(
+    ("target", "registered", "safe"),
+    [
+        ("rpc", "register com.x.A 10.1.0.1 10.1.0.2:20881", True),
+        ("rpc", "register com.x.A 10.1.0.1; register com.x.A 10.1.0.2:20881 protocol=rest", False),
+        ("20881", "register com.x.A 10.1.0.1:20881 10.1.0.2:20881; register com.x.A 10.9.0.1:20880", True),
+        ("20881", "register com.x.A 10.1.0.1 10.1.0.2:20881; register com.x.A 10.9.0.1:20880", False),
+    ],
+)
+async def test_a_port_leads_to_its_target_and_to_any_where_that_is_a_name(
+    target: str, registered: str, safe: bool
+) -> None:
+    service = f"service shop/one 10.96.0.1 port=20880 traffic=mesh; service shop/one target={target}"
+    notebook = estate(DIFFERENT_PORTS, registered, service)
+    [row] = (await exported(notebook, everyone="1"))["items"]
+    assert row["url"] == f"dubbo://com.x.A.{ZONE}:20880{CALLS_ON}"
+    assert row["exported"] == safe, row["why"]
+
+
 async def test_a_variant_that_is_named_is_where_the_line_leads() -> None:
     data = await exported(estate(VARIANTS), interface="blue/com.x.A:1.0.0")
     assert lines(data) == [f"com.x.A dubbo://com.x.A--g-blue--v-1-0-0.{ZONE}:20880{CALLS_ON}"]
     assert [row["why"] for row in data["items"]] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("query", "left_out"),
+    [
+        ({"everyone": "1"}, ["shop, which", "somebody who"]),
+        ({"interface": "com.x.Pay", "everyone": "1"}, ["shop, which", "somebody who"]),
+        ({"application": "shop"}, ["shop, which"]),
+        ({"application": "bill"}, []),
+        ({"names": "com.x.Pay", "application": "shop"}, ["shop, which"]),
+        ({"names": "com.x.Pay"}, []),
+    ],
+)
+async def test_who_asks_for_any_version_gets_no_line(query: dict[str, str], left_out: list[str]) -> None:
+    asking = frozenset({("shop", "version=*"), ("", "group=a,b")})
+    book = Book(com_x_Pay=Reading(callers("shop@10.1.0.9", "bill@10.1.0.9", "@10.1.0.8"), asking=asking))
+    [row] = [
+        row for row in (await exported(estate(ESTATE), book, **query))["items"] if row["key"] == "com.x.Pay"
+    ]
+    assert sorted(why.partition(" calls it, asks for ")[0] for why in row["why"]) == left_out
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+async def test_of_providers_on_record_by_application_alone_nothing_is_known(mapped: bool) -> None:
+    declared = "service shop/new 10.96.0.9 interfaces=com.x.New; pods shop/new 10.1.9.1"
+    book = Book(com_x_New=Reading(mapped=mapped), com_x_User=Reading(mapped=mapped))
+    notebook = estate(ESTATE, declared)
+    new, user = (await exported(notebook, book, interface="com.x.New,com.x.User"))["items"]
+    assert ("its providers are on record by application alone" in " ".join(new["why"])) == mapped
+    assert not user["why"]  # registered as ever
+    assert book.asked[-1] == (["com.x.New"], ["mapped"])
+    items = (await exports.survey(book, notebook.zone, {}, limit=100))["items"]
+    reasons = {item["interface"]: [why["reason"] for why in item["why"]] for item in items}
+    assert ("applications" in reasons["com.x.New"]) == mapped
+    assert "applications" not in reasons["com.x.User"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("protocol=tri", ["shop, which calls it, asks for protocol=tri, and its URL is one of dubbo"]),
+        ("protocol=tri, dubbo", []),
+        ("protocol=dubbo", []),
+    ],
+)
+async def test_who_asks_for_another_protocol_gets_no_line(asked: str, why: list[str]) -> None:
+    book = Book(com_x_Pay=Reading(callers("shop@10.1.0.9"), asking=frozenset({("shop", asked)})))
+    notebook = estate(ESTATE)
+    [row] = (await exported(notebook, book, application="shop"))["items"]
+    assert row["why"] == why
+    items = (await exports.survey(book, notebook.zone, {}, limit=100))["items"]
+    [pay] = [item for item in items if item["interface"] == "com.x.Pay"]
+    assert pay["callers"][0]["asks"] == ([asked] if why else [])
+
+
+async def test_who_calls_every_provider_gets_no_line() -> None:
+    asking = frozenset({("shop", "refresh.cluster=broadcast")})
+    book = Book(com_x_Pay=Reading(callers("shop@10.1.0.9"), asking=asking))
+    why = "shop, which calls it, has refresh.cluster=broadcast, and a name leads to one provider"
+    assert lines(await exported(estate(ESTATE), book, application="shop")) == [f"com.x.Pay: {why}"]
 
 
 async def test_sofarpc_has_a_line_for_each_unique_id() -> None:

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from soadns.children import BACKOFF_S, STEADY_S, Post, Process, Seat
-from soadns.supervisor import Supervisor, SupervisorSettings
+from soadns.processes.children import BACKOFF_S, STEADY_S, Post, Process, Seat
+from soadns.processes.supervisor import Supervisor, SupervisorSettings
 from tests.unit.waiting import before_long
 
 WORKS = "while True: pass"
@@ -72,6 +73,24 @@ def test_a_worker_that_can_run_and_does_not_answer_is_replaced_sooner_than_one_t
     post.processes.append(process)
     supervisor._judge(post, process, NOW)
     assert process.killed == replaced
+
+
+def test_who_was_heard_while_nobody_looked_was_not_heard_in_the_future(
+    supervisor: Supervisor, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """A supervisor that did not run for a while takes that off everybody's silence, and no more."""
+    [post] = supervisor._workers
+    popen = subprocess.Popen([sys.executable, "-S", "-c", SLEEPS])
+    started.append(popen)
+    now = time.monotonic()
+    process = Process(popen, post.seats[0], now - 60, last_sign=now - 0.2)
+    post.processes.append(process)
+    supervisor._forgive(0.1, now)
+    assert process.last_sign == pytest.approx(now - 0.1)
+    supervisor._forgive(5.0, now)
+    assert process.last_sign == now
+    assert process.started == pytest.approx(now - 54.9)
+    assert "last sign -" not in supervisor._report()[1]
 
 
 def test_who_fails_again_and_again_waits_longer_and_longer_until_it_has_run_for_a_while() -> None:

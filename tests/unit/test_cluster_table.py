@@ -85,10 +85,8 @@ def test_providers_of_a_port_are_those_of_its_protocol_at_their_own_ports() -> N
         ("dubbo", "192.0.2.1", 20880), ("dubbo", "192.0.2.2", 20880), ("dubbo", "192.0.2.3", 20999),
         ("bolt", "192.0.2.1", 12200),
     ]  # fmt: skip
-    assert of_providers(spots, 20880) == {
-        ("192.0.2.1", 20880), ("192.0.2.2", 20880), ("192.0.2.3", 20999),
-    }  # fmt: skip
-    assert of_providers(spots, 12200) == {("192.0.2.1", 12200)}
+    assert of_providers(spots, 20880) == set(spots[:3])
+    assert of_providers(spots, 12200) == set(spots[3:])
     assert of_providers(spots, 20999) == set()
 
 
@@ -102,6 +100,7 @@ class World:
     services: dict[ObjectRef, Service] = field(default_factory=dict)
     pieces: dict[ObjectRef, tuple[EndpointSlice, ...]] = field(default_factory=dict)
     spots: dict[InterfaceId, frozenset[Spot]] = field(default_factory=dict)
+    shares: dict[Spot, int] = field(default_factory=dict)
     flat: bool = False
     asked: list[object] = field(default_factory=list)
 
@@ -118,6 +117,9 @@ class World:
     def providers(self, interface: InterfaceId) -> frozenset[Spot]:
         self.asked.append(interface)
         return self.spots.get(interface, frozenset())
+
+    def weights(self, interface: InterfaceId) -> dict[Spot, int]:
+        return self.shares
 
 
 def vip(at: Place, *targets: Target | None) -> Vip:
@@ -154,6 +156,36 @@ def test_no_pod_counts_twice_where_it_has_two_addresses() -> None:
     assert endpoints(world, goes(USER)) == (("fd01::1", 20880),)
     world.pieces[USER] = world.pieces[USER][:1]
     assert endpoints(world, goes(USER)) == ((POD, 20880),)
+
+
+@pytest.mark.parametrize(
+    ("weights", "hosts", "shares"),
+    [
+        ((100, 100, 100), (1, 2, 3), ()),
+        ((300, 100, 100), (1, 2, 3), (3, 1, 1)),
+        ((300, 0, 100), (1, 3), (3, 1)),
+        ((0, 200, 0), (2,), ()),
+        ((0, 0, 0), (1, 2, 3), ()),
+        ((50, None, 25), (1, 2, 3), (2, 4, 1)),
+    ],
+)
+def test_providers_have_the_shares_that_the_registry_says(
+    weights: tuple[int | None, ...], hosts: tuple[int, ...], shares: tuple[int, ...]
+) -> None:
+    spots = [("dubbo", f"192.0.2.{number}", 20880) for number in (1, 2, 3)]
+    told = {spot: weight for spot, weight in zip(spots, weights, strict=True) if weight is not None}
+    world = World(spots={A: frozenset(spots)}, shares=told)
+    table = ClusterTable("home", world)
+    table.lead({("10.96.0.1", 1): vip(("10.96.0.1", 1), goes(None))})
+    [cluster] = table.flush().values()
+    assert cluster is not None
+    assert cluster.endpoints == tuple((f"192.0.2.{number}", 20880) for number in hosts)
+    assert cluster.weights == shares
+    world.shares = {spots[0]: 700}
+    table.touch((), [A])
+    [cluster] = table.flush().values()
+    assert cluster is not None
+    assert cluster.weights == (7, 1, 1)
 
 
 # --------------------------------------------------------------------------- single changes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from soadns import console
 from soadns.cli import main
+from soadns.commands import console
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -47,9 +47,22 @@ def test_arguments_that_can_not_work_are_named(row: str, capsys: pytest.CaptureF
     assert not printed.out
 
 
+def test_a_token_of_two_lines_is_named_and_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``openssl rand -base64 64`` breaks its line."""
+    file = tmp_path / "token"
+    file.write_text("open-sesame\nopen-sesame\n")
+    assert main(["list", "--url", NOBODY, "--token-file", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"soadns: the token file {file} is more than one line, or has control characters")
+    assert "sesame" not in said
+
+
 USAGE = """
 explain ""                | argument NAME: it is empty
-explain                   | the following arguments are required: NAME
+explain                   | one of the arguments NAME --manifest is required
+explain x --manifest f    | argument --manifest: not allowed with argument NAME
 list --held --stale       | argument --stale: not allowed with argument --held
 list --held --sources     | argument --sources: not allowed with argument --held
 list -o yaml              | argument -o/--output: invalid choice: 'yaml'

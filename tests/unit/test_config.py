@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from soadns.composition import check_secrets, source_ids, zone_settings, zookeeper_settings
-from soadns.configfile import ConfigError, effective, load, parse
+from soadns.composition import (
+    source_ids,
+    zone_settings,
+    zookeeper_settings,
+)
+from soadns.settings import credentials, values
+from soadns.settings.configfile import ConfigError, effective, load, parse
 
 ZK = "zookeeper: [{hosts: zk1:2181}]"
 
@@ -45,6 +50,33 @@ zookeeper: [{hosts: a, tls: {ca: /etc/ca.pem}}] | zookeeper[0].tls: files are na
 zookeeper: [{hosts: a, tls: {enabled: true, cert: /c}}] | zookeeper[0].tls: cert and key belong together
 zookeeper: [{hosts: a, tls: {enabled: true, keyPasswordFile: /p}}] | zookeeper[0].tls: keyPasswordFile is set, but no key
 nameserver: {tls: {listen: ['0.0.0.0:853']}} | nameserver.tls: listen wants a cert and its key
+transfer: {listen: [':1054']} | transfer.listen: whole zones for whoever asks: set transfer.allow or transfer.keys
+transfer: {allow: [10.0.0.0/8]} | transfer: there are settings, but no address to listen on
+transfer: {listen: [':1054'], keys: [{name: a, secretFile: /f}, {name: A., secretFile: /g}]} | transfer.keys[1].name: 'a' is used twice
+transfer: {listen: [':1054'], allow: [10.0.0.0/33]} | transfer.allow: '10.0.0.0/33' is no network
+state: {peers: {hosts: ['a:8056']}} | state.peers.tokenFile: a snapshot holds the whole estate: replicas prove who they are
+state: {peers: {tokenFile: /t}} | state.peers: there are settings, but neither hosts to ask nor an address to listen on
+state: {peers: {hosts: [a], tokenFile: /t}} | state.peers.hosts: 'a' is no host:port (for example soadns-headless.soadns.svc:8056)
+state: {peers: {hosts: ['a:0'], tokenFile: /t}} | state.peers.hosts: 'a:0' is no host:port
+state: {peers: {hosts: ['a-0..svc:1'], tokenFile: /t}} | state.peers.hosts: 'a-0..svc:1': a part of the name is empty
+state: {peers: {hosts: ['a:1', 'a:1'], tokenFile: /t}} | state.peers.hosts: 'a:1' is named twice
+state: {peers: {listen: ':8056', tokenFile: /t, oldest: 5s}} | state.peers.oldest: 5 is not between 120 and
+{state: {peers: {listen: ':8056', tokenFile: /t, tls: {cert: /c}}}} | state.peers.tls: cert and key belong together
+{state: {peers: {hosts: 'a:1', tokenFile: /t, tls: {cert: /c, key: /k}}}} | state.peers.tls.cert: there is no state.peers.listen to show it at
+{state: {peers: {listen: ':8056', tokenFile: /t, tls: {ca: /c}}}} | state.peers.tls.ca: there are no state.peers.hosts to ask by TLS
+{state: {peers: {hosts: 'a:1', listen: ':8056', tokenFile: /t, tls: {ca: /c}}}} | state.peers.tls: ca without cert: replicas would not understand each other
+{state: {peers: {hosts: 'a:1', listen: ':8056', tokenFile: /t, tls: {cert: /c, key: /k}}}} | state.peers.tls: cert without ca: replicas would not understand each other
+{state: {peers: {listen: ':8056', tokenFile: /t}}, http: {probes: ':8056'}} | state.peers.listen: :8056 is http.probes already
+skydns: {owner: us} | skydns: there are settings, but no endpoints to write to
+skydns: {endpoints: ['etcd:2379']} | skydns.endpoints: 'etcd:2379' is no URL of HTTP (for example https://etcd-0:2379)
+skydns: {endpoints: ['http://a:b@etcd:2379']} | skydns.endpoints: credentials do not belong here: username and passwordFile
+skydns: {endpoints: ['http://etcd:2379'], mode: none} | skydns.mode: 'none' is not one of write, clear
+skydns: {endpoints: ['http://etcd:2379'], prefix: skydns} | skydns.prefix: must begin with / and name each level
+skydns: {endpoints: ['http://etcd:2379'], zones: [else.where]} | skydns.zones[0]: 'else.where' is no zone (for example rpc.cluster.local)
+skydns: {endpoints: ['http://etcd:2379'], username: us} | skydns: username and passwordFile belong together
+skydns: {endpoints: ['https://etcd:2379'], tls: {cert: /f}} | skydns.tls: cert and key belong together
+skydns: {endpoints: ['http://etcd:2379'], tls: {ca: /f}} | skydns.tls: files are named, but http://etcd:2379 is not https
+skydns: {endpoints: ['http://etcd:2379'], lease: 1s} | skydns.lease: 1 is not between 2 and 600
 nameserver: {tls: {cert: /c, key: /k}} | nameserver.tls: files are named, but no address to listen on
 nameserver: {tls: {listen: [':853', ':853'], cert: /c, key: /k}} | nameserver.tls.listen: ':853' is named twice
 zookeeper: [{hosts: a, sessionTimeout: 0}]      | zookeeper[0].sessionTimeout: 0 is not between 1 and 600
@@ -64,7 +96,18 @@ nameserver: {udpSize: big}                      | nameserver.udpSize: expected a
 binding: {linger: ten minutes}                  | binding.linger: 'ten minutes' is no duration (for example 10m, 5s, 500ms)
 binding: {boardShare: 2}                        | binding.boardShare: 2 is not between 0 and 1
 http: {listen: '127.0.0.1:80', probes: '127.0.0.1:80'} | http.probes: 127.0.0.1:80 is http.listen already
+http: {listen: '127.0.0.1:80', probes: ':80'}  | http.probes: :80 is in 127.0.0.1:80 of http.listen already
+http: {listen: '[::]:80', probes: '[::1]:80'}  | http.probes: [::1]:80 is in [::]:80 of http.listen already
+nameserver: {listen: [':53', '10.0.0.1:53']}   | nameserver.listen: 10.0.0.1:53 is in :53 of nameserver.listen already
+nameserver: {listen: [':53'], tls: {listen: [':53'], cert: /c, key: /k}} | nameserver.tls.listen: :53 is nameserver.listen already
+{nameserver: {listen: [':53']}, transfer: {listen: ['10.0.0.1:53'], allow: [10.0.0.0/8]}} | transfer.listen: 10.0.0.1:53 is in :53 of nameserver.listen already
 log: {level: loud}                              | log.level: 'loud' is not one of debug, info, warning, error
+{kubernetes: [{name: a}], zones: [{name: rpc.a}, {name: rpc.b}], sidecar: {istio: {mode: read}}} | sidecar.istio.zone: there are several zones: whose routes? (for example rpc.a, rpc.b)
+{kubernetes: [{name: a}], zones: [{name: rpc.a}], sidecar: {istio: {mode: read, zone: rpc.c}}} | sidecar.istio.zone: 'rpc.c' is no zone (for example rpc.a)
+{kubernetes: [{name: a}, {name: b}], zones: [{name: rpc.a}, {name: rpc.b, cluster: b}], sidecar: {istio: {mode: read, zone: rpc.b}}} | sidecar.share.cluster: the home cluster of rpc.b, whose routes are written, is 'b', and this is 'a' (for example b)
+{kubernetes: [{name: a}], sidecar: {istio: {mode: write}}} | sidecar.istio.mode: write wants sidecar.share.moves
+{kubernetes: [{name: a}], sidecar: {share: {events: true}}} | sidecar.share.events: it wants sidecar.share.moves
+{zookeeper: [{hosts: a}], sidecar: {istio: {mode: read}}} | sidecar.istio.mode: there is no kubernetes entry to read from
 - just a list                                   | expected a mapping of keys, got a list
 a: [                                            | line 2: did not find expected node content
 """  # noqa: E501 - one row, one line
@@ -76,6 +119,32 @@ def test_what_can_not_work_is_named_by_path(row: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, where="soadns.yaml")
     assert any(str(problem).startswith(expected) for problem in caught.value.problems), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "well"),
+    [
+        ("soadns-headless.soadns.svc.", True), ("[fd00::1]", True), ("10.0.0.1", True), ("a" * 63, True),
+        ("a" * 64, False), (f"x.{'a' * 64}.svc", False), (".a", False), ("a..", False), (".", False),
+        (".".join(["a" * 49] * 5 + ["abc"]), True), (".".join(["a" * 49] * 5 + ["abcd"]), False),
+    ],
+)  # fmt: skip
+def test_peers_have_names_that_dns_can_hold(host: str, well: bool) -> None:
+    """RFC 1035, 2.3.4: what has others no resolver of Python takes (UnicodeError)."""
+    assert (values.servers((f"{host}:8056",)) is None) == well
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        "istio: {mode: read, zone: rpc.a}",
+        "istio: {mode: read, zone: RPC.B.}, share: {cluster: b}",
+        "istio: {mode: none}",
+    ],
+)
+def test_one_zone_is_written_to_its_home_cluster(sidecar: str) -> None:
+    zones = "kubernetes: [{name: a}, {name: b}]\nzones: [{name: rpc.a}, {name: rpc.b, cluster: b}]"
+    parse(f"{zones}\nsidecar: {{{sidecar}}}", where="soadns.yaml")
 
 
 def test_all_errors_are_reported_at_once() -> None:
@@ -111,6 +180,9 @@ key                                      | the file holds  | what is wrong
 http: {tokenFile: FILE}                  | open-sesame     |
 http: {tokenFile: FILE}                  |                 | http.tokenFile: FILE: is empty
 http: {tokenFile: FILE}                  | -               | http.tokenFile: FILE: No such file or directory
+http: {tokenFile: FILE}                  | open-sesame\\nsesame | http.tokenFile: FILE: is more than one line, or has control characters; to make a token: openssl rand -hex 32
+state: {peers: {listen: ':8056', tokenFile: FILE}} | open-sesame\\nsesame | state.peers.tokenFile: FILE: is more than one line, or has control characters; to make a token: openssl rand -hex 32
+state: {peers: {listen: ':8056', tokenFile: FILE}} | open-sesame\\n |
 http: {tokenFile: FILE}                  | \\xff            | http.tokenFile: FILE: is no text
 zookeeper: [{hosts: a}, {hosts: b, name: b, auth: {credentialsFile: FILE}}] | reader:open-sesame |
 zookeeper: [{hosts: a}, {hosts: b, name: b, auth: {credentialsFile: FILE}}] |       | zookeeper[1].auth.credentialsFile: FILE: is empty
@@ -120,6 +192,11 @@ zookeeper: [{hosts: a, auth: {credentialsFile: FILE}}] | reader:         | zooke
 zookeeper: [{hosts: a, auth: {credentialsFile: FILE, scheme: token}}] | open-sesame |
 zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] |             | zookeeper[0].auth.credentialsEnv: ZK_SECRET: is empty
 zookeeper: [{hosts: a, auth: {credentialsEnv: ZK_SECRET}}] | reader:open-sesame |
+transfer: {listen: [':1054'], keys: [{name: a, secretFile: FILE}]} | open-sesame | transfer.keys[0].secretFile: FILE: is no base64; to make one: openssl rand -base64 32
+skydns: {endpoints: ['https://etcd:2379'], username: us, passwordFile: FILE} | open-sesame |
+skydns: {endpoints: ['https://etcd:2379'], username: us, passwordFile: FILE} |             | skydns.passwordFile: FILE: is empty
+skydns: {endpoints: ['https://etcd:2379'], tls: {ca: FILE}} | open-sesame   | skydns.tls.ca: FILE: holds no PEM certificate
+skydns: {endpoints: ['https://etcd:2379'], tls: {cert: FILE, key: FILE}} | open-sesame | skydns.tls.key: FILE: is not the PEM key of FILE, or is encrypted
 nameserver: {tls: {listen: [':853'], cert: FILE, key: FILE}} | open-sesame | nameserver.tls.key: FILE: is not the PEM key of FILE, or is encrypted
 """  # noqa: E501 - one row, one line
 
@@ -131,15 +208,15 @@ def test_secrets_that_can_not_be_used_are_known_before_anything_starts(
     key, content, wrong = (cell.strip() for cell in row.split("|"))
     file = tmp_path / "secret"
     if content != "-":
-        file.write_bytes(content.encode().replace(b"\\xff", b"\xff"))
+        file.write_bytes(content.encode().replace(b"\\xff", b"\xff").replace(b"\\n", b"\n"))
     monkeypatch.setenv("ZK_SECRET", content)
     text = key.replace("FILE", str(file))
     config = parse(text if text.startswith("zookeeper") else f"{ZK}\n{text}", where="soadns.yaml")
     if not wrong:
-        check_secrets(config, where="soadns.yaml")
+        credentials.check(config, where="soadns.yaml")
         return
     with pytest.raises(ConfigError) as caught:
-        check_secrets(config, where="soadns.yaml")
+        credentials.check(config, where="soadns.yaml")
     assert [str(problem) for problem in caught.value.problems] == [wrong.replace("FILE", str(file))]
     assert "open-sesame" not in str(caught.value)
 
@@ -209,3 +286,23 @@ binding: {linger: x}
         "zones[0].ttl", "zones[0].clusters", "zones[1].name", "zookeeper[0].hosts", "zookeeper[1].name",
         "binding.linger",
     }  # fmt: skip
+
+
+def test_a_secret_that_is_read_once_is_read_again_by_the_process_that_a_reload_begins(tmp_path: Path) -> None:
+    """``docs/configuration.md`` says so of each: whoever holds what was read before never looks at the file again."""
+    file = tmp_path / "secret"
+    file.write_text("Zmlyc3Q=")
+    config = parse(
+        f"{ZK[:-2]}, auth: {{credentialsFile: {file}, scheme: x}}}}]\n",
+        where="soadns.yaml",
+    )
+
+    def read() -> str:
+        [ensemble] = config.zookeeper
+        auth = zookeeper_settings(ensemble).auth
+        assert auth is not None
+        return auth[1]
+
+    assert read() == "Zmlyc3Q="
+    file.write_text("c2Vjb25k")
+    assert read() == "c2Vjb25k"

@@ -11,14 +11,15 @@ import pytest
 from soadns import composition
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
-from soadns.configfile import parse
 from soadns.control import CATCH_UP_S, Control
+from soadns.figures import Figures
 from soadns.model import InterfaceId, Provider, Synced, Upsert
 from soadns.nameserver.feed import Publisher
 from soadns.nameserver.follower import Follower
 from soadns.nameserver.journal import Journal, Reader
 from soadns.nameserver.table import Names, Table
-from soadns.saver import Saver
+from soadns.persistence.saver import Saver
+from soadns.settings.configfile import parse
 from tests.unit.journals import Files
 from tests.unit.notation import NOON
 
@@ -40,10 +41,12 @@ class Replica:
         publisher = Publisher(Journal(self.files, self.author))
         publisher.table.generation = self.author * 1_000
         clock = Clock(wall=lambda: self.now, steady=lambda: self.now)
-        estate, sources = Estate(composition.zone_settings(CONFIG)), composition.sources(CONFIG)
-        control = Control(CONFIG, estate, publisher, sources, log=silent, clock=clock)
+        figures = Figures()
+        estate = Estate(composition.zone_settings(CONFIG))
+        sources = composition.sources(CONFIG, figures.credentials, log=silent)
+        control = Control(CONFIG, estate, publisher, sources, figures=figures, log=silent, clock=clock)
         saver = Saver(control, self.path, {}, log=silent)
-        control.begin(saver.restore())
+        control.begin(saver.restore(saver.read()))
         return control, saver
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
-from soadns.config import Config
 from soadns.control import Control
+from soadns.figures import Figures
 from soadns.model import Node, ObjectRef, Upsert
+from soadns.settings.config import Config
 from tests.unit.journals import publisher
 from tests.unit.notation import zone_settings
 
@@ -22,7 +23,7 @@ async def test_a_turn_that_fails_is_said_and_ends_the_control_process() -> None:
         lines.append(f"{event} level={level} error={fields.get('error')}")
 
     estate = Estate([zone_settings({})])
-    control = Control(Config(), estate, publisher(), [], log=log, clock=Clock())
+    control = Control(Config(), estate, publisher(), [], figures=Figures(), log=log, clock=Clock())
     node = Node(ObjectRef("home", "", "n1"))
     control.emit([Upsert("kube/home", ["a list is no key"], node)])  # type: ignore[arg-type]
     with pytest.raises(ExceptionGroup) as caught:

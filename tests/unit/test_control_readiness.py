@@ -10,12 +10,13 @@ import pytest
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.composition import zone_settings
-from soadns.configfile import parse
 from soadns.control import Control
+from soadns.figures import Figures
 from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
 from soadns.nameserver import wire
 from soadns.nameserver.table import LOADING, READY
-from soadns.saver import Saver
+from soadns.persistence.saver import Saver
+from soadns.settings.configfile import parse
 from tests.unit.journals import publisher
 from tests.unit.notation import NOON
 
@@ -49,9 +50,9 @@ def process(path: Path, zones: str) -> tuple[Control, Saver]:
         where="soadns.yaml",
     )
     estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
-    control = Control(config, estate, publisher(), [], log=silent, clock=clock)
+    control = Control(config, estate, publisher(), [], figures=Figures(), log=silent, clock=clock)
     saver = Saver(control, path, {}, log=silent)
-    control.begin(saver.restore())
+    control.begin(saver.restore(saver.read()))
     return control, saver
 
 
@@ -95,9 +96,9 @@ async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_unti
     def start() -> tuple[Control, Saver]:
         config = parse(text, where="soadns.yaml")
         estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
-        control = Control(config, estate, publisher(), [], log=log, clock=clock)
+        control = Control(config, estate, publisher(), [], figures=Figures(), log=log, clock=clock)
         saver = Saver(control, tmp_path / "snapshot", {}, log=log)
-        control.begin(saver.restore())
+        control.begin(saver.restore(saver.read()))
         return control, saver
 
     source = "kube/home"

@@ -11,8 +11,8 @@ from soadns.binding.estate import Estate
 from soadns.binding.zone import Zone
 from soadns.clock import Clock
 from soadns.composition import zone_settings
-from soadns.configfile import parse
 from soadns.control import EVENTS_AT_ONCE, NAMES_AT_ONCE, PASSES, TURN_S, Control, Predecessor
+from soadns.figures import Figures
 from soadns.model import (
     Declaration,
     Delete,
@@ -24,6 +24,7 @@ from soadns.model import (
     Synced,
     Upsert,
 )
+from soadns.settings.configfile import parse
 from tests.unit.journals import publisher
 from tests.unit.notation import NOON
 
@@ -44,7 +45,9 @@ def control() -> tuple[Control, Zone]:
     )
     ticks = (number * LOOK_S for number in count())
     clock = Clock(wall=lambda: NOON, steady=lambda: next(ticks))
-    found = Control(config, Estate(zone_settings(config)), publisher(), [], log=silent, clock=clock)
+    found = Control(
+        config, Estate(zone_settings(config)), publisher(), [], figures=Figures(), log=silent, clock=clock
+    )
     found.begin(Predecessor())
     return found, found.estate.zones["rpc.test"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soadns.cores import cores
+from soadns.processes.cores import cores
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -35,8 +35,8 @@ CGROUPS = [
 def test_cores_of_a_cgroup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], expected: int
 ) -> None:
-    monkeypatch.setattr("soadns.cores.ROOT", tmp_path / "fs")
-    monkeypatch.setattr("soadns.cores.OWN", tmp_path / "cgroup")
+    monkeypatch.setattr("soadns.processes.cores.ROOT", tmp_path / "fs")
+    monkeypatch.setattr("soadns.processes.cores.OWN", tmp_path / "cgroup")
     (tmp_path / "cgroup").write_text(own + "\n" if own else "")
     for name, text in files.items():
         path = tmp_path / "fs" / name

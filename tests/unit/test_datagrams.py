@@ -10,17 +10,21 @@ from contextlib import ExitStack
 
 import pytest
 
+from soadns.nameserver.batch import Batch
 from soadns.nameserver.datagrams import BATCH, MAX_DATAGRAM, Exchange
 
 REPLY_SIZE = 70_000
 """More than a datagram can have, so that the kernel refuses some."""
 
 
-def echo(packet: bytes) -> bytes | None:
-    """The packet, with what it asks for: to be dropped, or to be answered at length."""
-    if packet.startswith(b"drop"):
-        return None
-    return bytes(REPLY_SIZE) if packet.startswith(b"too long") else b"re: " + packet
+def echo(batch: Batch, lengths: list[int]) -> None:
+    """Each packet, or what it asks for: to be dropped, or to be answered at length."""
+    for number, length in enumerate(lengths):
+        packet = batch.message(number, length)
+        if packet.startswith(b"drop"):
+            batch.reply(number, None)
+        else:
+            batch.reply(number, bytes(REPLY_SIZE) if packet.startswith(b"too long") else b"re: " + packet)
 
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::1", "::"])
@@ -113,9 +117,15 @@ def test_a_question_of_any_size_is_seen_as_far_as_there_is_room(
 ) -> None:
     exchange = Exchange(listening, REPLY_SIZE)
     seen = []
+
+    def look(batch: Batch, lengths: list[int]) -> None:
+        for number, length in enumerate(lengths):
+            seen.append(batch.message(number, length))
+            batch.reply(number, None)
+
     small = askers.ask(b"before")
     askers.ask(b"x" * size)
-    assert exchange.turn(seen.append) == 2
+    assert exchange.turn(look) == 2
     assert seen == [b"before", b"x" * min(size, MAX_DATAGRAM)]
     assert silent(small)
 

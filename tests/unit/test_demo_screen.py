@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import dataclass
 
 import pytest
 
-from tests.demo.callers import CALL
+from tests.demo.callers import CALL, Calls
 from tests.demo.screen import Screen
 
 
@@ -42,7 +44,7 @@ def test_lines_are_written_over_on_a_terminal_alone() -> None:
     for out in (file, terminal):
         told(Screen(out))
     assert not {"\r", "\x1b"} & set(file.getvalue())
-    assert "\r\x1b[K  .. it is so: 0.0 s\n" in terminal.getvalue()
+    assert re.search(r"\r\x1b\[K  \.\. it is so: \d+\.\d s\n", terminal.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,27 @@ def test_a_consumer_says_who_answered_or_what_failed(line: str, pod: str | None,
 )
 def test_what_else_a_consumer_logs_is_no_call(line: str) -> None:
     assert CALL.match(line) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [([], 0.0), (["17:51:35.635"], 0.0), (["17:51:35.5", "17:51:35.75", "17:51:38.0"], 2.5),
+     (["23:59:59.500", "00:00:01.000"], 1.5)],
+)  # fmt: skip
+def test_for_how_long_calls_failed(times: list[str], seconds: float) -> None:
+    failed = [f"{at} ERROR Greeter: org.apache.dubbo.rpc.RpcException: ..." for at in times]
+    lines = ["17:45:35.493 INFO  Greeter: Hello shop, this is user-1", *failed, "17:59:35.1 this is user-2"]
+    calls = Calls(Logged(lines))  # type: ignore[arg-type]
+    assert calls.failing_s == seconds
+    assert len(calls.failed) == len(times)
+    assert sorted(calls.by) == ["user-1", "user-2"]
+
+
+@dataclass
+class Logged:
+    """What a pod has logged."""
+
+    said: list[str]
+
+    def lines(self) -> list[str]:
+        return self.said

@@ -87,6 +87,33 @@ def test_by_the_closest_zone(server: Server) -> None:
     assert server.ask(f"{NAME}.rpc.test") == "REFUSED"
 
 
+@pytest.mark.parametrize("origins", [("test", "rpc.test"), ("rpc.test", "test")])
+def test_names_of_equal_form_in_a_zone_and_in_one_inside_it_by_turns(
+    server: Server, origins: tuple[str, ...]
+) -> None:
+    for number, origin in enumerate(origins):
+        server.zone(origin, number=number)
+    for _ in range(3):
+        for name in (f"{NAME}.rpc", f"{NAME}.abc", f"{NAME}.rpc", "rpc"):
+            zone = "rpc.test." if name.endswith("rpc") else "test."
+            assert server.ask(f"x.{name}.test", "AAAA") == f"NXDOMAIN {zone} 0"
+            assert server.ask(f"y.{name}.test") == f"NXDOMAIN {zone} 0"
+    server.apply(Delta(zones={encode_name("rpc.test"): None}))
+    for name in (f"{NAME}.rpc", f"{NAME}.abc"):
+        assert server.ask(f"x.{name}.test") == "NXDOMAIN test. 0"
+    assert server.table.denials.last is server.table.denials.zones[encode_name("test")], (
+        "no other is inside it"
+    )
+
+
+def test_what_a_name_has_is_not_denied_when_its_zone_is_gone(server: Server) -> None:
+    zone = server.zone("rpc.test")
+    server.apply(zone.apply({NAME: Records(("10.96.0.1",))}, serial=1))
+    assert server.ask(f"{NAME}.rpc.test", "AAAA") == "NOERROR rpc.test. 1"
+    server.apply(Delta(zones={encode_name("rpc.test"): None}))
+    assert server.ask(f"{NAME}.rpc.test", "AAAA") == "REFUSED"
+
+
 LABELS = st.lists(st.integers(0, 70), max_size=6)
 
 

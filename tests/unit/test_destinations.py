@@ -95,18 +95,27 @@ def test_what_a_filter_can_not_say(objects: list[Data], reason: str) -> None:
     assert found.clusters == PLAIN
 
 
+REFUSALS = "refusal by maxConnections: calls wait where http1MaxPendingRequests is not set"
+EXCEPTIONS = "outlierDetection by connections alone: exceptions that applications throw are failures, too"
+
+
 def test_what_is_lost_is_named() -> None:
     found = leads(
         rule(
             loadBalancer={"consistentHash": {"useSourceIp": True}},
             connectionPool={"tcp": {"idleTimeout": "60s", "maxConnections": 5}},
+            outlierDetection={"consecutive5xxErrors": 5},
         )
     )
     assert found.refusal == ""
     assert found.lost == (
         "consistentHash (DestinationRule shop/user)",
         "idleTimeout (DestinationRule shop/user)",
+        f"{REFUSALS} (DestinationRule shop/user)",
+        f"{EXCEPTIONS} (DestinationRule shop/user)",
     )
+    limits = {"tcp": {"maxConnections": 5}, "http": {"http1MaxPendingRequests": 1}}
+    assert not leads(rule(connectionPool=limits)).lost, "then calls are refused here as there"
     of_a_port = rule(
         portLevelSettings=[{"port": {"number": 20880}, "loadBalancer": {"consistentHash": {"x": 1}}}]
     )

@@ -1,21 +1,13 @@
-"""From provider URLs to the line that is exported, as text: what the providers say, and what becomes of it.
-
-Each case is a title, the providers' URLs (``com.x.A`` at a Service with their ports, unless ``ports`` says otherwise),
-what else is known, and after ``=>`` the URL without ``CALLS_ON``, the reasons why it is not safe (``!``) and the
-notes (``-``). ``with tri`` says that tri is taken as it is.
-"""
+"""From provider URLs to the line that is exported, in the notation of ``urls_notation``."""
 
 from __future__ import annotations
 
 import pytest
 
-from soadns.model import Binding, InterfaceId, ObjectRef, Outcome, ServedPort, Unbound
 from soadns.publishers.advice import TEXTS, advice
-from soadns.publishers.directurls import CALLS_ON, DUBBO, FAMILIES, SOFA, Subject, direct_url
-from soadns.sources.dialects import DIALECTS
-
-HOST = "com.x.A.rpc.test"
-SHOP = ObjectRef("home", "shop", "shop")
+from soadns.publishers.directurls import CALLS_ON, FAMILIES, direct_url
+from soadns.publishers.verdicts import DUBBO, SOFA
+from tests.unit.urls_notation import cases, subject, told
 
 DUBBO_CASES = """
 nothing but the port
@@ -26,9 +18,9 @@ what callers took over from the provider goes along
     dubbo://10.0.0.1:20880/com.x.A?timeout=10000&retries=0&cluster=failfast&loadbalance=roundrobin&connections=2
     => dubbo://com.x.A.rpc.test:20880?cluster=failfast&connections=2&loadbalance=roundrobin&retries=0&timeout=10000
 
-what Dubbo up to 2.6 writes of a provider's defaults, too
+what Dubbo up to 2.6 writes of a provider's defaults stays a default: a consumer's own stands above it
     dubbo://10.0.0.1:20880/com.x.A?default.timeout=3000&default.retries=0
-    => dubbo://com.x.A.rpc.test:20880?retries=0&timeout=3000
+    => dubbo://com.x.A.rpc.test:20880?default.retries=0&default.timeout=3000
 
 values of single methods
     dubbo://10.0.0.1:20880/com.x.A?methods=find,order&timeout=2000&order.timeout=9000&order.retries=0&listen.1.callback=true
@@ -37,20 +29,6 @@ values of single methods
 callbacks, mocks and the like
     dubbo://10.0.0.1:20880/com.x.A?methods=listen&listen.1.callback=true&mock=return null&payload=20000000&lazy=true
     => dubbo://com.x.A.rpc.test:20880?lazy=true&listen.1.callback=true&mock=return null&payload=20000000
-
-a provider ends connections that are silent for longer than its heartbeats allow
-    dubbo://10.0.0.1:20880/com.x.A?heartbeat=10000&heartbeat.timeout=30000
-    dubbo://10.0.0.2:20880/com.x.A?heartbeat=10000&heartbeat.timeout=40000
-    => dubbo://com.x.A.rpc.test:20880?heartbeat=10000&heartbeat.timeout=40000
-    - its providers differ in heartbeat.timeout (30000, 40000): 40000
-
-where one provider alone says so, the others have Dubbo's default
-    dubbo://10.0.0.1:20880/com.x.A?heartbeat=10000&payload=1000&connections=3
-    dubbo://10.0.0.2:20880/com.x.A
-    => dubbo://com.x.A.rpc.test:20880?connections=3&heartbeat=10000&payload=8388608
-    - its providers differ in connections (3, unset): 3
-    - its providers differ in heartbeat (10000, 60000): 10000
-    - its providers differ in payload (1000, 8388608): 8388608
 
 a stub that callers have to load
     dubbo://10.0.0.1:20880/com.x.A?stub=true
@@ -70,38 +48,14 @@ a limit per provider would hold for all of them together
     - actives=10 is left out: it limits the calls to one provider, and would limit those to all of them together
     - find.actives=2 is left out: it limits the calls to one provider, and would limit those to all of them together
 
-providers differ: no call fails that succeeded, none is repeated that was not
-    dubbo://10.0.0.1:20880/com.x.A?timeout=3000&retries=0&loadbalance=roundrobin
-    dubbo://10.0.0.2:20880/com.x.A?timeout=500&retries=3&loadbalance=roundrobin
-    => dubbo://com.x.A.rpc.test:20880?loadbalance=roundrobin&retries=0&timeout=3000
-    - its providers differ in retries (0, 3): 0
-    - its providers differ in timeout (3000, 500): 3000
+a provider that takes any call as a generic one
+    dubbo://10.0.0.1:20880/com.x.A?generic=true
+    => dubbo://com.x.A.rpc.test:20880?generic=true
 
-who says nothing has Dubbo's default
-    dubbo://10.0.0.1:20880/com.x.A?timeout=500&retries=5
-    dubbo://10.0.0.2:20880/com.x.A
-    => dubbo://com.x.A.rpc.test:20880?retries=2&timeout=1000
-    - its providers differ in retries (2, 5): 2
-    - its providers differ in timeout (1000, 500): 1000
-
-a method without a value has its provider's
-    dubbo://10.0.0.1:20880/com.x.A?methods=find&timeout=8000
-    dubbo://10.0.0.2:20880/com.x.A?methods=find&timeout=8000&find.timeout=2000
-    => dubbo://com.x.A.rpc.test:20880?find.timeout=8000&timeout=8000
-    - its providers differ in find.timeout (2000, 8000): 8000
-
-clusters: one that neither repeats a call nor hides a failure
-    dubbo://10.0.0.1:20880/com.x.A?cluster=failsafe
-    dubbo://10.0.0.2:20880/com.x.A?cluster=failfast
-    => dubbo://com.x.A.rpc.test:20880?cluster=failfast
-    - its providers differ in cluster (failfast, failsafe): failfast
-
-what has no safest value is the most providers'
-    dubbo://10.0.0.1:20880/com.x.A?mock=true
-    dubbo://10.0.0.2:20880/com.x.A
-    dubbo://10.0.0.3:20880/com.x.A
-    => dubbo://com.x.A.rpc.test:20880
-    - its providers differ in mock (true, unset): left out
+a setting too long to be kept
+    dubbo://10.0.0.1:20880/com.x.A?timeout=9000&mock=return+MOCK
+    => dubbo://com.x.A.rpc.test:20880?timeout=9000
+    ! its providers say more than can be carried: 1 more setting, or longer than is kept
 
 a value that is encoded on its own stays so
     dubbo://10.0.0.1:20880/com.x.A?timeout=2000&mock=return%20%7B%7D%3Ba
@@ -184,6 +138,22 @@ hessian2 is not understood by one of them
     => dubbo://com.x.A.rpc.test:20880?serialization=fastjson2
     ! its providers want fastjson2, and not hessian2, which a direct URL falls back to
 
+preferred alone, it is left to those who know of preferences, as by a registry
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2
+    => dubbo://com.x.A.rpc.test:20880?prefer.serialization=fastjson2
+    ! its providers want fastjson2, and not hessian2, which a direct URL falls back to
+
+several that are preferred, and not hessian2
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2,kryo
+    dubbo://10.0.0.2:20880/com.x.A?prefer.serialization=kryo,fastjson2
+    => dubbo://com.x.A.rpc.test:20880?prefer.serialization=fastjson2,kryo
+    ! its providers want fastjson2 and kryo, and not hessian2, which a direct URL falls back to
+
+preferred and fixed, it is fixed
+    dubbo://10.0.0.1:20880/com.x.A?prefer.serialization=fastjson2&serialization=fastjson2
+    => dubbo://com.x.A.rpc.test:20880?serialization=fastjson2
+    ! its providers want fastjson2, and not hessian2, which a direct URL falls back to
+
 another serialization alone
     dubbo://10.0.0.1:20880/com.x.A?serialization=kryo
     => dubbo://com.x.A.rpc.test:20880?serialization=kryo
@@ -195,6 +165,12 @@ no serialization that all of them have
     => dubbo://com.x.A.rpc.test:20880?serialization=hessian2
     ! its providers want fst and kryo, and not hessian2, which a direct URL falls back to
     ! its providers have no serialization in common; hessian2 is what nothing says
+
+a path that ends a URL, or begins another
+    dubbo://10.0.0.1:20880/shop;dubbo://192.168.0.9:20880/com.x.A?token=a
+    => none
+    ! its path can not be written in a direct URL: 'shop;dubbo://192.168.0.9:20880/com.x.A'
+    ! its providers want a token (--with-secrets writes it)
 
 different paths
     dubbo://10.0.0.1:20880/com.x.A
@@ -211,6 +187,13 @@ a token that was asked for
     dubbo://10.0.0.1:20880/com.x.A?token=s3cret
     tokens s3cret
     => dubbo://com.x.A.rpc.test:20880?token=s3cret
+
+a token that no URL can hold
+    dubbo://10.0.0.1:20880/com.x.A?token=one
+    tokens oBELLne
+    => dubbo://com.x.A.rpc.test:20880
+    ! its providers want a token that can not be written in a direct URL
+    - token is left out: its value can not be written in a direct URL
 
 a token of each provider's own
     dubbo://10.0.0.1:20880/com.x.A?token=one
@@ -325,63 +308,6 @@ an interface of Dubbo
     dubbo://10.0.0.1:20880?version=1.0
     => not of this framework
 """
-
-
-def cases(table: str) -> list[tuple[str, list[str], list[str]]]:
-    found = []
-    for block in table.strip().split("\n\n"):
-        title, *lines = (line.strip() for line in block.splitlines())
-        at = next(i for i, line in enumerate(lines) if line.startswith("=>"))
-        found.append((title, lines[:at], lines[at:]))
-    return found
-
-
-def subject(family: str, given: list[str]) -> Subject:
-    dialect = DIALECTS[family]
-    urls = [line for line in given if "://" in line and not line.startswith("rule ")]
-    said = dict(line.partition(" ")[::2] for line in given if line not in urls)
-    providers = [
-        p for url in urls for p in dialect.parse(f"zookeeper/main/{family}", "com.x.A", "providers", url)
-    ]
-    ports = tuple(dict.fromkeys(ServedPort(p.protocol, p.port) for p in providers))
-    if "ports" in said:
-        pairs = (text.partition(":") for text in said["ports"].split())
-        ports = tuple(ServedPort(protocol, int(number)) for protocol, _, number in pairs)
-    kind = said.get("kind", "service")
-    service = None if kind == "providers" else SHOP
-    answer: Outcome = Binding(InterfaceId("com.x.A"), kind, ("10.96.0.1",), ports, service)
-    if "unbound" in said:
-        answer = Unbound(InterfaceId("com.x.A"), "no-provider", "nobody there")
-    return Subject(
-        key="com.x.A",
-        host=HOST,
-        answer=answer,
-        providers=providers,
-        split=said.get("split", "").split(),
-        rules=[said["rule"]] if "rule" in said else [],
-        tokens=frozenset(said["tokens"].split()) if "tokens" in said else None,
-        tri="with" in said,
-    )
-
-
-def without_calls_on(url: str, family: str) -> str:
-    """A URL without what each of the family says; where there is a URL, it is there."""
-    address, _, query = url.partition("?")
-    parameters = [word for word in query.split("&") if word]
-    for key, value in CALLS_ON[family].items() if url else ():
-        parameters.remove(f"{key}={value}")
-    return f"{address}?{'&'.join(parameters)}" if parameters else address
-
-
-def told(family: str, given: list[str]) -> list[str]:
-    found = direct_url(subject(family, given), family)
-    if found is None:
-        return ["=> not of this framework"]
-    return [
-        f"=> {without_calls_on(found.url, family) or 'none'}",
-        *(f"! {why}" for why in found.why),
-        *(f"- {note}" for note in found.notes),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,21 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
-from soadns import arguments, cli, filterviews, narrate, routeviews, views
+from soadns.commands import arguments, console
 from soadns.composition import kube_settings, zone_settings
-from soadns.config import HttpConfig, KubernetesConfig
-from soadns.configfile import parse, reference_page
-from soadns.explain import explain
 from soadns.model import InterfaceId
-from soadns.routeviews import Part
+from soadns.onboarding.survey import survey
+from soadns.reports import filterviews, routeviews, views
+from soadns.reports.explain import explain
+from soadns.reports.routeviews import Part
+from soadns.settings.config import HttpConfig, KubernetesConfig
+from soadns.settings.configfile import parse, reference_page
 from soadns.sources import annotations
 from soadns.sources.kubeaccess import rbac
 from soadns.sources.static import StaticSettings, StaticSource
-from soadns.survey import survey
+from soadns.text import narrate
 from soadns.web.api import Site
 from soadns.web.metrics import Exporter
 from tests.unit.demo_process import DemoProcess
@@ -79,6 +82,25 @@ def test_every_make_target_named_exists(page: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    read_on = text_of("README.md").partition("## Read on")[2]
+    pages = {page.name for page in PAGES if page.parent.name == "docs" and not page.match("*.zh-CN.md")}
+    assert {name for name in pages if f"](docs/{name}) |" not in read_on} == set()
+
+
+def test_the_page_names_the_coredns_that_tests_boot() -> None:
+    [pinned], [older] = (
+        re.findall(r"^require github.com/coredns/coredns v(\S+)$", text_of(f"tools/{part}/go.mod"), re.M)
+        for part in ("coredns", "coredns-1.11")
+    )
+    page = text_of("docs/coredns.md")
+    named = re.findall(r"(?:boots it with CoreDNS |^\(CoreDNS |\(in )(\d+\.\d+\.\d+)", page, re.M)
+    assert named == [pinned] * 3
+    assert f"The same tests do so with CoreDNS {older}," in page
+    assert f"| {older}, or before | tested with that one |" in page
+    assert page.lower().count("by hand") == page.count("what is edited by hand"), "nothing was tried by hand"
+
+
 def test_the_ci_does_what_the_readme_says() -> None:
     assert "make test" in blocks(ROOT / "README.md", "sh")[0]
     assert re.search(r"^exec make test\b", text_of(".ci/run"), re.M)
@@ -107,7 +129,9 @@ def test_the_answer_that_the_readme_begins_with_is_that_of_the_demo() -> None:
 def samples() -> list[tuple[str, str]]:
     found = [("README.md", block) for block in blocks(ROOT / "README.md", "yaml")]
     return found + [
-        ("configuration.md", block) for block in blocks(ROOT / "docs/configuration.md", "yaml config")
+        (page, block)
+        for page in ("configuration.md", "scaling.md")
+        for block in blocks(ROOT / "docs" / page, "yaml config")
     ]
 
 
@@ -161,7 +185,7 @@ def test_every_verb_shows_examples_that_it_understands() -> None:
 
 def test_the_exit_codes_are_those_of_the_page() -> None:
     page = text_of("docs/cli.md")
-    for code in (cli.OK, cli.NO, cli.USAGE, cli.UNREACHABLE):
+    for code in (console.OK, console.NO, console.USAGE, console.UNREACHABLE):
         assert re.search(rf"^\| {code} \|", page, re.M)
 
 
@@ -298,7 +322,10 @@ def test_the_sample_of_static_files_is_understood(tmp_path: Path) -> None:
 
 
 def test_the_deployed_rbac_is_what_check_prints() -> None:
-    assert rbac(kube_settings(KubernetesConfig())) in text_of("deploy/kubernetes/rbac.yaml")
+    [printed] = yaml.safe_load_all(rbac(kube_settings(KubernetesConfig())))
+    deployed = list(yaml.safe_load_all(text_of("deploy/kubernetes/rbac.yaml")))
+    roles = [(each["kind"], each["rules"]) for each in deployed if "rules" in each]
+    assert roles == [("ClusterRole", printed["rules"])]
 
 
 @pytest.mark.parametrize(("info", "folder"), [("corefile", "coredns"), ("conf", "resolvers")])

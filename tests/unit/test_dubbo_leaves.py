@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from soadns.model import InterfaceId, Override, Provider
-from soadns.sources import FormatError, dubbo
+from soadns.sources import FormatError, dubbo, sofa
 from tests import captured
 
 PROVIDERS = """
@@ -73,7 +73,12 @@ dubbo://10.0.0.1:20880/com.x.A?application=\u652f\u4ed8                        |
 dubbo://10.0.0.1:20880/com.x.A?default.group=g&default.version=1.0   | com.x.A g 1.0 dubbo://10.0.0.1:20880
 dubbo://10.0.0.1:20880/com.x.A?default.group=g&group=h               | com.x.A h - dubbo://10.0.0.1:20880
 dubbo://10.0.0.1:20880/com.x.A?default.group=g&group=                | com.x.A g - dubbo://10.0.0.1:20880
-dubbo://10.0.0.1:20880/com.x.A?default.timeout=9                     | com.x.A - - dubbo://10.0.0.1:20880 timeout=9
+dubbo://10.0.0.1:1?default.timeout=9                      | com.x.A - - dubbo://10.0.0.1:1 default.timeout=9
+dubbo://10.0.0.1:1?default.timeout=9&timeout=             | com.x.A - - dubbo://10.0.0.1:1 default.timeout=9
+dubbo://10.0.0.1:1?default.timeout=9&timeout=8            | com.x.A - - dubbo://10.0.0.1:1 timeout=8
+dubbo://10.0.0.1:1?default.dubbo.tag=gray                 | com.x.A - - dubbo://10.0.0.1:1 dubbo.tag=gray
+dubbo://10.0.0.1:1?default.generic=bean&methods=*         | com.x.A - - dubbo://10.0.0.1:1 generic=bean
+dubbo://10.0.0.1:1?generic=false                          | com.x.A - - dubbo://10.0.0.1:1
 dubbo://10.0.0.1:20880/com.x.A?a=b&token=false&default.token=x       | com.x.A - - dubbo://10.0.0.1:20880
 # switched off, outliving its process, protected
 dubbo://10.0.0.1:20880/com.x.A?enabled=false                         | com.x.A - - dubbo://10.0.0.1:20880 disabled
@@ -84,7 +89,8 @@ dubbo://10.0.0.1:20880/com.x.A?ssl-enabled=true                      | com.x.A -
 dubbo://10.0.0.1:20880/com.x.A?a=b&token=true                        | com.x.A - - dubbo://10.0.0.1:20880 token
 dubbo://10.0.0.1:20880/com.x.A?a=b&token=N/A                        | com.x.A - - dubbo://10.0.0.1:20880
 # what a call takes from the provider
-dubbo://10.0.0.1:1?prefer.serialization=b,a&serialization=b          | com.x.A - - dubbo://10.0.0.1:1 serialization=b,a
+dubbo://10.0.0.1:1?prefer.serialization=b,a                          | com.x.A - - dubbo://10.0.0.1:1 serialization=b,a
+dubbo://a:1?prefer.serialization=b&serialization=c | com.x.A - - dubbo://a:1 serialization=b,c serialization=c
 dubbo://10.0.0.1:1?methods=get,put&get.timeout=5&my.timeout=7        | com.x.A - - dubbo://10.0.0.1:1 get.timeout=5
 dubbo://10.0.0.1:1?retries=0&timeout=9              | com.x.A - - dubbo://10.0.0.1:1 retries=0 timeout=9
 dubbo://10.0.0.1:20880/com.x.A?weight=50&warmup=9&pid=7&env=staging  | com.x.A - - dubbo://10.0.0.1:20880
@@ -189,6 +195,24 @@ def test_the_start_time_is_the_last_one_that_is_given(parameters: str, started: 
         (value,) = read("providers", leaf)
         assert isinstance(value, Provider)
         assert value.timestamp == started
+
+
+@pytest.mark.parametrize(
+    ("parameters", "weight"),
+    [
+        ("a=b", 100),
+        ("weight=300", 300),
+        ("weight=0", 0),
+        ("weight=-5", 0),
+        ("weight=heavy", 100),
+        ("weight=", 100),
+    ],
+)
+def test_the_share_of_calls(parameters: str, weight: int) -> None:
+    for dialect, url in ((dubbo, "dubbo://10.0.0.1:20880/com.x.A"), (sofa, "bolt://10.0.0.1:12200")):
+        [value] = dialect.parse("test", "com.x.A", "providers", f"{url}?{parameters}")
+        assert isinstance(value, Provider)
+        assert value.weight == weight
 
 
 @pytest.mark.parametrize(

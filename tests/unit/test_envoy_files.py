@@ -13,19 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns import envoyexport, routeviews
 from soadns.cli import main
-from soadns.envoyexport import Export, ExportError
-from soadns.envoyfolder import Folder, FolderError
+from soadns.commands import envoyexport
+from soadns.commands.envoyexport import Export, ExportError
+from soadns.commands.envoyfolder import Folder, FolderError
+from soadns.commands.routereading import Heard
 from soadns.model import InterfaceId, ObjectRef
+from soadns.reports import routeviews
 from soadns.routemodel import ANY, Route, Target, Vip
-from soadns.routereading import Heard
-from soadns.sidecar import envoychecks, envoyfiles
+from soadns.sidecar import envoy, envoychecks, envoyfiles
 from soadns.sidecar.clusters import Cluster, cluster_name
 from soadns.sidecar.envoy import CLUSTERS, ENDPOINTS, LISTENERS, ROUTES, Setting
-from soadns.sidecar.envoyfiles import Layout, Resources
+from soadns.sidecar.envoyfiles import Layout, Made, Resources
+from tests.unit.http_site import site
 from tests.unit.route_process import RouteProcess
-from tests.unit.test_http_api import site
 from tests.unit.waiting import soon
 
 USER, ACCOUNT = (ObjectRef("home", "shop", name) for name in ("user", "account"))
@@ -232,6 +233,16 @@ def test_what_is_heard_is_what_is_told() -> None:
     assert heard.clusters == process.routing.clusters["rpc.test"].clusters
 
 
+def test_shares_of_calls_are_told_by_everybody() -> None:
+    ends = (("192.0.2.1", 20880), ("192.0.2.2", 20880))
+    told = Cluster("providers|20880||com.x.Old", ends, (3, 1))
+    heard = Heard()
+    heard.take("state", {"vips": [], "clusters": [routeviews.cluster_data(told)]})
+    assert heard.clusters == {told.name: told}
+    [at] = envoy.endpoints_of(told)["endpoints"]
+    assert [end["load_balancing_weight"] for end in at["lb_endpoints"]] == [3, 1]
+
+
 def test_a_folder_is_written_once_and_then_only_what_changed(tmp_path: Path) -> None:
     process = RouteProcess()
     export = Export(Folder(tmp_path), Layout(str(tmp_path)), accept_removals=False)
@@ -268,9 +279,25 @@ def test_more_files_than_envoy_may_watch_are_told(monkeypatch: pytest.MonkeyPatc
     done = export.bring(heard_of(RouteProcess()))
     assert done.watched == 6
     monkeypatch.setattr(envoyexport, "watchers_allowed", lambda: 128)
-    assert "inotify" not in done.told(tmp_path)
+    assert done.news == []
+    assert replace(done, watched=100).news == []
     monkeypatch.setattr(envoyexport, "watchers_allowed", lambda: 25)
-    assert "fs.inotify.max_user_instances" in done.told(tmp_path)
+    assert "a user has 25 on this machine" in done.news[0]
+
+
+async def test_so_many_files_are_told_wherever_envoy_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(envoyexport, "watchers_allowed", lambda: 8192)
+    monkeypatch.setattr(envoyexport, "MANY", 5)
+    async with site(RouteProcess()) as port:
+        command = ["export", "envoy", str(tmp_path), "--url", f"http://127.0.0.1:{port}", "-o", "json"]
+        assert await in_thread(command) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["watched"] == 6
+    assert "Envoy watches 6 files" in shown.err
+    assert "fs.inotify.max_user_instances where they run" in shown.err
+    assert "--ads needs none" in shown.err
 
 
 def test_what_envoy_refuses_is_not_written(tmp_path: Path) -> None:
@@ -315,7 +342,12 @@ def test_the_start_of_an_envoy_that_is_told_all_by_ads(
     [listener] = start["static_resources"]["listeners"]
     assert one_filter(listener)["cluster"] == "soadns-passed-on"
     [ads] = [each for each in start["static_resources"]["clusters"] if each["name"] == "soadns-ads"]
-    assert ads["transport_socket"]["typed_config"]["sni"] == "soadns-0.x"
+    tls = ads["transport_socket"]["typed_config"]
+    assert tls["sni"] == "soadns-0.x"
+    assert tls["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"] == [
+        {"san_type": "DNS", "matcher": {"exact": "soadns-0.x"}},
+        {"san_type": "IP_ADDRESS", "matcher": {"exact": "10.0.0.1"}},
+    ]
     for wrong in (["--ads", "nowhere"], ["--ads", "a:1", "--ads-tls", "/ca"]):
         assert main(["export", "envoy", str(tmp_path), *wrong]) == 2
 
@@ -346,3 +378,26 @@ async def test_who_follows_keeps_the_folder_up_to_date_and_what_it_has_while_nob
     assert "10.96.0.3_20880" in third.read_text()
     follower.terminate()
     assert await follower.wait() == 0
+
+
+def test_what_did_not_change_is_the_very_same_and_is_not_looked_at_again() -> None:
+    made, clusters = (
+        Made(),
+        [Cluster(cluster_name(goes(ref)), (("10.1.0.1", 20880),)) for ref in (USER, ACCOUNT)],
+    )
+    old_world = Cluster(cluster_name(OLD_WORLD.target), ()) if OLD_WORLD.target is not None else clusters[0]
+    speaks = {each.place: "dubbo" for each in VIPS}
+    told = LAYOUT.resources(VIPS, speaks, [*clusters, old_world], made)
+    moved = [vip("10.96.0.1", USER), VIPS[1]]
+    later = LAYOUT.resources(moved, speaks, [*clusters, old_world], made)
+    fresh = {
+        (kind, name)
+        for kind, held in later.items()
+        for name, each in held.items()
+        if told[kind].get(name) is not each
+    }
+    assert fresh == {(ROUTES, "10.96.0.1_20880")}
+    assert later == LAYOUT.resources(moved, speaks, [*clusters, old_world])
+    assert envoychecks.problems(later, told) == []
+    gone = LAYOUT.resources(moved, speaks, clusters[:1], made)
+    assert any("which is no cluster" in text for text in envoychecks.problems(gone, later))

@@ -13,7 +13,20 @@ from soadns.sidecar.drdsfiles import MOST, DrdsFile, config_maps, shard_of, shar
 from soadns.sidecar.envoyfilters import Data, Rendered, applied_of, render, uid_of
 from soadns.sidecar.filterchecks import problems
 from soadns.sidecar.tiers import Applied, Subject, Wishes
-from tests.unit.filter_cases import ACCOUNT, UID, USER, WISHES, cluster, facts, moved, own, subject, to, vip
+from tests.unit.filter_cases import (
+    ACCOUNT,
+    UID,
+    USER,
+    WISHES,
+    cluster,
+    facts,
+    moved,
+    own,
+    providers,
+    subject,
+    to,
+    vip,
+)
 from tests.unit.test_destinations import route, rule, virtual
 
 A = moved("com.x.A")
@@ -78,6 +91,18 @@ def test_what_istio_has_no_cluster_for_stays_with_the_service() -> None:
     rest = Route("com.x.B", None, None, None, "missing")
     [one] = rendered(subject(facts(A, headless, rest, failing=[A]))).filters
     assert rules(one)[1:3] == [("com.x.B", cluster(USER)), ("com.x.B", "BlackHoleCluster")]
+
+
+def test_what_goes_to_the_registrys_providers_changes_no_rule() -> None:
+    """It goes to the Service with and without a rule, and another rule is another filter, which cuts connections."""
+    back = Route("com.x.B", None, None, providers("com.x.B"), "providers")
+    with_it, without = (rendered(subject(facts(A, *more, failing=[A])), FILES) for more in ([back], []))
+    assert (with_it.filters, with_it.files) == (without.filters, without.files)
+    red = Route("com.x.B", "red", None, providers("com.x.B"), "providers")
+    for rest in (None, to(ACCOUNT)):  # which would have its requests
+        others = Route("com.x.B", None, None, rest, "missing")
+        [one] = rendered(subject(facts(red, others, A, failing=[A]))).filters
+        assert rules(one)[0] == ("com.x.B", cluster(USER))
 
 
 def test_a_service_is_one_object_with_all_of_its_ports() -> None:
@@ -184,25 +209,27 @@ def file(number: int, octets: int) -> DrdsFile:
 def test_a_file_stays_in_its_config_map_whatever_others_there_are() -> None:
     few, many = [file(i, 10) for i in range(3)], [file(i, 10) for i in range(300)]
     for files in (few, many):
-        data, left_out = shared_out(files, 4)
-        assert not left_out
-        assert all(each.key in data[shard_of(each.key, 4)] for each in files)
-        assert sum(map(len, data)) == len(files)
+        found = shared_out(files, 4)
+        assert not found.left_out
+        assert all(each.key in found.data[shard_of(each.key, 4)] for each in files)
+        assert sum(map(len, found.data)) == len(files)
 
 
 def test_a_config_map_takes_900_kib_and_what_is_mounted_comes_first() -> None:
     files = [file(i, 300 * 1024) for i in range(5)]
-    data, left_out = shared_out(files, 1)
-    assert (list(data[0]), left_out) == ([files[0].key, files[1].key], [f.key for f in files[2:]])
-    data, left_out = shared_out(files, 1, held={files[4].key, files[3].key})
-    assert sorted(data[0]) == [files[3].key, files[4].key]
-    assert sum(len(text) for text in data[0].values()) <= MOST
+    found = shared_out(files, 1)
+    assert (list(found.data[0]), list(found.left_out)) == (
+        [files[0].key, files[1].key],
+        [f.key for f in files[2:]],
+    )
+    found = shared_out(files, 1, held=[{each.key: each.text for each in files[3:]}])
+    assert sorted(found.data[0]) == [files[3].key, files[4].key]
+    assert sum(len(text) for text in found.data[0].values()) <= MOST
 
 
 def test_config_maps_are_there_with_and_without_files() -> None:
     made = rendered(subject(facts(A)), FILES)
-    data, _ = shared_out(made.files, 4)
-    found = config_maps(data, "web", {"app.kubernetes.io/managed-by": "soadns"})
+    found = config_maps(shared_out(made.files, 4).data, "web", {"app.kubernetes.io/managed-by": "soadns"})
     assert [each["metadata"]["name"] for each in found] == [f"soadns-routes-{i}" for i in range(4)]
     assert all(problems(each) == [] for each in found)
     assert sum(len(each["data"]) for each in found) == 1
@@ -210,3 +237,16 @@ def test_config_maps_are_there_with_and_without_files() -> None:
 
 def test_own_is_last() -> None:
     assert own().interface == "*"
+
+
+def test_a_filter_is_at_the_listeners_of_both_families() -> None:
+    """Istio names a listener by the Service's first address of a family that the pod has."""
+    dual = subject(facts(A, failing=[A]), cluster_ips=("10.96.0.1", "fd00:10:96::1"))
+    found = render(dual, replace(WISHES, namespaces=("web",)), Destinations())
+    for document in found.filters:
+        patches = document["spec"]["configPatches"]
+        names = [patch["match"]["listener"]["name"] for patch in patches]
+        assert names == ["10.96.0.1_20880", "fd00:10:96::1_20880"]
+        assert patches[0]["patch"] == patches[1]["patch"]
+        assert problems(document, listeners=found.listeners) == []
+    assert applied_of(found.filters, "istio-system")[UID].ports == {20880: 2}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from soadns.cli import main
+from tests.unit.http_site import site
 from tests.unit.route_process import RouteProcess
-from tests.unit.test_http_api import site
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "envoy.md"
 FOLDER = "/var/lib/soadns"

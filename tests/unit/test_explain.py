@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from soadns import narrate, render, views
-from soadns.explain import explain
+from soadns.reports import views
+from soadns.reports.explain import explain
+from soadns.text import narrate, render
 from tests.unit.notation import Notebook
 
 POD = "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1"

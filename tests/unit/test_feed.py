@@ -70,6 +70,18 @@ async def test_figures_of_all_processes_that_were_a_worker_are_added_once(ends: 
     feed.stop()
 
 
+async def test_handshakes_that_failed_are_added_and_certificates_are_as_they_are_now(ends: Ends) -> None:
+    feed, _, (left, right) = ends
+    feed.start()
+    assert feed.state.certificate_refused is None, "nobody speaks TLS"
+    left.send(report(11, 1, handshakes={"alert": 2}, certificate_refused=True))
+    await soon(lambda: feed.state.certificate_refused is True)
+    right.send(report(12, 1, handshakes={"alert": 1, "protocol": 5}, certificate_refused=False))
+    await soon(lambda: feed.state.certificate_refused is False)
+    assert feed.state.figures.handshakes == {"alert": 3, "protocol": 5}
+    feed.stop()
+
+
 async def test_what_the_sockets_had_no_room_for_is_not_added_up(ends: Ends) -> None:
     """They outlive the processes, and their own count does."""
     feed, _, (left, right) = ends

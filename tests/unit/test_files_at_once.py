@@ -7,8 +7,8 @@ from pathlib import Path
 
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
-from soadns.configfile import parse
 from soadns.model import Binding, InterfaceId
+from soadns.settings.configfile import parse
 from soadns.sources.static import StaticSettings, StaticSource
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "dubbo-demo" / "files"

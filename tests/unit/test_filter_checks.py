@@ -46,8 +46,7 @@ def good_file_filter() -> Data:
 
 def good_config_map() -> Data:
     made = render(subject(facts(A)), replace(WISHES, namespaces=("web",)), SPLIT)
-    data, _ = shared_out(made.files, 1)
-    [found] = config_maps(data, "web", {"app.kubernetes.io/managed-by": "soadns"})
+    [found] = config_maps(shared_out(made.files, 1).data, "web", {"app.kubernetes.io/managed-by": "soadns"})
     return found
 
 

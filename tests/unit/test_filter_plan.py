@@ -10,6 +10,7 @@ import pytest
 from soadns.mesh.filterguard import WINDOW_S, FilterAlarm, FilterGuard
 from soadns.mesh.filterplan import (
     APART_S,
+    BURST_S,
     CHANGE,
     CREATE,
     REMOVE,
@@ -19,9 +20,10 @@ from soadns.mesh.filterplan import (
     Standing,
     Step,
     Wanted,
-    steps,
+    step_for,
+    turn,
 )
-from soadns.mesh.istiod import Rejects, rejected
+from soadns.mesh.istiod import Istiod, Rejects, Said, read
 from soadns.mesh.istioreader import Foreign, filter_of
 from soadns.mesh.trials import BLAME_S, Trials
 
@@ -47,7 +49,12 @@ WISH = Wanted(an_object(), "u1")
 
 
 def plan(wanted: dict[Name, Wanted], held: dict[Name, Standing], fate: str = "here") -> list[str]:
-    found = steps(wanted, held, lambda _: fate, Likeness().same)
+    likeness = Likeness()
+    made = (
+        step_for(name, wanted.get(name), held.get(name), lambda _: fate, likeness.same)
+        for name in wanted.keys() | held.keys()
+    )
+    found = sorted((step for step in made if step is not None), key=turn)
     return [f"{step.kind}{' urgent' if step.urgent else ''}" for step in found]
 
 
@@ -61,7 +68,6 @@ def plan(wanted: dict[Name, Wanted], held: dict[Name, Standing], fate: str = "he
         ({}, {NAME: standing(an_object())}, "here", ["remove"]),
         ({}, {NAME: standing(an_object())}, "gone", ["remove"]),
         ({}, {NAME: standing(an_object())}, "replaced", ["remove urgent"]),
-        ({}, {NAME: standing(an_object())}, "unknown", []),
     ],
 )
 def test_what_is_to_be_done(
@@ -101,10 +107,25 @@ def test_rules_of_one_service_change_once_a_minute() -> None:
     assert pace.wait(change, NOW + APART_S) == 0.0
 
 
+def test_what_follows_at_once_belongs_to_the_same_change() -> None:
+    pace = Pace()
+    change = Step(CHANGE, NAME, "u1", an_object(), rules=True)
+    pace.note(change, NOW)
+    for after in (1.0, 2.0, BURST_S - 0.1):
+        assert pace.wait(change, NOW + after) == 0.0, "what it cuts is cut already"
+        pace.note(change, NOW + after)
+    assert pace.wait(change, NOW + BURST_S) == APART_S - BURST_S, (
+        "a minute after the first one, however many followed"
+    )
+    assert pace.wait(change, NOW + APART_S) == 0.0
+    pace.note(change, NOW + APART_S)
+    assert pace.wait(change, NOW + APART_S + BURST_S) == APART_S - BURST_S
+
+
 def test_who_takes_over_does_not_know_what_was_changed_just_now() -> None:
     pace = Pace()
     pace.begin(["u1"], NOW)
-    assert pace.wait(Step(CHANGE, NAME, "u1", an_object(), rules=True), NOW + 1) == APART_S - 1
+    assert pace.wait(Step(CHANGE, NAME, "u1", an_object(), rules=True), NOW + 1) == APART_S - BURST_S - 1
     assert pace.wait(Step(CREATE, NAME, "u1", an_object(), rules=True), NOW + 1) == 0.0
 
 
@@ -200,8 +221,23 @@ def test_rejects_are_read_from_istiods_metrics() -> None:
         'pilot_total_xds_rejects{type="lds"} 3\npilot_total_xds_rejects{type="cds"} 40\n'
         'pilot_xds_push_time_count{type="lds"} 9\n'
     )
-    assert rejected(text) == 3.0
-    assert rejected("") == 0.0
+    assert read(text) == Said(3.0, None, 0.0)
+    assert read("") == Said(0.0, None, 0.0)
+
+
+def test_which_filters_found_what_to_patch_is_read_from_istiods_metrics() -> None:
+    text = (
+        'pilot_envoy_filter_status{name="istio-system/soadns-a",patch="networkfilter",result="applied"} 1\n'
+        'pilot_envoy_filter_status{name="web/soadns-b",patch="networkfilter",result="applied"} 0\n'
+        'pilot_envoy_filter_status{patch="networkfilter",result="error"} 1\n'
+    )
+    assert read(text) == Said(0.0, frozenset({(ROOT, "soadns-a")}), 1.0)
+    istiod = Istiod(("http://one", "http://two"), now=lambda: NOW)
+    assert istiod.applied((ROOT, "soadns-a")) is None
+    istiod._take("http://one", read(text))
+    istiod._take("http://two", read(""))
+    assert (istiod.applied((ROOT, "soadns-a")), istiod.applied(("web", "soadns-b"))) == (True, False)
+    assert (istiod.errors, istiod.rejects) == (1.0, Rejects(0.0, 0.0))
 
 
 # --------------------------------------------------------------------------- filters of others

@@ -19,11 +19,34 @@ dubbo | consumer://10.20.1.31/com.x.A?application=portal&category=consumers&side
 dubbo | consumer://10.20.1.31/com.x.A?application=portal                                  | 10.20.1.31 portal
 dubbo | consumer://[fd00:0:0:0:0:0:0:9]/com.x.A?application=portal                        | fd00::9 portal
 dubbo | consumer://Host-7.example/com.x.A                                                 | host-7.example
+# 2.7 writes IPv6 without brackets, and consumers have no port
+dubbo | consumer://fd00:0:0:0:0:0:0:9/com.x.A?application=portal                          | fd00::9 portal
+dubbo | consumer://fe80:0:0:0:0:0:0:9%2/com.x.A?application=portal                        | fe80::9 portal
+dubbo | consumer://fd00:0:0:0:0:0:0:9:20880/com.x.A?application=portal                    | fd00::9 portal
+# of more than one group or version
+dubbo | consumer://10.20.1.31/com.x.A?application=portal&version=*                        | 10.20.1.31 portal version=*
+dubbo | consumer://10.20.1.31/com.x.A?application=portal&group=*&version=*                | 10.20.1.31 portal group=*
+dubbo | consumer://10.20.1.31/com.x.A?application=portal&group=a,b&version=1.0            | 10.20.1.31 portal group=a,b
+dubbo | consumer://10.20.1.31/com.x.A?application=portal&group=a&version=1.*              | 10.20.1.31 portal
+# of more than one provider
+dubbo | consumer://10.20.1.31/com.x.A?application=p&cluster=broadcast | 10.20.1.31 p cluster=broadcast
+dubbo | consumer://10.20.1.31/com.x.A?application=p&default.cluster=forking | 10.20.1.31 p cluster=forking
+dubbo | consumer://10.1.1.1/com.x.A?application=p&a.loadbalance=consistenthash | 10.1.1.1 p a.loadbalance=consistenthash
+dubbo | consumer://10.20.1.31/com.x.A?application=p&cluster=failfast&loadbalance=random | 10.20.1.31 p
+# of a protocol
+dubbo | consumer://10.20.1.31/com.x.A?application=p&protocol=tri | 10.20.1.31 p protocol=tri
+dubbo | consumer://10.20.1.31/com.x.A?application=p&protocol=consumer | 10.20.1.31 p
+# of one that its release forgets with a direct URL
+dubbo | consumer://10.20.1.31/com.x.A?application=p&group=a&release=2.7.0 | 10.20.1.31 p group=a with Dubbo 2.7.0
+dubbo | consumer://10.20.1.31/com.x.A?application=p&version=1.0&release=2.7.0 | 10.20.1.31 p
+dubbo | consumer://10.20.1.31/com.x.A?application=p&version=1&release=2.7.3 | 10.20.1.31 p version=1 with Dubbo 2.7.3
+dubbo | consumer://10.20.1.31/com.x.A?application=p&release=2.7.3 | 10.20.1.31 p
 dubbo | empty://0.0.0.0/com.x.A?category=consumers                                        | nobody
 dubbo | consumer:/10.20.1.31                                                              | nobody
 dubbo | consumer:///com.x.A                                                               | nobody
 # SOFARPC writes no port, and no scheme of its own
 sofa  | bolt://10.20.2.31?version=1.0&uniqueId=&appName=portal&timeout=3000               | 10.20.2.31 portal
+sofa  | bolt://fd00:20::2:31?appName=portal                                               | fd00:20::2:31 portal
 sofa  | bolt://10.20.2.31?appName=undefined&language=nodejs                               | 10.20.2.31
 """
 
@@ -63,8 +86,8 @@ def rows(table: str) -> list[list[str]]:
 @pytest.mark.parametrize("encode", [str, quote_plus], ids=["plain", "encoded"])
 @pytest.mark.parametrize(("kind", "leaf", "expected"), rows(CALLERS))
 def test_who_registered_as_a_consumer(kind: str, leaf: str, expected: str, encode: type[str]) -> None:
-    caller = governance.caller_of(dubbo if kind == "dubbo" else sofa, encode(leaf))
-    assert (" ".join(caller).strip() if caller is not None else "nobody") == expected
+    found = governance.consumer_of(dubbo if kind == "dubbo" else sofa, encode(leaf))
+    assert (" ".join([*found.caller, found.asks]).strip() if found is not None else "nobody") == expected
 
 
 @pytest.mark.parametrize(("category", "leaf", "expected"), rows(RULES))
@@ -105,8 +128,8 @@ def test_rules_as_the_first_releases_of_2_7_have_them(path: str, expected: str) 
 def test_any_text_is_understood_or_left_out(text: str, scheme: str, encoded: bool) -> None:
     leaf = quote_plus(scheme + text) if encoded else scheme + text
     for dialect in (dubbo, sofa):
-        caller = governance.caller_of(dialect, leaf)
-        assert caller is None or "".join(caller).isprintable()
+        found = governance.consumer_of(dialect, leaf)
+        assert found is None or "".join([*found.caller, found.asks]).isprintable()
         governance.token_of(dialect, leaf)
     assert governance.rule_of("routers", leaf).isascii()
 
@@ -137,7 +160,8 @@ def test_all_that_real_frameworks_wrote_is_understood() -> None:
     for capture, _, category, leaf in captured.leaves():
         dialect = captured.dialect_of(capture)
         if category == governance.CONSUMERS:
-            said = " ".join(governance.caller_of(dialect, leaf) or ("nobody",))
+            consumer = governance.consumer_of(dialect, leaf)
+            said = " ".join(consumer.caller) if consumer is not None else "nobody"
         elif category in governance.RULES:
             said = governance.rule_of(category, leaf) or "nothing"
         else:

@@ -88,3 +88,11 @@ def test_the_rules_are_no_wider_than_what_is_read(row: str) -> None:
         resources = {r for rule in document["rules"] for r in rule["resources"]}
         assert ("nodes" in resources) == (document["kind"] == "ClusterRole" and nodes != "never")
     assert told == roles
+
+
+def test_a_namespace_whose_name_looks_like_a_number_stays_text() -> None:
+    roles = load_all(rbac(KubeSettings("home", ("123", "1e3", "n"), "", "never")), where="rbac")
+    assert [each["metadata"].get("namespace") for each in roles] == ["123", "1e3", "n", "kube-system"]  # type: ignore[index]
+    assert "namespace: '1e3'\n" in rbac(KubeSettings("home", ("1e3",), "", "never")), (
+        "to kubectl it is a number"
+    )

@@ -1,8 +1,10 @@
-"""Pages in two languages stay in step: the same sections, blocks, tables and lists, and the same commands and keys."""
+"""Pages in two languages stay in step: the same sections, blocks, tables and lists, commands, keys, figures, links."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = [("README.md", "README.zh-CN.md"), ("docs/boarding.md", "docs/boarding.zh-CN.md")]
-_LINK = re.compile(r"\[[^\]]*\]\([^)]*\)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)]*)\)")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 _COMMENT = re.compile(r"(?:^|(?<=\S) +)# .*")
 """Of a person, in a block of commands or settings that a program reads."""
 
@@ -57,6 +60,18 @@ def code(section: list[str]) -> set[str]:
     return {word for piece in prose for word in re.findall(r"`([^`]+)`", piece)}
 
 
+def numbers(section: list[str]) -> Counter[str]:
+    """The figures of its prose, and how often each is there; small numbers may be words in both."""
+    prose = (re.sub(r"`[^`]*`", "", _LINK.sub("", piece)) for piece in section if not piece.startswith("```"))
+    return Counter(number for piece in prose for number in _NUMBER.findall(piece))
+
+
+def targets(section: list[str]) -> Counter[str]:
+    """Which pages it leads to; a page in two languages is one. Headings have names of their own in each."""
+    found = (target for piece in section for target in _LINK.findall(piece))
+    return Counter(target.partition("#")[0].replace(".zh-CN.md", ".md") for target in found)
+
+
 def program(block: str) -> str:
     """A block without what people say in it: comments behind commands, and a drawing's words."""
     info, *lines = block.splitlines()
@@ -91,6 +106,15 @@ def test_each_section_speaks_of_the_same_commands_and_settings(english: str, chi
 
 
 @pytest.mark.parametrize(("english", "chinese"), PAIRS)
+@pytest.mark.parametrize("what", [numbers, targets])
+def test_each_section_has_the_same_figures_and_links(
+    english: str, chinese: str, what: Callable[[list[str]], Counter[str]]
+) -> None:
+    for ours, theirs in zip(sections(text(english)), sections(text(chinese)), strict=True):
+        assert what(ours) == what(theirs), f"{ours[0] if ours else ''} / {theirs[0] if theirs else ''}"
+
+
+@pytest.mark.parametrize(("english", "chinese"), PAIRS)
 def test_each_leads_to_the_other_at_its_top(english: str, chinese: str) -> None:
     assert pieces(text(english))[1] == f"[简体中文]({Path(chinese).name})"
     assert pieces(text(chinese))[1] == f"[English]({Path(english).name})"
@@ -115,3 +139,10 @@ def test_another_command_or_another_line_of_an_answer_is_found() -> None:
     assert program("```sh\nsoadns check  # why\n```") == program("```sh\nsoadns check  # 为什么\n```")
     assert program("```sh\nsoadns check  # why\n```") != program("```sh\nsoadns serve  # why\n```")
     assert program("```sh\n$ x\n# said\n```") != program("```sh\n$ x\n# 说\n```")
+
+
+def test_another_figure_or_another_page_is_found() -> None:
+    assert numbers(["It took 12 to 13 seconds."]) != numbers(["耗时 11 到 13 秒。"])
+    assert numbers(["It took 12 to 13 seconds."]) == numbers(["耗时 12 到 13 秒。"])
+    assert targets(["[here](docs/boarding.md#top)"]) == targets(["[这里](docs/boarding.zh-CN.md#顶部)"])
+    assert targets(["[here](docs/boarding.md)"]) != targets(["[这里](docs/clients.md)"])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from soadns import checks
-from soadns.configfile import parse
+from soadns.commands import checks
 from soadns.model import Provider, Service
+from soadns.settings.configfile import parse
 from soadns.sources import manifests
 
 # Each document, and what becomes of it.

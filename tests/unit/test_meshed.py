@@ -10,17 +10,18 @@ from urllib.request import urlopen
 import pytest
 
 from soadns.cli import main
-from soadns.filterviews import Meshing, rendered
 from soadns.meshed import ports_of, subject
 from soadns.model import ObjectRef
+from soadns.reports.filterviews import Meshing, rendered
 from soadns.sidecar.destinations import Destinations
 from soadns.sidecar.envoyfilters import Rendered, applied_of
 from soadns.sidecar.filterchecks import problems
 from soadns.sidecar.tiers import PortFacts, Subject, Wishes
+from soadns.text import renderfilters, renderroutes
 from soadns.yamlfile import load_all
+from tests.unit.http_site import site
 from tests.unit.route_process import SHOP, RouteProcess
 from tests.unit.routes_notation import RouteBook
-from tests.unit.test_http_api import site
 
 USER, ACCOUNT = ObjectRef("home", "shop", "user"), ObjectRef("home", "shop", "account")
 FIRST = "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1"
@@ -215,6 +216,48 @@ async def test_resolve_and_explain_say_it_too() -> None:
     ]
 
 
+async def test_no_more_ports_have_files_than_envoy_can_watch_whoever_asks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = RouteProcess()
+    process.meshing = Meshing(Wishes(namespaces=("web",), most=1))
+    data = await answer(process, "/v1/envoyfilters")
+    assert data["files"] == {"namespaces": ["web"], "shards": 4, "most": 1}
+    assert [[port["files"] for port in item["ports"]] for item in data["items"]] == [[[]], [["web"]]]
+    [alone] = (await answer(process, "/v1/envoyfilters?service=shop/account"))["items"]
+    assert alone["ports"][0]["full"].startswith("tier 3 is full in web: 1 ports")
+    said = await answer(process, "/v1/resolve?address=10.96.0.2&port=20880&interface=com.x.User&istio=1")
+    assert said["istio"] == alone["ports"][0]
+    shown = "\n".join(renderroutes.resolved(said))
+    assert shown.count("istio") >= 2
+    assert "tier 3 is full in web" in shown
+    async with site(process) as number:
+        url = f"http://127.0.0.1:{number}"
+        assert await asyncio.to_thread(main, ["export", "envoyfilters", "--url", url]) == 0
+        printed = capsys.readouterr()
+        assert await asyncio.to_thread(main, ["explain", "com.x.User", "--url", url]) == 0
+        explained = capsys.readouterr().out
+    assert "#   tier 3 is full in web" in printed.out
+    assert "1 ports have no file of rules in some namespace, for no more than 1 of one may" in printed.err
+    assert "      tier 3 is full in web" in explained
+
+
+async def test_who_may_have_files_follows_what_moves() -> None:
+    process = RouteProcess(SHOP[:2])
+    process.meshing = Meshing(Wishes(namespaces=("web",), most=1))
+    async with site(process) as number:
+
+        def files() -> list[list[str]]:
+            with urlopen(f"http://127.0.0.1:{number}/v1/envoyfilters") as response:
+                return [port["files"] for item in json.load(response)["items"] for port in item["ports"]]
+
+        assert await asyncio.to_thread(files) == [["web"]]
+        process.tell("Service shop/pay 10.96.0.3; pods shop/pay 10.1.0.3; register com.x.Pay 10.1.0.3")
+        assert await asyncio.to_thread(files) == [["web"], []], "pay, and user that has none yet"
+        process.tell(SHOP[2])
+        assert await asyncio.to_thread(files) == [[], [], ["web"]], "user needs rules"
+
+
 async def test_export_prints_yaml_that_is_the_same_with_and_without_comments(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -236,7 +279,64 @@ async def test_export_prints_yaml_that_is_the_same_with_and_without_comments(
     assert "VirtualServices and DestinationRules were not read" in shown.err
 
 
+def turned(value: Any) -> Any:
+    """The same with the keys of all mappings in another order."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [turned(each) for each in value] if isinstance(value, list) else value
+
+
+async def test_an_order_of_keys_that_the_api_server_prefers_is_no_difference(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RouteProcess()
+    async with site(process) as port:
+        words = ["export", "envoyfilters", "--url", f"http://127.0.0.1:{port}"]
+        assert await asyncio.to_thread(main, [*words, "-o", "json"]) == 0
+        [after] = [one for item in json.loads(capsys.readouterr().out)["items"] for one in item["filters"]]
+        before = turned({**after, "spec": {**after["spec"], "priority": 77}})
+        row = {"namespace": "a", "name": "b", "before": before, "after": after, "waitsFor": "the moon"}
+        found = [row]
+
+        async def filter_changes(*_: object) -> list[Any]:
+            return found
+
+        monkeypatch.setattr(process, "filter_changes", filter_changes)
+        assert await asyncio.to_thread(main, [*words, "--diff"]) == 1
+        shown = capsys.readouterr()
+        changed = [line for line in shown.out.splitlines()[2:] if line[0] in "+-"]
+        assert changed == ["-  priority: 77", "+  priority: 10"]
+        assert "soadns: a/b waits: the moon" in shown.err
+        found.clear()
+        assert await asyncio.to_thread(main, [*words, "--diff"]) == 0
+        assert capsys.readouterr().out == ""
+
+
 def test_other_exports_do_not_take_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "zonefile", "--service", "shop/user"]) == 2
     assert main(["export", "envoyfilters", "--everyone"]) == 2
-    assert "none of the options of export resolve" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--service is for export envoyfilters; export zonefile does not take it" in said
+    assert "--everyone is for export resolve; export envoyfilters does not take it" in said
+
+
+def test_what_stands_above_an_object_is_a_comment_whatever_somebody_registered() -> None:
+    port = {
+        "port": 1,
+        "tier": 1,
+        "why": "calls of a\nkind: Evil",
+        "files": [],
+        "lost": [],
+        "harm": None,
+        "full": None,
+    }
+    port |= {"crowded": None, "untold": ["b\x85---\x85kind: Evil", "c\u2028kind: Evil", "d\rkind: Evil"]}
+    item = {
+        "service": "shop/user",
+        "ports": [port],
+        "problems": ["e\nkind: Evil"],
+        "withheld": ["f\nkind: Evil"],
+    }
+    text = "\n".join(renderfilters.comments(item))
+    assert load_all(text, where="stdout") == []
+    assert "calls of a\\nkind: Evil" in text

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from soadns.figures import LATENCIES, Durations, WorkerFigures, WorkerState
+from soadns.figures import LATENCIES, Durations, SkydnsFigures, WorkerFigures, WorkerState
 from soadns.model import Rejected
 from soadns.web.metrics import Exporter
 from tests.unit.demo_process import NOW, DemoProcess
@@ -33,6 +33,18 @@ class BusyProcess(DemoProcess):
             self.figures.latencies.note(seconds)
         self.figures.source_failures["static/demo"] = 1
         self.figures.reloads["done"] = 1
+        self.figures.transfer.transfers["rpc.cluster.local", "axfr"] = 1
+        self.figures.transfer.notices["10.0.5.7:53", "heard"] = 1
+        self.figures.transfer.serials["rpc.cluster.local"] = 1_767_225_600
+        self.figures.credentials.refused["skydns.tls"] = True
+        self.figures.credentials.reads["skydns.tls", "refused"] = 2
+        self.figures.skydns = SkydnsFigures(leads=True, trouble=True, failures=3)
+        self.figures.skydns.writes["rpc.cluster.local", "put"] = 7
+        self.figures.skydns.keys["rpc.cluster.local"] = 7
+        self.figures.skydns.foreign["rpc.cluster.local"] = 1
+        self.figures.skydns.held["rpc.cluster.local"] = 2
+        self.figures.skydns.left_out["rpc.cluster.local"] = 4
+        self.figures.skydns.behind_since["rpc.cluster.local"] = NOW - 5
         self.figures.ads.pushes["routes"] = self.figures.ads.refusals["routes"] = self.figures.ads.cut[
             "stuck"
         ] = 1
@@ -51,11 +63,11 @@ class BusyProcess(DemoProcess):
                             ("", "udp", 2, 1, 23): 1,
                         }
                     ),
-                    dropped=1, malformed=2, unsent=3, refused=4, processor_s=1.5,
+                    dropped=1, malformed=2, unsent=3, refused=4, handshakes=Counter(alert=2), processor_s=1.5,
                 ),
-                memory=30 << 20, overflowed=6, processes=2,
+                memory=30 << 20, overflowed=6, processes=2, certificate_refused=False,
             ),
-            WorkerState(2, 7, True),
+            WorkerState(2, 7, True, certificate_refused=True),
         ]  # fmt: skip
         for seconds in (0.0001, 0.00025, 0.0004, 20.0):
             self._workers[0].figures.durations.setdefault("rpc.cluster.local", Durations()).note(seconds)
@@ -67,12 +79,21 @@ class BusyProcess(DemoProcess):
         moves = {"shared": 3, "forgotten": 1, "untold": 0, "omitted": 0, "trouble": None}
         objects = {"applied": 7, "outdated": 0, "missing": 1, "unwanted": 0, "refused": 1}
         istio = {"objects": objects, "held": 0, "written": 9, "rejects": 2.0, "trouble": None}
-        return {"share": {"lease": {"held": True, "trouble": "no answer"}, "moves": moves}, "istio": istio}
+        lacking = {"outdated": ["a.json", "b.json"], "leftOut": ["c.json"]}
+        istio["files"] = [{"namespace": "web", "ports": 16, "most": 16, "wanting": 3, **lacking}]
+        istio["room"] = {"ports": 500, "most": 500, "wanting": 2}
+        events = {"written": 3, "omitted": 1, "trouble": None}
+        return {
+            "share": {"lease": {"held": True, "trouble": "no answer"}, "moves": moves, "events": events},
+            "istio": istio,
+        }
 
 
 @pytest.fixture
-def families() -> dict[str, Metric]:
-    text = Exporter(BusyProcess()).text().decode()
+async def families() -> dict[str, Metric]:
+    exporter = Exporter(BusyProcess())
+    await exporter.states.refresh()
+    text = exporter.text().decode()
     found = list(text_string_to_metric_families(text))
     assert len({family.name for family in found}) == len(found), "a family is told once"
     return {family.name: family for family in found}
@@ -171,6 +192,13 @@ def test_skew_between_workers_is_to_be_seen(families: dict[str, Metric]) -> None
         ("memory_bytes", "0", ""): 30 << 20, ("memory_bytes", "1", ""): 0,
         ("behind", "0", ""): 0, ("behind", "1", ""): 1,
     }  # fmt: skip
+
+
+def test_of_a_certificate_it_is_enough_that_one_worker_can_not_use_what_is_new(
+    families: dict[str, Metric],
+) -> None:
+    told = {s.labels["setting"]: s.value for s in families["soadns_credentials_refused"].samples}
+    assert told == {"skydns.tls": 1, "nameserver.tls": 1}
 
 
 def test_answering_times_are_in_the_buckets_of_coredns(families: dict[str, Metric]) -> None:

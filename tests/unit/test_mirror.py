@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from soadns import reflector
 from soadns.kubeapi import KubeApi, Resource
-from soadns.mesh import mirror
 from soadns.mesh.mirror import Mirror, Name
 from tests.unit.scripted_api import Reply, Request, ScriptedApi, bookmark, failure, page, watch
 
@@ -65,8 +65,8 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror, "BACKOFF_S", (0.0, 0.01))
-    monkeypatch.setattr(mirror, "SELDOM_S", 0.01)
+    monkeypatch.setattr(reflector, "BACKOFF_S", (0.0, 0.01))
+    monkeypatch.setattr(reflector, "SELDOM_S", 0.01)
 
 
 async def test_it_lists_all_pages_and_watches_from_there(tmp_path: Path) -> None:
@@ -114,6 +114,12 @@ async def test_it_is_not_synced_before_it_could_read_all(tmp_path: Path) -> None
     run = Run(page("5", thing("a", "1"), more="more"), *[failure(403, "things is forbidden")] * 500)
     await run.until(lambda: "forbidden" in run.mirror.trouble if run.heard else False, tmp_path)
     assert not run.mirror.synced
+
+
+async def test_that_a_kind_is_defined_at_last_is_heard_though_there_are_no_objects(tmp_path: Path) -> None:
+    run = Run(failure(404, "the server could not find the requested resource"), page("5"), FOREVER)
+    await run.until(lambda: bool(run.heard) and not run.mirror.absent, tmp_path)
+    assert run.heard == [[], []]
 
 
 async def test_a_kind_that_nobody_defined_is_absent_until_somebody_does(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from soadns.commands.mosncheck import differences
 from soadns.model import ObjectRef
-from soadns.mosncheck import differences
 from soadns.routemodel import ANY, Route, Target, Vip
 from soadns.sidecar import mosn, mosnfile
 from soadns.sidecar.clusters import Cluster
@@ -124,13 +124,12 @@ def test_dubbo_at_a_listener_of_its_own(line: str) -> None:
 
 def shared(*rows: str) -> Router:
     """``wire: routes`` each."""
-    wires = {}
+    wires: dict[str, dict[str, list[Route]]] = {}
     for row in rows:
         wire, _, routes = row.partition(": ")
-        wires[wire] = (
-            [r for r in vip(*routes.split(", ")).routes if r.interface != ANY],
-            [wire.rpartition("/")[2]],
-        )
+        for key in mosn.host_keys(wire, [wire.rpartition("/")[2]]):
+            found = [r for r in vip(*routes.split(", ")).routes if r.interface != ANY]
+            wires.setdefault(key, {})[wire] = found
     return mosn.shared_dubbo(wires)
 
 
@@ -173,6 +172,14 @@ def test_dubbo_at_the_listener_that_sees_groups(line: str) -> None:
 def test_a_path_does_not_take_the_host_of_who_calls_by_name() -> None:
     found = shared("P: P→user", "ctx/P: ctx|P→next")
     assert asked(found, "P") == named("user")
+
+
+def test_interfaces_with_the_same_rules_share_a_host() -> None:
+    found = shared("A: A→user", "B: B→user", "C: C→next", "D: D→user", "G: blue/G→next, G→user")
+    assert [host.domains for host in found.hosts] == [("*",), ("a", "b", "d"), ("c",), ("g",)]
+    assert [asked(found, name) for name in "ABCD"] == [named(to) for to in ("user", "user", "next", "user")]
+    moved = shared("A: A→user", "B: B→next", "C: C→next", "D: D→user", "G: blue/G→next, G→user")
+    assert [host.domains for host in moved.hosts] == [("*",), ("a", "d"), ("b", "c"), ("g",)]
 
 
 @pytest.mark.parametrize(
@@ -262,3 +269,77 @@ def test_who_has_what_it_was_told_has_no_difference() -> None:
     del listeners["10.96.0.3_20880"]
     found = [(each.kind, each.what) for each in differences(data, dump)]
     assert found == [("router", "other routes"), ("cluster", "other hosts"), ("listener", "missing")]
+
+
+PASSED_ON = """
+10.96.0.3_20880 | next    |       | other cluster | its ClusterIP is another Service's by now
+10.96.0.3_20880 | user    | bolt  | other protocol | it was looked into
+10.96.0.9_20880 | user    |       | left over     | what it was for was created again, with another ClusterIP
+10.96.0.9_20880 | user    | bolt  |               | its router is told where calls go
+0.0.0.0_7000    | refused |       | left over     | whatever it is for
+"""
+
+
+@pytest.mark.parametrize(
+    "line", PASSED_ON.strip().splitlines(), ids=lambda line: line.rpartition("|")[2].strip()
+)
+def test_what_a_listener_passes_on_is_in_the_file_alone(line: str) -> None:
+    name, cluster, looked_into, what, _ = (part.strip() for part in line.split("|"))
+    data = file()
+    [server] = data["servers"]
+    listeners = {listener["name"]: listener for listener in server["listeners"]}
+    passed_on = {"type": "tcp_proxy", "config": {"cluster": named(cluster), "routes": []}}
+    proxied = {"type": "proxy", "config": {"downstream_protocol": looked_into, "router_config_name": name}}
+    listeners[name] = {"name": name, "filter_chains": [{"filters": [proxied if looked_into else passed_on]}]}
+    routers = {router["router_config_name"]: router for router in server["routers"]}
+    clusters = {cluster["name"]: cluster for cluster in data["cluster_manager"]["clusters"]}
+    found = differences(data, {"routers": routers, "cluster": clusters, "listener": listeners})
+    assert [(each.kind, each.name, each.what) for each in found] == (
+        [("listener", name, what)] if what else []
+    )
+    assert all("new file" in each.cure for each in found)
+    assert looked_into or named(cluster) in found[0].cure, "where connections are passed on until then"
+
+
+def test_a_domain_is_compared_by_itself_whoever_shares_its_host() -> None:
+    def router(*hosts: tuple[str, str]) -> mosn.Data:
+        rule = {"match": {"prefix": "/"}, "route": {"cluster_name": ""}}
+        return {
+            "router_config_name": "egress_dubbo",
+            "virtual_hosts": [
+                {
+                    "name": domains[0],
+                    "domains": list(domains),
+                    "routers": [{**rule, "route": {"cluster_name": to}}],
+                }
+                for domains, to in hosts
+            ],
+        }
+
+    def seen(has: mosn.Data) -> list[str]:
+        told = {"servers": [{"routers": [router(("ab", "one"), ("c", "two"))], "listeners": []}]}
+        told["cluster_manager"] = {"clusters": []}  # type: ignore[assignment]
+        return [each.what for each in differences(told, {"routers": {"egress_dubbo": has}})]
+
+    assert seen(router(("a", "one"), ("b", "one"), ("c", "two"))) == []
+    assert seen(router(("a", "one"), ("bc", "two"))) == ["other routes"]
+    assert seen(router(("a", "one"), ("c", "two"))) == ["other routes"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"), [((), ()), ((3, 1), (3, 1)), ((1280, 10), (128, 1)), ((1280, 1, 640), (128, 1, 64))]
+)
+def test_weights_are_as_mosn_tells_them_apart(weights: tuple[int, ...], told: tuple[int, ...]) -> None:
+    ends = tuple((f"192.0.2.{number}", 20880) for number in range(1, len(weights) + 1))
+    found = Cluster("providers|20880||com.x.Old", ends, weights)
+    assert mosn.cluster(found.name)["lb_policy"] == "LEAST_REQUEST"
+    hosts = mosn.load_assignment(found)["endpoints"]
+    assert tuple(each["load_balancing_weight"] for at in hosts for each in at["lb_endpoints"]) == told
+    data = mosnfile.document(mosnfile.Node("n", "rpc.test"), [], [], [found])
+    [_, cluster] = data["cluster_manager"]["clusters"]
+    assert cluster["lb_type"] == "LB_LEAST_REQUEST"
+    assert tuple(host["weight"] for host in cluster["hosts"]) == told
+
+
+def test_only_clusters_of_providers_are_weighed() -> None:
+    assert mosn.cluster(named("user"))["lb_policy"] == "ROUND_ROBIN"

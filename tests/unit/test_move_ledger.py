@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from soadns.mesh import movefiles
-from soadns.mesh.moveledger import HAND_OVER_S, SHARDS, Entry, Fact, Ledger, fact_of, shard_of
+from soadns.mesh.moveledger import HAND_OVER_S, SHARDS, SKEW_S, Entry, Fact, Ledger, fact_of, shard_of
 from soadns.model import InterfaceId, ObjectRef, ServedPort
 from soadns.routemodel import Move
 from soadns.sidecar.moves import joined
@@ -40,9 +42,6 @@ class Cluster:
         self.at: dict[InterfaceId, ObjectRef | None] = dict.fromkeys(INTERFACES, SERVICES[0])
         self.now = NOW
 
-    def holds(self, fact: Fact, _: Move) -> bool:
-        return self.at[fact.interface] != fact.service
-
     @property
     def facts(self) -> dict[Fact, Entry]:
         return {fact: entry for _, entries in self.shards.values() for fact, entry in entries.items()}
@@ -63,6 +62,14 @@ class Replica:
             self.own, self.saw = {}, dict(self.cluster.at)
         self.ledger = Ledger()
         self.versions: dict[int, int] = {}
+        for fact in self.own:
+            self.touched(fact)
+
+    def holds(self, fact: Fact, _: Move) -> bool:
+        return self.saw[fact.interface] != fact.service
+
+    def touched(self, fact: Fact) -> None:
+        self.ledger.touched(ZONE, fact.interface, [fact])
 
     def look(self) -> None:
         """See where interfaces are now."""
@@ -70,10 +77,13 @@ class Replica:
             left = self.saw[interface]
             if left == at:
                 continue
-            self.own.pop(Fact(ZONE, at, interface), None) if at is not None else None
+            if at is not None:
+                self.own.pop(Fact(ZONE, at, interface), None)
+                self.touched(Fact(ZONE, at, interface))
             if left is not None:
                 move = a_move(SERVICES.index(left), INTERFACES.index(interface), self.cluster.now)
                 self.own[fact_of(ZONE, move)] = move
+                self.touched(fact_of(ZONE, move))
         self.saw = dict(self.cluster.at)
 
     def read(self) -> None:
@@ -83,26 +93,46 @@ class Replica:
                 self.take(number, entries)
 
     def take(self, number: int, entries: Mapping[Fact, Entry]) -> None:
-        news = self.ledger.read(number, entries)
+        news = self.ledger.read(number, entries, self.own.get)
         for fact in news.adopt:
-            if self.cluster.holds(fact, entries[fact].move):
+            if self.holds(fact, entries[fact].move):
                 mine = self.own.get(fact)
                 self.own[fact] = joined(mine, entries[fact].move) if mine else entries[fact].move
+                self.touched(fact)
         for fact in news.forget:
             self.own.pop(fact, None)
+            self.touched(fact)
 
     def forget(self, fact: Fact) -> None:
         if (move := self.own.pop(fact, None)) is not None:
+            self.touched(fact)
             self.ledger.forget(ZONE, [move], self.cluster.now)
 
     def write(self, *, leads: bool) -> bool:
         """Write what is to be written, as far as nobody was faster; returns whether anything was to be."""
-        changes = self.ledger.changes({ZONE: self.own}, self.cluster.holds, self.cluster.now, leads=leads)
+        whole = copy.deepcopy(self.ledger)
+        for service, interface in itertools.product(SERVICES, INTERFACES):
+            whole.touched(ZONE, interface, [Fact(ZONE, service, interface)])
+        changes, expected = (
+            ledger.changes(self.own.get, everywhere, self.holds, self.cluster.now, leads=leads)
+            for ledger in (self.ledger, whole)
+        )
+        assert changes == expected, "a look at everything finds the same"
+        assert self.ledger.next_look() == whole.next_look()
         for number, entries in changes.items():
             version, _ = self.cluster.shards.get(number, (0, {}))
             if self.versions.get(number, 0) == version:
                 self.cluster.shards[number] = (version + 1, entries)
         return bool(changes)
+
+
+def everywhere(_: str) -> bool:
+    """Every zone is whole."""
+    return True
+
+
+def nowhere(_: str) -> bool:
+    return False
 
 
 def settle(replicas: list[Replica], leader: int) -> None:
@@ -203,6 +233,23 @@ def test_what_was_forgotten_anywhere_is_forgotten_everywhere() -> None:
     assert found == [{FACT}] * 3
 
 
+def test_what_left_again_since_it_was_forgotten_is_not_forgotten_by_who_reads_of_that_anew() -> None:
+    """It returned and left while nobody could write; then a replica is started with its snapshot."""
+    cluster = Cluster()
+    replica = Replica(cluster)
+    cluster.at[INTERFACES[0]] = SERVICES[1]
+    assert told(replica) == [{FACT}]
+    replica.forget(FACT)
+    assert told(replica) == [set()]
+    for to in (SERVICES[0], SERVICES[1]):
+        cluster.now += SKEW_S
+        cluster.at[INTERFACES[0]] = to
+        replica.look()
+    replica.restart()
+    assert told(replica) == [{FACT}]
+    assert not cluster.facts[FACT].forgotten
+
+
 def test_nobody_forgets_because_the_configmaps_are_gone() -> None:
     cluster = Cluster()
     leader, follower = Replica(cluster), Replica(cluster)
@@ -222,6 +269,7 @@ def test_an_operator_is_obeyed_although_the_holder_was_just_writing() -> None:
     cluster.at[INTERFACES[0]] = SERVICES[1]
     assert told(leader, follower) == [{FACT}] * 2
     leader.own[FACT] = replace(MOVE, wires=("com.x.A", "ctx/com.x.A"))  # it has learnt something
+    leader.touched(FACT)
     follower.forget(FACT)
     assert follower.write(leads=False)
     assert leader.write(leads=True), "refused: it is another version by now"
@@ -230,27 +278,69 @@ def test_an_operator_is_obeyed_although_the_holder_was_just_writing() -> None:
 
 def test_a_zone_that_is_not_whole_proves_nothing_and_is_left_alone() -> None:
     ledger = Ledger()
-    ledger.read(shard_of(FACT), {FACT: Entry(MOVE)})
-    assert not ledger.changes({}, lambda *_: True, NOW, leads=True)
-    assert not ledger.changes({ZONE: {FACT: MOVE}}, lambda *_: True, NOW, leads=True)
-    assert not ledger.changes({}, lambda *_: True, NOW, leads=True)
+    ledger.read(shard_of(FACT), {FACT: Entry(MOVE)}, {}.get)
+    own = {FACT: MOVE}
+    for whole in (nowhere, everywhere, nowhere):
+        ledger.touched(ZONE, FACT.interface, own)
+        assert not ledger.changes(own.get, whole, lambda *_: True, NOW, leads=True)
+    own.clear()
+    ledger.touched(ZONE, FACT.interface, own)
+    assert not ledger.changes(own.get, nowhere, lambda *_: False, NOW, leads=True)
+    assert ledger.changes(own.get, everywhere, lambda *_: False, NOW, leads=True), "it is looked at then"
 
 
 def test_what_does_not_hold_goes_by_the_holder_alone() -> None:
     ledger = Ledger()
-    ledger.read(shard_of(FACT), {FACT: Entry(MOVE), fact_of(ZONE, a_move(0, 1)): Entry(a_move(0, 1))})
-    held = {ZONE: {fact_of(ZONE, a_move(0, 1)): a_move(0, 1)}}
-    assert not ledger.changes(held, lambda *_: False, NOW, leads=False)
-    [(number, entries)] = ledger.changes(held, lambda *_: False, NOW, leads=True).items()
+    ledger.read(shard_of(FACT), {FACT: Entry(MOVE), fact_of(ZONE, a_move(0, 1)): Entry(a_move(0, 1))}, {}.get)
+    held = {fact_of(ZONE, a_move(0, 1)): a_move(0, 1)}
+    assert not ledger.changes(held.get, everywhere, lambda *_: False, NOW, leads=False)
+    [(number, entries)] = ledger.changes(held.get, everywhere, lambda *_: False, NOW, leads=True).items()
     assert (number, set(entries)) == (shard_of(FACT), {fact_of(ZONE, a_move(0, 1))})
 
 
 def test_times_alone_are_no_reason_to_write() -> None:
     ledger = Ledger()
-    ledger.read(shard_of(FACT), {FACT: Entry(MOVE)})
+    ledger.read(shard_of(FACT), {FACT: Entry(MOVE)}, {}.get)
     for leads in (True, False):
-        mine = {ZONE: {FACT: replace(MOVE, since=NOW - 5)}}
-        assert not ledger.changes(mine, lambda *_: True, NOW + 60, leads=leads)
+        mine = {FACT: replace(MOVE, since=NOW - 5)}
+        ledger.touched(ZONE, FACT.interface, mine)
+        assert not ledger.changes(mine.get, everywhere, lambda *_: True, NOW + 60, leads=leads)
+
+
+def test_of_many_moves_those_that_changed_are_looked_at() -> None:
+    """Five thousand have moved: a change of one is no reason to look at the others, whoever leads."""
+    refs = [ObjectRef("home", "shop", f"service-{number}") for number in range(50)]
+    moves = [replace(MOVE, service=ref, interface=InterfaceId(f"I{n}")) for ref in refs for n in range(100)]
+    own = {fact_of(ZONE, move): move for move in moves}
+    looks: list[Fact] = []
+
+    def here(fact: Fact) -> Move | None:
+        looks.append(fact)
+        return own.get(fact)
+
+    def changes(*, leads: bool) -> dict[int, dict[Fact, Entry]]:
+        looks.clear()
+        return ledger.changes(here, everywhere, lambda *_: True, NOW, leads=leads)
+
+    ledger = Ledger()
+    for fact in own:
+        ledger.touched(ZONE, fact.interface, [fact])
+    for number, entries in changes(leads=True).items():
+        ledger.read(number, entries, {}.get)
+    assert len(ledger.shared) == 5_000
+    assert not changes(leads=True)
+    assert not changes(leads=False)
+    for leads in (False, True):
+        changes(leads=leads)
+        for subject in (InterfaceId("I7"), refs[3]):
+            fact = Fact(ZONE, refs[3], InterfaceId("I7"))
+            own[fact] = replace(own[fact], addresses=("10.96.0.1",))
+            concerned = [each for each in own if subject in each]
+            ledger.touched(ZONE, subject, [fact])
+            changes(leads=leads)
+            assert sorted(looks) == sorted(concerned)
+            changes(leads=leads)
+            assert looks in ([], [fact]), "what is not written yet is looked at again"
 
 
 # --------------------------------------------------------------------------- as ConfigMaps

@@ -128,6 +128,18 @@ def test_trouble_of_one_directory_is_no_trouble_of_the_source() -> None:
     assert state.troubled_scopes == {}
 
 
+def test_what_can_not_be_read_of_an_interface_is_found_by_its_name() -> None:
+    """A directory may be one of several that hold an interface (``A$B`` and ``A%24B``)."""
+    observations = Observations()
+    said = [("A$B", "A$B"), ("A%24B", "A$B"), ("C", "D"), ("C", "C"), ("E", "")]
+    observations.fold([Trouble(ZK, "NoAuth", scope, name) for scope, name in said], 5.0)
+    state = observations.source(ZK)
+    assert state.unreadable == {"A$B": "A$B", "A%24B": "A$B", "C": "C"}
+    assert state.scopes_of == {"A$B": {"A$B", "A%24B"}, "C": {"C"}}
+    observations.fold([Synced(ZK, scope="A$B"), Synced(ZK, scope="C"), Synced(ZK, scope="E")], 6.0)
+    assert state.scopes_of == {"A$B": {"A%24B"}}
+
+
 def test_the_time_between_snapshot_and_first_pass_is_out_of_sync() -> None:
     observations = restored(A1)
     observations.fold([Synced(ZK)], 1600.0)

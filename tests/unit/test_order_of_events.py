@@ -14,7 +14,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns import naming, snapshot
+from soadns import naming
 from soadns.binding.estate import Estate
 from soadns.binding.observations import Change
 from soadns.binding.pool import Seen
@@ -40,7 +40,9 @@ from soadns.model import (
     Trouble,
     Upsert,
 )
+from soadns.persistence import snapshot
 from tests.unit.notation import DEFAULTS, NOON, SOURCES, ZONE, zone_settings
+from tests.unit.saved_file import SavedFile
 
 REGISTRY, SECOND, KUBE = SOURCES["zookeeper"], SOURCES["second"], SOURCES["kube"]
 INTERFACES = [InterfaceId("A"), InterfaceId("a"), InterfaceId("B"), InterfaceId("B", version="1")]
@@ -150,6 +152,7 @@ class Replica:
         self.now = NOON
         self.published: dict[str, Records | None] = {}
         self.world: dict[tuple[str, Key], Observation] = {}
+        self.saved = SavedFile()
         if not unread:
             self.fold([Synced(REGISTRY), Synced(SECOND), Synced(KUBE)])
 
@@ -165,6 +168,7 @@ class Replica:
         self.estate.work(self.now)
         for owner, records in self.zone.take_published().items():
             self.published[naming.key(owner)] = records
+        self.saved.save(self.estate, self.now)
 
     def wait_until(self, end: float) -> None:
         while (at := self.estate.next_clock()) is not None and at <= end:
@@ -191,9 +195,9 @@ class Replica:
 
     def restart(self) -> None:
         """Start again from the snapshot, and read everything anew."""
-        data = snapshot.encode(snapshot.capture(self.estate, self.now, identities={}, serials={}))
+        found = self.saved.read(self.estate, self.now)
         self.estate = Estate([self.settings])
-        snapshot.restore(self.estate, snapshot.decode(data), self.now, identities={})
+        snapshot.restore(self.estate, found, self.now, identities={})
         self.work()
         for name in (KUBE, REGISTRY, SECOND):
             events: list[object] = [

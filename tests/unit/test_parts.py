@@ -204,7 +204,7 @@ def test_what_no_test_starts_is_made_when_asked_for_and_named_for_as_long_as_it_
 
 
 def test_the_demo_gets_what_it_starts_and_all_else_that_is_here_stays_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     parts = importlib.import_module("parts")
@@ -214,9 +214,14 @@ def test_the_demo_gets_what_it_starts_and_all_else_that_is_here_stays_named(
     monkeypatch.setattr(parts, "PARTS", (here, wanted, other))
     monkeypatch.setattr(parts, "FOR_BENCHES", ())
     cache.get(here, tmp_path)
+    capsys.readouterr()
     parts.fill(tmp_path, demo=True)
     assert list(json.loads((tmp_path / "parts.json").read_text())) == ["here", "etcd"]
     assert made == ["here", "etcd"]
+    foretold = f"parts: to get, into {tmp_path}: {wanted.title} (fetching)\n"
+    assert capsys.readouterr().out.startswith(foretold)
+    parts.fill(tmp_path, demo=True)
+    assert "to get" not in capsys.readouterr().out
 
 
 def test_a_project_is_made_of_its_poms_and_sources_and_not_of_what_was_built_beside_them(
@@ -350,23 +355,31 @@ def test_the_list_names_each_part_and_says_that_nothing_is_there(tmp_path: Path)
         ["zookeeper", "3.8.0", "missing"],
         ["dig", "9.18", "missing"],
         ["etcd", "3.4.23", "missing"],
+        ["etcdctl", "3.4.23", "missing"],
         ["openssl", "3.0", "missing"],
         ["kube-apiserver", "1.37.2", "missing"],
         ["knotd", "3.2.6", "missing"],
+        ["named", "9.18", "missing"],
         ["nsd", "4.6.1", "missing"],
         ["dnsmasq", "2.90", "missing"],
         ["unbound", "1.17.1", "missing"],
         ["systemd-resolved", "252", "missing"],
         ["coredns", "1.15.0", "missing"],
+        ["coredns-1.11", "1.11.3", "missing"],
         ["kube-proxy", "1.37.2", "missing"],
+        ["kubectl", "1.37.2", "missing"],
+        ["helm", "4.3.2", "missing"],
+        ["prometheus-kinds", "0.85.0", "missing"],
         ["envoy", "1.40.0", "missing"],
         ["mosn", "1.2.0", "missing"],
         ["istiod", "1.32-20260827", "missing"],
         ["nft", "1.0.6", "missing"],
         ["ip", "6.1.0", "missing"],
+        ["prometheus", "2.42.0", "missing"],
         ["musl-lookup", "1.2.3", "missing"],
         ["dubbo-2.6.12", "2.6.12", "missing"],
         ["dubbo-2.7.23", "2.7.23", "missing"],
+        ["dubbo-3.0.15", "3.0.15", "missing"],
         ["dubbo-3.2.16", "3.2.16", "missing"],
         ["dubbo-3.3.5", "3.3.5", "missing"],
         ["sofarpc-5.6.0", "5.6.0", "missing"],

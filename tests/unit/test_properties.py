@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns import render
 from soadns.publishers import properties
 from soadns.publishers.properties import Line
+from soadns.text import render
 
 
 def loaded(text: str) -> dict[str, str]:
@@ -146,6 +146,26 @@ def test_what_strangers_wrote_is_no_command_to_a_terminal() -> None:
 
 def test_the_text_for_the_configuration_centre_names_references() -> None:
     assert "\n".join(properties.lines(ROWS[:1], properties.CONFIG_CENTER)) == CENTRE
+
+
+@pytest.mark.parametrize(
+    ("application", "roots", "nodes"),
+    [
+        ("", ["/dubbo"], "/dubbo/config/dubbo/dubbo.properties holds"),
+        ("shop", ["/dubbo-pay"], "/dubbo-pay/config/shop/dubbo.properties holds"),
+        ("", ["/dubbo-pay"], "/dubbo-pay/config/dubbo-pay/dubbo.properties holds"),
+        (
+            "shop",
+            ["/dubbo", "/finance/dubbo"],
+            "/dubbo/config/shop/dubbo.properties and /finance/dubbo/config/shop/dubbo.properties holds",
+        ),
+    ],
+)
+def test_the_configuration_centre_is_where_the_registry_is(
+    application: str, roots: list[str], nodes: str
+) -> None:
+    written = properties.lines(ROWS[:1], properties.CONFIG_CENTER, application=application, roots=roots)
+    assert f"# To be added to what {nodes} in ZooKeeper (Dubbo 2.7 and later)." in written
 
 
 # --------------------------------------------------------------------------- reading what was written

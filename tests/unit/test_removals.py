@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from soadns.config import Config
-from soadns.configfile import parse
 from soadns.removals import losses, names_concerned
+from soadns.settings.config import Config
+from soadns.settings.configfile import parse
 from soadns.sources.static import StaticSettings, StaticSource
 from tests.unit.notation import Notebook
 

@@ -98,6 +98,14 @@ def test_unusual_packet(header: str, rest: str, expected: str, tcp: bool) -> Non
     )
 
 
+def test_options_of_a_later_version_are_not_judged() -> None:
+    """RFC 6891 6.1.3: whatever else is in it, whoever asks by another version hears of ours."""
+    packet = octets("beef 0000 0001 0000 0000 0001" + QUESTION + "00 0029 04d0 00 01 0000 0003 0003 00")
+    reply = Responder(table()).respond(packet)
+    assert reply is not None
+    assert lines(reply) == ["BADVERS qr", "EDNS version 0, udp 1232"]
+
+
 @pytest.mark.parametrize("size", range(12))
 def test_packets_shorter_than_a_header_are_dropped(size: int) -> None:
     responder = Responder(table())

@@ -11,16 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns import snapshot
 from soadns.changelog import MOST, ChangeLog
 from soadns.model import (
-    Binding,
     InterfaceId,
     ObjectRef,
     Port,
-    ServedPort,
     Service,
 )
+from soadns.persistence import snapshot, snapshotfile
 from soadns.routemodel import Move, Place, Vip
 from soadns.sidecar import routes
 from soadns.sidecar.moves import joined, tells_more
@@ -29,85 +27,7 @@ from soadns.sidecar.rules import plan
 from tests.unit.notation import ZONE
 from tests.unit.route_process import SHOP
 from tests.unit.routes_notation import RouteBook
-
-REFS = [ObjectRef("home", "shop", name) for name in ("user", "account", "third")]
-AWAY = ObjectRef("east", "shop", "third")
-INTERFACES = [
-    InterfaceId("A"), InterfaceId("A", "blue"), InterfaceId("A", version="1"), InterfaceId("A", "blue", "1"),
-    InterfaceId("B$c"),
-]  # fmt: skip
-PORTS = (ServedPort("dubbo", 20880), ServedPort("bolt", 12200))
-
-Told = tuple[str, ObjectRef | InterfaceId, object]
-"""``service`` or ``binding``, whose, and what it is now."""
-
-
-def service(number: int, ip: int, *, uid: str = "1", ports: Sequence[int] = (20880,)) -> Service:
-    return Service(
-        REFS[number], uid, 100.0 * number, cluster_ips=(f"10.96.0.{ip}",), ports=tuple(map(Port, ports))
-    )
-
-
-def binding(
-    interface: InterfaceId, ref: ObjectRef | None, ports: tuple[ServedPort, ...] = PORTS[:1]
-) -> Binding:
-    kind = "providers" if ref is None else "service" if ref.cluster == "home" else "remote"
-    host = f"{ref.name}.{ref.namespace}.svc.cluster.local" if ref is not None else ""
-    return Binding(interface, kind, ("192.0.2.1",), ports, ref, host, 2)
-
-
-def services() -> st.SearchStrategy[Told]:
-    def variants(number: int) -> st.SearchStrategy[Told]:
-        ip = number + 1
-        values = [
-            service(number, ip), service(number, ip), service(number, ip + 1), service(number, ip, uid="2"),
-            service(number, ip, ports=(20880, 12200)), None,
-            replace(service(number, ip), cluster_ips=(), headless=True),
-        ]  # fmt: skip
-        return st.sampled_from(values).map(lambda value: ("service", REFS[number], value))
-
-    return st.integers(0, 2).flatmap(variants)
-
-
-def bindings() -> st.SearchStrategy[Told]:
-    where = st.sampled_from([*REFS, *REFS, AWAY, None, "unbound"])
-    ports = st.sampled_from([PORTS[:1], PORTS[:1], PORTS, ()])
-    paths = st.sampled_from([(), (), ("A",), ("ctx/A",)])
-
-    def told(interface: InterfaceId) -> st.SearchStrategy[Told]:
-        return st.tuples(where, ports, paths).map(
-            lambda drawn: (
-                "binding",
-                interface,
-                None if drawn[0] == "unbound" else (binding(interface, drawn[0], drawn[1]), drawn[2]),
-            )
-        )
-
-    return st.sampled_from(INTERFACES).flatmap(told)
-
-
-def instants() -> st.SearchStrategy[list[list[Told]]]:
-    one = st.lists(st.one_of(services(), bindings(), bindings()), max_size=6, unique_by=lambda told: told[1])
-    return st.lists(one, min_size=1, max_size=8)
-
-
-def hear(table: RouteTable, batch: Sequence[Told]) -> None:
-    for kind, whose, value in batch:
-        if kind == "service":
-            assert isinstance(whose, ObjectRef)
-            table.put(whose, value, f"{whose.name}.{whose.namespace}.svc.cluster.local")  # type: ignore[arg-type]
-        else:
-            assert isinstance(whose, InterfaceId)
-            bound, wires = value if value is not None else (None, ())  # type: ignore[misc]
-            table.bind(whose, bound, wires)
-
-
-def table_of(history: Sequence[Sequence[Told]], missing: str) -> RouteTable:
-    table = RouteTable("home", missing)
-    for number, batch in enumerate(history):
-        hear(table, batch)
-        table.flush(float(number))
-    return table
+from tests.unit.table_events import INTERFACES, PORTS, REFS, Told, binding, hear, instants, table_of
 
 
 @given(instants(), st.sampled_from(["closed", "open"]), st.randoms(use_true_random=False))
@@ -120,25 +40,43 @@ def test_the_order_within_an_instant_does_not_matter(
     assert list(one.moves) == list(two.moves)
 
 
+def wires_of(table: RouteTable, interface: InterfaceId) -> tuple[str, ...]:
+    """What registries say of it; () where nobody registered it."""
+    return table._bound.called(interface).wires if table._bound.registered(interface) else ()
+
+
 @given(instants(), st.sampled_from(["closed", "open"]))
 def test_what_grew_by_single_changes_is_what_is_built_at_once(
     history: list[list[Told]], missing: str
 ) -> None:
     grown = table_of(history, missing)
-    last = {told[1]: told for batch in history for told in batch}
+    last = {told[1]: told for batch in history for told in batch if told[0] != "forget"}
     built = RouteTable("home", missing)
     for interface in INTERFACES:  # how callers may have called it before is remembered, as moves are
         if (bound := grown._bound.get(interface)) is not None:
             called = grown._bound.called(interface)
-            built.bind(interface, replace(bound, ports=called.ports), called.wires)
+            built.bind(interface, replace(bound, ports=called.ports), wires_of(grown, interface))
     built.flush(0.0)
     hear(built, [told for told in last.values() if told[0] == "service"])
     for interface in INTERFACES:
         if (bound := grown._bound.get(interface)) is not None:
-            built.bind(interface, bound, grown._bound.called(interface).wires)
+            built.bind(interface, bound, wires_of(grown, interface))
     built.adopt(grown.moves)
     built.flush(0.0)
     assert built.vips == grown.vips
+    assert whose(built) == whose(grown)
+
+
+def whose(table: RouteTable) -> object:
+    """What is known of wire names besides the routes."""
+    wires = table.wires
+    for name, wire in wires.of.items():
+        for ref in REFS:
+            called = {each for each in wire.names if ref in wires.callers_of(name, each)}
+            assert set(wires.callers_at(name, ref)) == called
+    known = {name: (wire.variants, dict(wire.at)) for name, wire in wires.of.items()}
+    unclear = [each for interface in INTERFACES for each in wires.unclear_of(interface)]
+    return known, unclear, wires.unclear, wires.untold, table._ruled, table._towards
 
 
 @given(instants(), st.sampled_from(["closed", "open"]))
@@ -281,7 +219,7 @@ def test_what_two_replicas_know_of_a_move_becomes_one_whatever_the_order() -> No
 
 def test_moves_are_in_the_snapshot() -> None:
     moves = told(*SHOP).routing.moves
-    kept = snapshot.decode(snapshot.encode(snapshot.Snapshot(1.0, moves=moves)))
+    kept = snapshotfile.decode(snapshotfile.encode(snapshot.Snapshot(1.0, moves=moves)))
     assert kept.moves == moves
     assert moves[ZONE]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from soadns import snapshot
+import sys
+
 from soadns.binding.estate import Estate
+from soadns.persistence import snapshot
 from soadns.routing import AT_ONCE, Routing
 from tests.unit.notation import ZONE
 from tests.unit.routes_notation import RouteBook
@@ -19,7 +21,7 @@ def test_a_large_snapshot_is_worked_off_in_portions_and_told_when_it_is_whole() 
     ):  # fmt: skip
         book.say(statement)
     book.flush()
-    kept = snapshot.capture(book.estate, book.now, identities={}, serials={})
+    kept = snapshot.capture(book.estate, book.now, identities={}, serials={}, fed={})
     estate = Estate([book.settings])
     snapshot.restore(estate, kept, book.now, identities={})
     routing = Routing(estate, "closed", "successor")
@@ -34,3 +36,16 @@ def test_a_large_snapshot_is_worked_off_in_portions_and_told_when_it_is_whole() 
     assert portions >= 2 * names // AT_ONCE
     assert not routing.unready(ZONE)
     assert routing.tables[ZONE].vips == book.table.vips
+
+
+def test_one_name_that_changes_is_not_looked_for_where_all_names_once_waited() -> None:
+    """A set keeps the room that it had, and ``pop`` searches all of that."""
+    book = RouteBook()
+    names = 4 * AT_ONCE
+    for statement in (
+        "Service shop/user 10.96.0.1", "pods shop/user 10.1.0.1", f"register N{{1..{names}}} 10.1.0.1", "after 5s",
+    ):  # fmt: skip
+        book.say(statement)
+    waiting = book.routing._waiting[ZONE]
+    assert not waiting
+    assert sys.getsizeof(waiting) == sys.getsizeof(set())

@@ -1,30 +1,24 @@
-"""Routes over HTTP: single answers, the table with its ETag, the stream and who follows it; over real connections."""
+"""Routes over HTTP: single answers, and the table with its ETag."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import json
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from soadns import narrate
-from soadns.changelog import MOST
-from soadns.routemodel import Vip
-from soadns.web import routes
+from soadns.commands import routereading
+from soadns.reports import routeviews
+from soadns.sidecar import mosn
+from soadns.text import narrate, renderroutes
 from tests.unit.demo_process import DemoProcess
+from tests.unit.http_site import ask, site
 from tests.unit.route_process import RouteProcess
-from tests.unit.test_http_api import ask, site
-from tests.unit.waiting import soon
 
 USER = "address=10.96.0.1&port=20880&interface=com.x.User"
-EXAMPLE = Path(__file__).parents[2] / "examples" / "follow-routes.py"
 
 RESOLVED = """
 address=10.96.0.1&port=20880&interface=com.x.User                  200 outbound|20880||account.shop.svc.cluster.local
@@ -110,38 +104,6 @@ async def test_clusters_are_told_with_their_endpoints() -> None:
             assert (await ask(port, f"GET /v1/routes?{query}"))[0] == 409
 
 
-async def test_one_stream_tells_of_routes_and_clusters() -> None:
-    process = RouteProcess()
-    async with site(process) as port, following(port) as other, following(port, "clusters=1") as follower:
-        assert len((await other.event())[1]["vips"]) == 2
-        name, state = await follower.event()
-        assert (name, len(state["vips"]), len(state["clusters"])) == ("state", 2, 2)
-
-        process.tell("pods shop/user 10.1.0.1 10.1.0.9")
-        name, delta = await follower.event()
-        assert (name, delta["vips"], delta["gone"], delta["goneClusters"]) == ("delta", [], [], [])
-        assert [[end["address"] for end in each["endpoints"]] for each in delta["clusters"]] == [
-            ["10.1.0.1", "10.1.0.9"]
-        ]
-
-        process.tell(NEW)
-        _, added = await follower.event()
-        assert [vip["service"] for vip in added["vips"]] == ["home/shop/third"]
-        assert [each["name"] for each in added["clusters"]] == [
-            "outbound|20880||third.shop.svc.cluster.local"
-        ]
-        assert (await other.event())[1]["vips"] == added["vips"], "endpoints alone did not concern it"
-        async with following(port, "clusters=1", last=delta["id"]) as resumed:
-            assert (await resumed.event())[1]["clusters"] == added["clusters"]
-        async with following(port, last=delta["id"]) as resumed:
-            assert (await resumed.event())[0] == "state", "its generations are others"
-
-        process.tell("delete shop/third; after 10s")
-        _, gone = await follower.event()
-        assert gone["gone"] == [{"address": "10.96.0.3", "port": 20880}]
-        assert gone["goneClusters"] == ["outbound|20880||third.shop.svc.cluster.local"]
-
-
 async def test_who_does_not_know_everything_tells_no_routes() -> None:
     process = RouteProcess(["zone unsynced"])
     async with site(process) as port:
@@ -178,7 +140,58 @@ async def test_explain_says_what_sidecars_are_told_and_what_becomes_of_other_ver
         ["com.x.Split", "refused", "a"],
     ]
     assert lines[start + 7] == "    other groups and versions are refused (sidecar.missing: closed)"
-    assert plain["zones"][0]["routes"] == {"unready": None, "missing": "closed", "rules": []}
+    nothing = {"rules": [], "unclear": [], "untold": []}
+    assert plain["zones"][0]["routes"] == {"unready": None, "missing": "closed", **nothing}
+
+
+async def test_explain_and_resolve_say_where_a_path_may_mean_others_and_what_is_told_to_nobody() -> None:
+    process = RouteProcess()
+    process.tell("register com.x.One,com.x.Two 10.1.0.1 path=api; register com.x.One 10.1.0.1 path=*")
+    process.tell("register com.x.One 10.1.0.2 path=api; unregister com.x.One 10.1.0.1; after 5s")
+    async with site(process) as port:
+        _, told = await ask(port, "GET /v1/explain/com.x.One")
+        _, api = await ask(port, "GET /v1/resolve?address=10.96.0.1&port=20880&interface=api")
+        _, other = await ask(port, "GET /v1/resolve?address=10.96.0.2&port=20880&interface=api")
+    routes = told["zones"][0]["routes"]
+    assert routes["unclear"] == [{"wire": "api", "service": "home/shop/user", "others": ["com.x.Two"]}]
+    assert routes["untold"] == ["*"]
+    assert (api["unclear"], api["service"]) == (["com.x.One", "com.x.Two"], "home/shop/user")
+    assert other["unclear"] == []
+
+
+PORTLESS = (
+    "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1; register com.x.User:1,com.x.Address 10.1.0.1",
+    "Service shop/pay 10.96.0.2 port=1,2 interfaces=com.x.User:2 traffic=mesh; pods shop/pay 10.1.0.2",
+    "register com.x.User:2 10.1.0.2",
+)
+
+
+@pytest.mark.parametrize("missing", ["closed", "open"])
+async def test_a_version_that_no_port_speaks_is_said_to_live_where_it_does(missing: str) -> None:
+    process = RouteProcess((f"missing {missing}", *PORTLESS))
+    async with site(process) as port:
+        _, there = await ask(port, f"GET /v1/resolve?{USER}&version=2")
+        _, nobody = await ask(port, f"GET /v1/resolve?{USER}&version=3")
+        _, explained = await ask(port, "GET /v1/explain/com.x.User:2")
+    assert (there["refused"], there["rule"]["why"], there["rule"]["lives"]) == (
+        True,
+        "portless",
+        "home/shop/pay",
+    )
+    said = "\n".join(renderroutes.resolved(there))
+    assert "it lives at home/shop/pay, where no port speaks this" in said
+    assert "nobody" not in said
+    assert "sidecar.missing" not in said, "that setting has no say in it"
+    assert (nobody["refused"], nobody["rule"]["why"]) == (missing == "closed", "missing")
+    assert nobody["rule"]["lives"] is None
+    shown = "\n".join(renderroutes.explained(explained["zones"][0]["routes"]))
+    assert "it lives at home/shop/pay, where no port speaks this" in shown
+    vip = process.routing.tables["rpc.test"].vips["10.96.0.1", 20880]
+    assert routereading.vip(routeviews.vip_data(vip, "dubbo")) == vip
+    [router] = mosn.router(vip, "dubbo").hosts
+    assert [rule.cluster for rule in router.rules if ("version", "2") in [h[:2] for h in rule.headers]] == [
+        mosn.REFUSED
+    ]
 
 
 async def test_a_move_is_forgotten_when_somebody_says_so() -> None:
@@ -200,219 +213,78 @@ async def test_a_move_is_forgotten_when_somebody_says_so() -> None:
 # --------------------------------------------------------------------------- the stream
 
 
-class Follower:
-    """A client of the stream that reads when it is told to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def event(self) -> tuple[str, dict[str, Any]]:
-        """The next event: its name and data, with ``id`` added."""
-        fields: dict[str, str] = {}
-        while True:
-            line = (await self.reader.readuntil(b"\n")).decode().strip()
-            name, colon, value = line.partition(": ")
-            if name in ("event", "id", "data") and colon:
-                fields[name] = value
-            if "data" in fields and not line:
-                return fields["event"], {**json.loads(fields["data"]), "id": fields.get("id")}
-
-
-@contextlib.asynccontextmanager
-async def following(port: int, query: str = "", last: str = "") -> AsyncIterator[Follower]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-    writer.write(
-        f"GET /v1/routes?watch=1&{query} HTTP/1.0\r\nHost: 127.0.0.1\r\nLast-Event-ID: {last}\r\n\r\n".encode()
-    )
-    try:
-        await reader.readuntil(b"\r\n\r\n")
-        yield Follower(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-NEW = "Service shop/third 10.96.0.3; pods shop/third 10.1.0.3; register New,More 10.1.0.3"
-
-
-async def test_who_follows_is_told_the_state_and_then_what_changes() -> None:
-    process = RouteProcess()
-    async with site(process) as port, following(port) as follower:
-        name, state = await follower.event()
-        assert name == "state"
-        assert len(state["vips"]) == 2
-        process.tell(NEW)
-        name, delta = await follower.event()
-        assert (name, [vip["address"] for vip in delta["vips"]], delta["gone"]) == (
-            "delta",
-            ["10.96.0.3"],
-            [],
-        )
-        assert delta["since"] == state["generation"]
-        assert delta["id"] == process.routing.tag("rpc.test")
-        process.tell("delete shop/third; after 10s")
-        name, delta = await follower.event()
-        assert (name, delta["vips"], delta["gone"]) == (
-            "delta",
-            [],
-            [{"address": "10.96.0.3", "port": 20880}],
-        )
-
-
-async def test_who_follows_one_service_hears_of_no_other() -> None:
-    process = RouteProcess()
-    async with site(process) as port, following(port, "service=shop/user") as follower:
-        await follower.event()
-        process.tell(NEW)
-        process.tell("register com.x.User 10.1.0.1; unregister com.x.User 10.1.0.2; after 1m10s")
-        _, delta = await follower.event()
-        assert [vip["service"] for vip in delta["vips"]] == ["home/shop/user"]
-
-
-async def test_who_comes_back_is_told_the_difference_or_everything() -> None:
-    process = RouteProcess()
-    async with site(process) as port:
-        async with following(port) as follower:
-            _, state = await follower.event()
-        process.tell(NEW)
-        async with following(port, last=state["id"]) as follower:
-            name, delta = await follower.event()
-            assert (name, delta["since"]) == ("delta", state["generation"])
-        for other in ("another.3", "replica.99999", "replica.x", "rubbish"):
-            async with following(port, last=other) as follower:
-                if other == "replica.99999":  # from the future: nothing is new to it, until something is
-                    process.tell("delete shop/third; after 10s")
-                assert (await follower.event())[0] == ("delta" if other == "replica.99999" else "state")
-        process.routing.logs["rpc.test"].note(frozenset(("10.0.0.1", number) for number in range(MOST)))
-        process.routing.logs["rpc.test"].note(frozenset({("10.96.0.1", 20880)}))
-        async with following(port, last=state["id"]) as follower:
-            assert (await follower.event())[0] == "state", "it fell behind what is remembered"
-
-
-async def test_a_slow_one_is_told_less_often_and_keeps_nobody_waiting(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(routes, "STUCK_S", 600.0)  # slow it is, and not stuck
-    process = RouteProcess()
-    large = [Vip(f"10.97.{n // 250}.{n % 250}", 20880, *_service_of(process)) for n in range(3_000)]
-
-    def change() -> None:
-        table, log = process.routing.tables["rpc.test"], process.routing.logs["rpc.test"]
-        table.vips.update({vip.place: vip for vip in large})
-        log.note(frozenset(vip.place for vip in large))
-        process.routing._tell("rpc.test")
-
-    async with site(process) as port, following(port) as slow, following(port) as quick:
-        for each in (slow, quick):
-            await each.event()
-        reading = slow.writer.transport
-        assert isinstance(reading, asyncio.Transport)
-        reading.pause_reading()
-        seen = 0
-        for _ in range(15):  # each is more than a connection holds
-            change()
-            while seen < process.routing.logs["rpc.test"].generation:
-                _, delta = await quick.event()
-                seen = delta["generation"]
-        reading.resume_reading()
-        deltas = 0
-        known = 0
-        while known < seen:
-            _, delta = await slow.event()
-            known = delta["generation"]
-            deltas += 1
-        assert deltas < 15, "what it did not take was put together"
-
-
-def _service_of(process: RouteProcess) -> tuple[Any, ...]:
-    vip = process.routing.tables["rpc.test"].vips["10.96.0.1", 20880]
-    return vip.service, vip.uid, vip.host, vip.routes
-
-
-async def test_one_that_takes_nothing_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(routes, "STUCK_S", 0.2)
-    process = RouteProcess()
-    large = [Vip(f"10.97.{n // 250}.{n % 250}", 20880, *_service_of(process)) for n in range(60_000)]
-    process.routing.tables["rpc.test"].vips.update({vip.place: vip for vip in large})
-    async with site(process) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-        writer.write(b"GET /v1/routes?watch=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-        # It reads no more than its buffer holds.
-        await soon(lambda: "follower-stuck" in caplog.messages, within=60.0)
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await reader.readexactly(1 << 30)
-        writer.close()
-
-
-async def test_a_thousand_follow_and_hear_of_every_change() -> None:
-    process = RouteProcess()
-    async with site(process) as port, contextlib.AsyncExitStack() as stack:
-        followers = [await stack.enter_async_context(following(port)) for _ in range(1_000)]
-        assert {(await each.event())[0] for each in followers} == {"state"}
-        process.tell(NEW)
-        heard = await asyncio.gather(*(each.event() for each in followers))
-        assert {(name, data["generation"]) for name, data in heard} == {
-            ("delta", process.routing.logs["rpc.test"].generation)
-        }
-        assert (await ask(port, "GET /v1/routes"))[0] == 200
-
-
-async def test_there_is_a_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "MOST_FOLLOWERS", 1)
-    async with site(RouteProcess()) as port, following(port) as follower:
-        await follower.event()
-        status, body = await ask(port, "GET /v1/routes?watch=1")
-        assert (status, body["error"].split(";")[0]) == (503, "1 connections follow the routes already")
-
-
-async def test_the_stream_ends_when_routes_may_not_be_told_any_more() -> None:
-    process = RouteProcess()
-    async with site(process) as port, following(port) as follower:
-        await follower.event()
-        process.book.zone.complete = False
-        process.routing._tell("rpc.test")
-        assert (await follower.event())[0] == "unready"
-        assert await follower.reader.read() == b""
-
-
-async def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "BEAT_S", 0.05)
-    async with site(RouteProcess()) as port, following(port) as follower:
-        await follower.event()
-        assert await follower.reader.readuntil(b"\n") == b":\n"
-
-
-async def test_the_end_of_the_process_does_not_wait_for_followers() -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        async with site(RouteProcess()) as port:
-            follower = await stack.enter_async_context(following(port))
-            await follower.event()
-        assert await follower.reader.read() == b""
-
-
-async def test_the_example_client_keeps_the_table() -> None:
-    process = RouteProcess()
-    async with site(process) as port:
-        client = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLE), f"http://127.0.0.1:{port}", stdout=asyncio.subprocess.PIPE
-        )
-        assert client.stdout is not None
-        try:
-            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "2 places"
-            process.tell(NEW)
-            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "3 places"
-            process.tell("delete shop/third; after 10s")
-            assert (await client.stdout.readline()).decode().split(":")[-1].strip() == "2 places"
-        finally:
-            client.kill()
-            await client.wait()
-
-
 async def test_every_demo_process_tells_routes() -> None:
     async with site(DemoProcess()) as port:
         status, body = await ask(port, "GET /v1/routes")
     assert status == 200
     assert body["vips"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other.1", {tag}', 304),
+        ('"other,1",W/{tag} , "x"', 304),
+        ("*", 304),
+        (" * ", 304),
+        ('"other.1"', 200),
+        ('W/"other.1", "*"', 200),
+        ("", 200),
+    ],
+)
+async def test_who_has_the_table_already_is_told_no_more_than_that(said: str, status: int) -> None:
+    """RFC 9110 13.1.2: compared weakly, with any of a list; ``*`` is whatever there is."""
+    async with site(RouteProcess()) as port:
+        tag, _ = await table(port)
+
+        def exchange() -> tuple[int, str]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            try:
+                connection.request("GET", "/v1/routes", headers={"If-None-Match": said.format(tag=tag)})
+                reply = connection.getresponse()
+                reply.read()
+                return reply.status, reply.headers["ETag"]
+            finally:
+                connection.close()
+
+        assert await asyncio.to_thread(exchange) == (status, tag)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("service=user", 409, "service=user: expected namespace/name"),
+        ("service=/user", 409, "service=/user: expected namespace/name"),
+        ("service=user&watch=1", 409, "service=user: expected namespace/name"),
+        ("service=shop/nobody", 200, ""),
+        ("watch=0", 200, ""),
+        ("watch=yes", 409, "watch=yes: expected 1 or 0"),
+        ("watch=0&clusters=1", 409, "clusters=1 goes with watch=1"),
+        ("clusters=0", 200, ""),
+    ],
+)
+async def test_what_is_asked_wrongly_is_refused(query: str, status: int, said: str) -> None:
+    async with site(RouteProcess()) as port:
+        code, body = await ask(port, f"GET /v1/routes?{query}")
+    assert (code, said in body.get("error", "")) == (status, True), body
+
+
+async def test_a_switch_that_is_off_is_off() -> None:
+    async with site(RouteProcess()) as port:
+        _, body = await ask(port, f"GET /v1/resolve?{USER}&istio=0")
+        assert "istio" not in body
+        _, body = await ask(port, "GET /v1/envoyfilters?standing=0")
+        assert "standing" not in body
+        status, body = await ask(port, "GET /v1/mesh?service=user")
+        assert (status, body["error"]) == (409, "service=user: expected namespace/name")
+
+
+async def test_who_forgets_says_of_which_service() -> None:
+    async with site(RouteProcess()) as port:
+        status, body = await ask(port, "POST /v1/forget", body=b'{"service": "user"}')
+    assert (status, body["error"]) == (
+        409,
+        'service "user": expected namespace/name, as in {"service": "shop/user", "interface": "com.x.UserService"}',
+    )

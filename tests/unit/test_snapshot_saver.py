@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from soadns import saver as saver_module
-from soadns import snapshot
-from soadns.binding.estate import Estate
-from soadns.clock import Clock
-from soadns.config import Config
-from soadns.control import Control, Predecessor
-from soadns.model import InterfaceId, Provider, Synced, Upsert
-from soadns.saver import Saver
-from tests.unit.journals import publisher
-from tests.unit.notation import NOON, SOURCES, ZONE, zone_settings
+from soadns.control import Predecessor
+from soadns.persistence import saver as saver_module
+from soadns.persistence import snapshotfile
+from soadns.persistence.snapshotfile import Tail
+from tests.unit.notation import NOON, SOURCES, ZONE
+from tests.unit.saving_process import Log, Process, hear, names, started
 from tests.unit.waiting import soon
 
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
-
-
-class Log(list[str]):
-    """Keeps the lines of a log."""
-
-    def __call__(self, event: str, *, level: str = "info", **fields: object) -> None:
-        self.append(" ".join([event, *(f"{name}={value}" for name, value in fields.items())]))
-
-
-def started(path: Path, log: Log, at: float = NOON, **identities: str) -> Saver:
-    """A control process without sources, at noon, that restores what there is."""
-    estate = Estate([zone_settings({})])
-    clock = Clock(wall=lambda: at, steady=lambda: 0.0)
-    control = Control(Config(), estate, publisher(), [], log=log, clock=clock)
-    return Saver(control, path, dict(identities), log=log)
-
-
-def hear(saver: Saver, name: str) -> None:
-    """A provider appears; both sources are in sync."""
-    provider = Provider(ZK, InterfaceId(name), "dubbo", "10.9.0.1", 20880)
-    control = saver._control
-    control.estate.fold([Upsert(ZK, (name, "providers", "1"), provider), Synced(ZK), Synced(KUBE)], NOON)
-    control.estate.work(NOON)
-    control.changed.set()
-
-
-def names(saver: Saver) -> list[str]:
-    return sorted(i.name for i in saver._control.estate.zones[ZONE].states)
 
 
 async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Path) -> None:
@@ -59,7 +30,7 @@ async def test_what_happened_is_saved_beside_the_work_and_restored(tmp_path: Pat
     await soon(lambda: saver._control.figures.snapshots == 1)
     running.cancel()
     again = started(path, log)
-    assert again.restore() == Predecessor(serials={ZONE: 0}, complete=frozenset({ZONE}))
+    assert again.restore(again.read()) == Predecessor(serials={ZONE: 0}, complete=frozenset({ZONE}))
     assert names(again) == ["User"]
     assert os.listdir(tmp_path) == ["snapshot"]
 
@@ -99,7 +70,7 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
     path, log = tmp_path / "snapshot", Log()
     saver = started(path, log)
     hear(saver, "Old")
-    write = snapshot.write
+    write = snapshotfile.write
     end = os.getpid()
 
     def slow(target: Path, data: bytes) -> None:
@@ -109,7 +80,7 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
         write(target, data)
 
     gate, opener = os.pipe()
-    monkeypatch.setattr(snapshot, "write", slow)
+    monkeypatch.setattr(snapshotfile, "write", slow)
     running = asyncio.create_task(saver.run())
     await soon(lambda: os.listdir(tmp_path))
     running.cancel()
@@ -119,7 +90,7 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
     os.close(opener)
     os.close(gate)
     again = started(path, log)
-    again.restore()
+    again.restore(again.read())
     assert names(again) == ["New", "Old"]
     assert os.listdir(tmp_path) == ["snapshot"]
     with pytest.raises(ChildProcessError):
@@ -132,7 +103,7 @@ async def test_another_clusters_snapshot_is_refused_and_said(tmp_path: Path) -> 
     hear(saver, "User")
     saver.save_now()
     again = started(path, log, **{KUBE: "uid-2", ZK: "zk1"})
-    again.restore()
+    again.restore(again.read())
     assert f"snapshot-refused reason=source {KUBE}: saved from uid-1, now uid-2; ignored" in log
     assert names(again) == ["User"]
 
@@ -144,20 +115,174 @@ async def test_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
     saver.save_now()
     for wall, now in ((NOON - 3600, NOON), (NOON + 3600, NOON + 3600)):
         again = started(path, log, wall)
-        again.restore()
+        again.restore(again.read())
         assert again._control.now() == now
 
 
 async def test_an_unusable_file_is_said_and_set_aside(tmp_path: Path) -> None:
     path, log = tmp_path / "snapshot", Log()
     path.write_bytes(b"nonsense")
-    assert started(path, log).restore() == Predecessor()
+    assert (saver := started(path, log)).restore(saver.read()) == Predecessor()
     assert "does not begin with a snapshot header" in log[0]
     assert os.listdir(tmp_path) == ["snapshot.unusable"]
 
 
 def test_a_snapshot_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    from soadns import snapshot
-
-    snapshot.write(tmp_path / "snapshot", b"data")
+    snapshotfile.write(tmp_path / "snapshot", b"data")
     assert (tmp_path / "snapshot").stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_another_replica_gave_is_what_the_successor_begins_with(tmp_path: Path) -> None:
+    """Nothing that this process knows replaces it, whatever happens until it ends."""
+    path, log = tmp_path / "snapshot", Log()
+    other = started(tmp_path / "other", log)
+    hear(other, "Known")
+    other.save_now()
+    saver = started(path, log)
+    running = asyncio.create_task(saver.run())
+    found = other.read()
+    assert found is not None
+    assert saver.give_way(found)
+    hear(saver, "Half")
+    await asyncio.sleep(0.3)
+    assert saver.save_now()
+    running.cancel()
+    again = started(path, log)
+    again.restore(again.read())
+    assert names(again) == ["Known"]
+
+
+async def test_it_is_saved_again_where_others_may_ask_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "REFRESH_S", 0.05)
+    monkeypatch.setattr(saver_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(saver_module, "FORK_SHARE", 1.0)
+    alone, shared = (
+        started(tmp_path / name, Log(), listen=listen)
+        for name, listen in (("a", ""), ("b", "127.0.0.1:8056"))
+    )
+    tasks = []
+    for saver in (alone, shared):
+        hear(saver, "User")
+        tasks.append(asyncio.create_task(saver.run()))
+    await soon(lambda: shared._control.figures.snapshots > 2)
+    assert alone._control.figures.snapshots <= 2  # of what it heard
+    for task in tasks:
+        task.cancel()
+
+
+# ------------------------------------------------------------------------------ what changed
+
+
+@pytest.fixture
+async def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
+    found = Process(tmp_path / "snapshot", monkeypatch)
+    await found.saves()
+    assert found.forks == 1
+    yield found
+    found.running.cancel()
+    assert os.listdir(tmp_path) == ["snapshot"]
+
+
+async def test_what_changed_goes_behind_what_there_is(process: Process) -> None:
+    whole = process.path.read_bytes()
+    for number in range(5):
+        hear(process.saver, f"New{number}")
+        await process.saves()
+    assert process.forks == 1
+    assert process.path.read_bytes().startswith(whole)
+    assert process.names() == ["New0", "New1", "New2", "New3", "New4", "User"]
+    assert process.figures.snapshot_octets == process.path.stat().st_size
+    assert process.log == []
+
+
+async def test_much_that_changed_at_once_is_a_new_whole(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "MOST_CHANGES", 30)
+    for number in range(50):
+        hear(process.saver, f"New{number}")
+    await process.saves()
+    assert process.forks == 2
+    hear(process.saver, "More")
+    await process.saves()
+    assert process.forks == 2
+    assert len(process.names()) == 52
+
+
+async def test_changes_that_have_taken_more_room_than_the_whole_give_way_to_a_new_one(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "MIN_CHANGES", 0)
+    whole = process.path.stat().st_size
+    for number in range(20):
+        hear(process.saver, f"New{number}")
+        await process.saves()
+        assert process.path.stat().st_size < 4 * (number + 2) * whole
+    assert 2 <= process.forks <= 8, "the whole doubles between one and the next"
+    assert len(process.names()) == 21
+
+
+async def test_it_is_saved_earlier_when_more_would_have_to_be_a_whole(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "MOST_CHANGES", 30)
+    monkeypatch.setattr(saver_module, "PAUSE_S", 3_600.0)
+    hear(process.saver, "New")
+    await process.saves()
+    for number in range(5):
+        hear(process.saver, f"New{number}")
+    await process.saves()
+    assert process.forks == 1
+
+
+async def test_a_change_that_could_not_be_written_is_in_a_new_whole(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tail: object, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tail, "append", full)
+        hear(process.saver, "New")
+        await process.saves()
+    assert process.log == [
+        f"snapshot-failed reason={process.path}: No space left on device hint=check space and permissions"
+    ]
+    assert process.forks == 2
+    assert process.names() == ["New", "User"]
+
+
+async def test_at_the_end_what_changed_goes_behind_what_there_is(process: Process) -> None:
+    whole = process.path.read_bytes()
+    process.running.cancel()
+    hear(process.saver, "New")
+    assert process.saver.save_now()
+    assert process.path.read_bytes().startswith(whole)
+    assert process.names() == ["New", "User"]
+
+
+async def test_at_the_end_nothing_is_written_beside_a_change_that_is_under_way(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is begun comes to its end, later: it must not have the last word."""
+    gate, begun, append = threading.Event(), threading.Event(), Tail.append
+
+    def slow(tail: Tail, data: bytes) -> None:
+        begun.set()
+        gate.wait(10.0)
+        append(tail, data)
+
+    monkeypatch.setattr(Tail, "append", slow)
+    hear(process.saver, "Old")
+    await soon(begun.is_set)
+    process.running.cancel()
+    await asyncio.gather(process.running, return_exceptions=True)
+    hear(process.saver, "New")
+    assert process.saver.save_now()
+    after = process.path.read_bytes()
+    gate.set()
+    await asyncio.sleep(0.1)
+    assert process.path.read_bytes() == after
+    assert process.names() == ["New", "Old", "User"]

@@ -19,7 +19,9 @@ bolt://10.0.0.1:12200                                      | com.x.A - -  bolt:/
 # every protocol is another place; the parent names the interface
 h2c://10.0.0.1:12300?version=1.0&interface=com.y.B         | com.x.A - -  h2c://10.0.0.1:12300
 rest://10.0.0.1:8341/?version=1.0                          | com.x.A - -  rest://10.0.0.1:8341
-rest://10.0.0.1:8341/api/?version=1.0                      | com.x.A - -  rest://10.0.0.1:8341 path=api
+rest://10.0.0.1:8341/api/?version=1.0                      | com.x.A - -  rest://10.0.0.1:8341
+# a context path is the server's, and all of its interfaces': bolt has the interface on the wire
+bolt://10.0.0.1:12200/pay/?version=1.0&uniqueId=           | com.x.A - -  bolt://10.0.0.1:12200
 # hosts: IPv6 is written without brackets
 bolt://fd00:20:0:0:0:0:2:20:18200?version=1.0              | com.x.A - -  bolt://[fd00:20::2:20]:18200
 bolt://fd00:20::2:21:18200?version=1.0                     | com.x.A - -  bolt://[fd00:20::2:21]:18200

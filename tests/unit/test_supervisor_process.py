@@ -19,7 +19,9 @@ import dns.message
 import dns.query
 import pytest
 
+from soadns.processes.livez import PATIENCE_S
 from tests.ports import free_port
+from tests.unit.small_server import HUNG_S
 from tests.unit.waiting import before_long
 
 QUESTION = "steady.rpc.test"
@@ -29,7 +31,14 @@ SERVER = str(Path(__file__).with_name("small_server.py"))
 class Server:
     """A supervisor process, and what it says."""
 
-    def __init__(self, *, workers: int = 1, starting_s: float = 300, control: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        starting_s: float = 300,
+        stopping_s: float = 1.0,
+        control: tuple[str, ...] = (),
+    ) -> None:
         self.port, self.livez_port = free_port(), free_port()
         command = [
             sys.executable,
@@ -38,21 +47,29 @@ class Server:
             str(self.livez_port),
             str(workers),
             str(starting_s),
+            str(stopping_s),
             *control,
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self.began: dict[int, float] = {}
-        """When each process was started, by its pid."""
+        """When each process was started, by its pid and the supervisor's clock."""
+        self.ended: dict[int, float] = {}
+        """When it was seen to have ended."""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("event=started"):
-                self.began[int(line.rpartition("=")[2])] = time.monotonic()
-            self.lines.append(line.rstrip())
+            at, _, said = line.rstrip().partition(" ")
+            if not said:  # of the control process
+                self.lines.append(at)
+                continue
+            if found := re.fullmatch(r"event=(started|ended) process=\S+ pid=(\d+)( status=\S+)?", said):
+                noted = self.began if found[1] == "started" else self.ended
+                noted[int(found[2])] = float(at)
+            self.lines.append(said)
 
     def pids(self, name: str) -> list[int]:
         """Every process that was started under this name."""
@@ -66,7 +83,7 @@ class Server:
     def said(self, text: str) -> bool:
         return any(text in line for line in self.lines)
 
-    def answers(self, *, tcp: bool = False, timeout: float = 3.0) -> bool:
+    def answers(self, *, tcp: bool = False, timeout: float = 30.0) -> bool:
         query = dns.message.make_query(QUESTION, "A")
         try:
             ask = dns.query.tcp if tcp else dns.query.udp
@@ -76,7 +93,7 @@ class Server:
         return str(reply.answer[0][0]) == "10.96.0.10"
 
     def livez(self) -> str:
-        with socket.create_connection(("127.0.0.1", self.livez_port), timeout=1) as sock:
+        with socket.create_connection(("127.0.0.1", self.livez_port), timeout=10) as sock:
             sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             octets = b""
             while chunk := sock.recv(4096):
@@ -85,8 +102,8 @@ class Server:
 
     def up(self) -> None:
         """Wait until it answers, and until the supervisor knows."""
-        before_long(lambda: self.answers(timeout=0.3), within=15)
-        before_long(lambda: "HTTP/1.1 200" in (said := self.livez()) and "no sign yet" not in said, within=15)
+        before_long(lambda: self.answers(timeout=0.3), within=60)
+        before_long(lambda: "HTTP/1.1 200" in (said := self.livez()) and "no sign yet" not in said, within=60)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -124,9 +141,9 @@ def server(lasting: Server) -> Server:
 
 
 @contextlib.contextmanager
-def running(*, workers: int = 1) -> Iterator[Server]:
+def running(*, workers: int = 1, stopping_s: float = 1.0) -> Iterator[Server]:
     """A server of a test's own, all up."""
-    found = Server(workers=workers)
+    found = Server(workers=workers, stopping_s=stopping_s)
     try:
         found.up()
         yield found
@@ -139,7 +156,7 @@ def test_a_killed_worker_is_replaced_and_what_was_asked_meanwhile_is_answered(se
     os.kill(worker, signal.SIGSTOP)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(("127.0.0.1", server.port))
-        client.settimeout(3)
+        client.settimeout(30)
         for number in range(50):
             client.send(dns.message.make_query(QUESTION, "A", id=number).to_wire())
         os.kill(worker, signal.SIGKILL)
@@ -153,7 +170,7 @@ def test_a_killed_control_process_is_replaced_while_workers_answer(server: Serve
     control, worker = server.pid("control"), server.pid("worker-0")
     os.kill(control, signal.SIGKILL)
     while server.pid("control") == control:
-        assert server.answers(timeout=1.0)
+        assert server.answers(timeout=10.0)
     assert server.pid("worker-0") == worker
     # The successor feeds the same channel, whoever reads it.
     os.kill(worker, signal.SIGKILL)
@@ -176,7 +193,7 @@ def test_a_worker_is_renewed_by_one_that_answers_before_it_stops(server: Server)
     first = server.pid("worker-0")
     server.process.send_signal(signal.SIGUSR1)
     while alive(first):
-        assert server.answers(timeout=0.5)
+        assert server.answers(timeout=10.0)
     assert server.pid("worker-0") != first
     before_long(lambda: server.said(f"event=ended process=worker-0 pid={first} status=0"))
     assert server.answers(tcp=True)
@@ -210,11 +227,11 @@ def test_slow_and_silent_clients_of_livez_hold_nothing_up(server: Server) -> Non
                 sock.sendall(b"GET /livez")
         begun = time.monotonic()
         assert server.livez().startswith("HTTP/1.1 200 OK\r\n")
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < PATIENCE_S, "one who says nothing has so long"
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting(server: Server) -> None:
-    command = [sys.executable, SERVER, str(server.port), "0", "1", "300"]
+    command = [sys.executable, SERVER, str(server.port), "0", "1", "300", "1"]
     second = subprocess.run(command, check=False, capture_output=True, text=True)
     assert second.returncode
     assert f"can not listen on UDP 127.0.0.1:{server.port}: Address already in use" in second.stderr
@@ -227,7 +244,10 @@ def test_a_control_process_that_asks_to_be_started_again_is_at_once(server: Serv
     first = server.pid("control")
     before_long(lambda: time.monotonic() - server.began[first] > 1.1)
     os.kill(first, signal.SIGUSR1)
-    before_long(lambda: server.pid("control") != first, within=0.9)
+    before_long(lambda: server.pid("control") != first)
+    assert server.began[server.pid("control")] - server.ended[first] < 0.9, (
+        "one that fails waits for a second"
+    )
     assert server.said(f"event=ended process=control pid={first} status=75")
 
 
@@ -236,7 +256,7 @@ def test_nobody_is_blamed_for_the_time_when_the_supervisor_itself_did_not_run(se
     everybody = [server.pid("worker-0"), server.pid("control"), server.process.pid]
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
-    threading.Event().wait(1.2)
+    threading.Event().wait(HUNG_S + 0.2)
     for pid in reversed(everybody):
         os.kill(pid, signal.SIGCONT)
     threading.Event().wait(0.2)
@@ -245,13 +265,13 @@ def test_nobody_is_blamed_for_the_time_when_the_supervisor_itself_did_not_run(se
 
 
 def test_who_does_not_stop_is_killed_and_that_is_said_once() -> None:
-    with running() as server:
+    with running(stopping_s=0.3) as server:
         os.kill(server.pid("control"), signal.SIGSTOP)
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(3) == 0
+        assert server.process.wait(30) == 0
         assert not alive(server.pid("control"))
-        said = [line for line in server.lines if "killed" in line]
-        assert said == ["event=killed process=control reason=did-not-stop"]
+        # A worker may need longer than that, too, on a machine that does much else.
+        assert server.lines.count("event=killed process=control reason=did-not-stop") == 1
 
 
 def test_without_a_control_process_livez_is_503_and_the_supervisor_tries_on() -> None:
@@ -272,7 +292,7 @@ def test_a_control_process_that_never_begins_is_replaced() -> None:
         assert len(server.pids("worker-0")) == 1, "a worker waits for its table, however long"
     finally:
         server.process.terminate()
-        server.process.wait(3)
+        server.process.wait(30)
         server.close()
 
 
@@ -283,7 +303,7 @@ def test_with_two_workers_livez_counts_both_and_sigterm_ends_everybody() -> None
         assert re.search(r"^control: running, last sign \d\.\d s ago$", server.livez(), re.MULTILINE)
         everybody = [server.pid(name) for name in ("worker-0", "worker-1", "control")]
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(3) == 0
+        assert server.process.wait(30) == 0
         assert not any(map(alive, everybody))
         assert not server.said("event=killed")
 
@@ -307,16 +327,16 @@ def test_at_the_end_a_question_is_answered_or_refused_and_never_left_waiting() -
         server.process.send_signal(signal.SIGTERM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.connect(("127.0.0.1", server.port))
-            client.settimeout(0.5)
+            client.settimeout(30)  # what is left waiting is never answered
             refused = 0
             while server.process.poll() is None:
                 try:
                     client.send(query)
                     client.recv(4096)
                 except ConnectionRefusedError:
-                    refused += 1
+                    refused += server.process.poll() is None
                 time.sleep(0.005)
-        assert refused > 20, "while it was there still"
+        assert refused > 0, "while it was there still"
 
 
 def test_when_the_supervisor_is_killed_everybody_ends(server: Server) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from soadns.listening import ListenError, check_free
-from soadns.supervisor import Supervisor, SupervisorSettings
+from soadns.processes.listening import ListenError, check_free
+from soadns.processes.supervisor import Supervisor, SupervisorSettings
 from tests.ports import free_port
 
 
@@ -71,7 +72,17 @@ def test_who_holds_the_udp_port_does_not_stand_in_the_way_of_http() -> None:
 
 
 def test_an_address_that_is_not_here_is_an_error_too() -> None:
-    with pytest.raises(
-        ListenError, match=r"can not listen on UDP 192\.0\.2\.1:5353: Cannot assign requested address"
-    ):
+    said = (
+        r"192\.0\.2\.1:5353: Cannot assign requested address\. Set nameserver\.listen to another .* ip -brief"
+    )
+    with pytest.raises(ListenError, match=said):
         check_free("192.0.2.1", 5353)
+
+
+def test_who_may_not_have_a_port_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", forbidden)
+    with pytest.raises(ListenError, match=r"Set http\.livez to another port: .* CAP_NET_BIND_SERVICE"):
+        check_free("127.0.0.1", 53, setting="http.livez", tcp_only=True)

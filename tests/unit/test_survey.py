@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from soadns import exports, surveypage
+from soadns.commands.progress import Progress
 from soadns.model import Reading
-from soadns.progress import Progress
-from soadns.publishers.directurls import REASONS
-from soadns.survey import Survey, survey
+from soadns.onboarding import exports
+from soadns.onboarding.survey import Survey, survey
+from soadns.publishers.verdicts import REASONS
+from soadns.text import surveypage
 from tests.unit.registries import Book, callers, estate
 
 ESTATE = """
@@ -286,6 +287,21 @@ async def test_rules_of_an_application_that_calls_keep_it_and_no_interface() -> 
     assert "    shop: 1 of 1 interface can board; it has a router of shop" in page
 
 
+async def test_who_asks_for_any_version_can_not_board_with_it_and_others_can() -> None:
+    asking = Reading(callers("shop@10.1.0.1", "bill@10.1.0.2"), asking=frozenset({("shop", "version=*")}))
+    data = await surveyed([], Book(com_x_User=asking))
+    found = survey(data["items"], data["outside"], data["ruled"])
+    assert found.safe == ("com.x.User",)
+    assert [(each.name, each.can_board, each.asks) for each in found.applications] == [
+        ("bill", True, ()),
+        ("shop", False, ("com.x.User",)),
+    ]
+    assert [caller["asks"] for caller in data["items"][0]["callers"]] == [[], ["version=*"]]
+    page = surveypage.lines(found, data)
+    assert "  1 asks: for what no direct URL gives (any group or version, more than one provider)" in page
+    assert "    shop: 1 of 1 interface can board; it asks too much of com.x.User" in page
+
+
 async def test_what_is_counted_in_json() -> None:
     found, _ = await whole()
     data = found.plain()
@@ -298,7 +314,7 @@ async def test_what_is_counted_in_json() -> None:
     ]
     assert data["applications"][0] == {
         "application": "bill", "canBoard": False, "interfaces": 2, "waitsFor": ["com.x.Old"], "outside": [],
-        "rules": [],
+        "rules": [], "asks": [],
     }  # fmt: skip
     assert data["calls"][:2] == [
         {"application": "shop", "calls": "user", "interfaces": 2},

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from soadns.routemodel import Route
+from soadns.routemodel import Route, Target
 from soadns.sidecar.destinations import Destinations
 from soadns.sidecar.tiers import Applied, PortFacts, PortTier, Wishes, decide
 from tests.unit.filter_cases import ACCOUNT, WISHES, facts, moved, providers, service, subject, to
@@ -145,3 +145,12 @@ def test_groups_of_the_service_itself_and_refusals_are_no_reason() -> None:
         Route("com.x.A", None, None, None, "missing"),
     ]
     assert tier(facts(*variants), moves="inline").tier == 0
+
+
+def test_a_service_of_the_same_name_in_another_cluster_is_itself() -> None:
+    ref = service().ref._replace(cluster="east")
+    twin = Target("remote", ref, "user.shop.svc.cluster.local", 20880)
+    rule = Route("com.x.A", None, "2", twin, "own")
+    assert tier(facts(rule, failing=[rule]), moves="inline").tier == 0
+    other = moved("com.x.A", replace(twin, service=ref._replace(name="pay"), host="pay.shop.svc"))
+    assert tier(facts(other), moves="inline").tier == 2

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from soadns import logs, narrate, render, views
+from soadns import logs
 from soadns.binding.estate import Estate
 from soadns.composition import zone_settings
-from soadns.configfile import parse
-from soadns.explain import explain
 from soadns.model import InterfaceId, Trouble
+from soadns.reports import views
+from soadns.reports.explain import explain
+from soadns.settings.configfile import parse
 from soadns.sources.static import StaticSettings, StaticSource
+from soadns.text import narrate, render
 from tests.unit.demo_process import NOW, DemoProcess
 
 

@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import dns.message
 import dns.query
@@ -21,151 +21,12 @@ import pytest
 
 from soadns.model import Records
 from soadns.nameserver.datagrams import BATCH
-from soadns.nameserver.feed import Feed, Publisher
 from soadns.nameserver.journal import Journal, newest
-from soadns.nameserver.table import READY, Delta, Table
+from soadns.nameserver.table import Delta, Table
 from soadns.nameserver.worker import BULK, COLLECT, Worker
-from soadns.nameserver.zone import ZoneData
 from tests.unit.holdings import some
-from tests.unit.journals import Files
 from tests.unit.waiting import soon
-
-NAME = "com.alipay.user.UserService"
-
-
-def bound(host: str, kind: int, port: int = 0) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, kind)
-    if kind == socket.SOCK_STREAM:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, port))
-    return sock
-
-
-def ask_udp(sock: socket.socket, name: str = f"{NAME}.rpc.test", kind: str = "A", number: int = 1) -> None:
-    sock.send(dns.message.make_query(name, kind, id=number).to_wire())
-
-
-def received(sock: socket.socket, timeout: float = 2.0) -> dns.message.Message | None:
-    """The next reply, or None when none comes in time."""
-    sock.settimeout(timeout)
-    try:
-        return dns.message.from_wire(sock.recv(4096))
-    except TimeoutError:
-        return None
-
-
-@dataclass
-class Workshop:
-    """The sockets and the journal that the supervisor would hold, and the control process's publisher."""
-
-    host: str = "127.0.0.1"
-    udp: socket.socket = field(init=False)
-    tcp: socket.socket = field(init=False)
-    publisher: Publisher = field(init=False)
-    zone: ZoneData = field(init=False)
-    feed: Feed | None = None
-    process: subprocess.Popen[bytes] | None = None
-
-    def __post_init__(self) -> None:
-        self.tcp = bound(self.host, socket.SOCK_STREAM)
-        self.tcp.listen(16)
-        self.udp = bound(self.host, socket.SOCK_DGRAM, self.port)
-        self.probe = bound("127.0.0.1", socket.SOCK_DGRAM)
-        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.lifeline, self.alive = os.pipe()
-        self.journal = Files()
-
-    @property
-    def port(self) -> int:
-        """Of UDP and TCP."""
-        return int(self.tcp.getsockname()[1])
-
-    def control(self, *, names: int = 1, address: str = "10.96.0.10", complete: bool = True) -> Feed:
-        """A control process begins, and knows everything or not yet."""
-        begun = time.time_ns()
-        self.publisher = Publisher(Journal(self.journal, begun))
-        self.publisher.table.generation = begun // 1_000_000
-        self.zone = ZoneData("rpc.test")
-        delta = self.zone.start()
-        content = {NAME: Records(addresses=(address,))}
-        content |= {f"com.alipay.n{i}.Service": Records(addresses=("10.96.0.1",)) for i in range(1, names)}
-        delta.merge(self.zone.apply(content, serial=1))
-        delta.merge(self.zone.set_state(READY))
-        self.feed = Feed([socket.socket(fileno=os.dup(self.ours.fileno()))], self.publisher)
-        self.publisher.feeds = [self.feed]
-        self.feed.start()
-        self.publisher.publish(delta)
-        if complete:
-            self.publisher.set_complete()
-        return self.feed
-
-    def no_control(self) -> None:
-        """The control process is gone: nobody reads or writes the channel."""
-        if self.feed is not None:
-            self.feed.stop()
-            for channel in self.feed._channels:
-                channel.close()
-        self.feed = None
-
-    def change(self, address: str) -> None:
-        """The Service got another ClusterIP."""
-        changes = {NAME: Records(addresses=(address,))}
-        self.publisher.publish(self.zone.apply(changes, serial=self.zone.serial + 1))
-
-    def start(self, *options: str) -> None:
-        """Start the worker."""
-        descriptors = {"udp": self.udp, "tcp": self.tcp, "probe": self.probe, "channel": self.theirs}
-        command = [
-            sys.executable,
-            "-m",
-            "soadns.nameserver.worker",
-            "--lifeline",
-            str(self.lifeline),
-            "--journal",
-            *map(str, self.journal),
-            *options,
-        ]
-        for option, sock in descriptors.items():
-            command += [f"--{option}", str(sock.fileno())]
-        inherited = [self.lifeline, *self.journal, *(sock.fileno() for sock in descriptors.values())]
-        self.process = subprocess.Popen(command, pass_fds=inherited)
-
-    def kill(self) -> None:
-        """End the worker without warning."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    @contextlib.contextmanager
-    def client(self, host: str | None = None) -> Iterator[socket.socket]:
-        """A UDP client."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect((host or self.host, self.port))
-            yield sock
-
-    async def addresses(self) -> list[str]:
-        """What the name answers now, over UDP."""
-        query = dns.message.make_query(f"{NAME}.rpc.test", "A")
-        reply = await asyncio.to_thread(dns.query.udp, query, self.host, 3, self.port)
-        return [str(item) for rrset in reply.answer for item in rrset]
-
-    async def until(self, address: str) -> None:
-        """Wait until the name answers this address."""
-        async with asyncio.timeout(3):
-            while True:
-                if await self.addresses() == [address]:
-                    return
-                await asyncio.sleep(0.01)
-
-    def close(self) -> None:
-        """End everything."""
-        self.no_control()
-        self.kill()
-        for sock in (self.udp, self.tcp, self.probe, self.ours, self.theirs):
-            sock.close()
-        for descriptor in (self.lifeline, self.alive):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+from tests.unit.workshop import NAME, Workshop, ask_udp, received
 
 
 @pytest.fixture
@@ -260,7 +121,6 @@ def test_the_collector_looks_at_what_is_new_and_never_at_a_table() -> None:
         assert looked == ["start", "stop"]
     finally:
         gc.callbacks.remove(note)
-        gc.unfreeze()
         gc.enable()
     assert len(many) > len(few)
 
@@ -282,16 +142,20 @@ async def test_without_control_a_worker_answers_on_and_a_successor_takes_it_over
 
 async def test_a_replaced_worker_is_loaded_without_control(workshop: Workshop) -> None:
     workshop.control()
+    begun = time.monotonic()
     workshop.start()
     await workshop.until("10.96.0.10")
+    usual = (
+        time.monotonic() - begun
+    )  # most of it is the beginning of an interpreter, on cores that others have too
     workshop.change("10.96.0.11")
     await workshop.until("10.96.0.11")
     workshop.no_control()
     workshop.kill()
-    workshop.start()
     begun = time.monotonic()
+    workshop.start()
     assert await workshop.addresses() == ["10.96.0.11"]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 2 + 2 * usual, "it waits for nobody"
 
 
 async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop) -> None:
@@ -307,6 +171,23 @@ async def test_a_control_process_that_hangs_holds_nothing_up(workshop: Workshop)
             workshop.theirs.send(b"x" * 4096)
     await asyncio.sleep(0.6)  # a report is due
     assert await workshop.addresses() == ["10.96.0.10"]
+
+
+@pytest.mark.parametrize("chain", ["damaged", ""])
+async def test_a_certificate_that_can_not_be_used_keeps_no_worker_from_beginning(
+    workshop: Workshop, tmp_path: Path, capfd: pytest.CaptureFixture[str], chain: str
+) -> None:
+    """A worker may be killed just then: whoever asks without TLS needs no certificate."""
+    if chain:
+        (tmp_path / "tls.crt").write_text(chain)
+    workshop.control()
+    with socket.create_server(("127.0.0.1", 0)) as tls:
+        files = ("--tls-cert", str(tmp_path / "tls.crt"), "--tls-key", str(tmp_path / "tls.key"))
+        workshop.start("--tls", str(tls.fileno()), *files, inherit=(tls.fileno(),))
+        assert await workshop.addresses() == ["10.96.0.10"]
+        query = dns.message.make_query(f"{NAME}.rpc.test", "A")
+        await asyncio.to_thread(dns.query.tcp, query, workshop.host, 3, workshop.port)
+    assert "level=error event=credentials-refused" in capfd.readouterr().err
 
 
 async def test_a_damaged_journal_is_logged_and_written_anew(
@@ -351,9 +232,8 @@ async def test_a_table_that_its_control_process_did_not_write_to_the_end_is_not_
 async def test_a_table_of_20000_names_is_loaded_at_once(workshop: Workshop) -> None:
     feed = workshop.control(names=20_000)
     workshop.start()
-    begun = time.monotonic()
     await workshop.until("10.96.0.10")
-    assert time.monotonic() - begun < 2
+    assert workshop.worked_s < 2
     await soon(lambda: feed.applied == workshop.publisher.table.generation)
     assert not feed.state.behind
 
@@ -393,12 +273,13 @@ async def test_a_worker_ends_when_its_supervisor_is_gone(workshop: Workshop) -> 
     workshop.control()
     workshop.start("--lameduck", "0.3")
     await workshop.until("10.96.0.10")
-    os.close(workshop.alive)
     assert workshop.process is not None
+    before = workshop.worked_s  # to begin may take long where cores are shared
+    os.close(workshop.alive)
     _, status, usage = await asyncio.to_thread(os.wait4, workshop.process.pid, 0)
     workshop.process.returncode = status
     assert status == 0
-    assert usage.ru_utime < 0.3, "it does not spin on the closed pipe"
+    assert usage.ru_utime + usage.ru_stime - before < 0.3, "it does not spin on the closed pipe"
 
 
 async def test_replies_leave_from_the_address_that_was_asked() -> None:
@@ -488,11 +369,13 @@ async def test_a_running_worker_has_imported_nothing_but_the_data_plane(
         "soadns.figures",
         "soadns.logs",
         "soadns.nameserver",
+        "soadns.nameserver.batch",
         "soadns.nameserver.datagrams",
         "soadns.nameserver.denials",
         "soadns.nameserver.edns",
         "soadns.nameserver.follower",
         "soadns.nameserver.frames",
+        "soadns.nameserver.heads",
         "soadns.nameserver.journal",
         "soadns.nameserver.report",
         "soadns.nameserver.responder",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -16,8 +15,9 @@ import pytest
 from soadns.model import Records
 from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import READY, Table
-from soadns.nameserver.tcp import ACCEPTED, PIPELINE, READ, TcpConnection, TcpLimits, TcpServer
+from soadns.nameserver.tcp import ACCEPTED, PIPELINE, READ, TcpLimits, TcpServer
 from soadns.nameserver.zone import ZoneData
+from tests.unit.leavings import left, left_by_two, peer
 from tests.unit.waiting import soon
 
 NAME = "com.alipay.user.UserService.rpc.test"
@@ -67,7 +67,7 @@ async def serving(limits: TcpLimits | None = None) -> AsyncIterator[tuple[TcpSer
             writer.transport.abort()
 
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             yield server, connect
     finally:
         await server.drain(0)
@@ -79,6 +79,15 @@ async def test_messages_sent_in_one_go_are_all_answered() -> None:
         writer.write(b"".join(framed(NAME, number) for number in range(count)))
         assert [(await message(reader)).id for _ in range(count)] == list(range(count))
         assert server.received == count
+
+
+async def test_a_silent_connection_holds_nothing_of_what_it_asked() -> None:
+    async with serving() as (server, connect), connect() as (reader, writer):
+        for count in (READ // len(framed(NAME)), 1, 3):
+            writer.write(b"".join(framed(NAME, number) for number in range(count)))
+            for number in range(count):
+                assert (await message(reader)).id == number
+            assert [len(each._buffer) for each in server.connections] == [0]
 
 
 async def test_a_message_may_come_octet_by_octet() -> None:
@@ -279,7 +288,7 @@ async def test_at_the_end_who_asks_once_more_is_answered_with_fin_behind_it() ->
                 await loop.sock_sendall(kept, framed(NAME, number))
                 assert len(await loop.sock_recv(kept, 4096)) == one
                 if number == 0:
-                    ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+                    ending = asyncio.create_task(server.drain(10.0, asking=10.0))
                     await asyncio.sleep(0.05)
             assert kept.recv(1) == b"", "a socket that has FIN does not block"
         writer.transport.abort()
@@ -289,7 +298,7 @@ async def test_at_the_end_who_asks_once_more_is_answered_with_fin_behind_it() ->
 
 async def test_at_the_end_who_has_just_connected_may_ask() -> None:
     async with serving() as (server, connect), connect() as (reader, writer):
-        ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+        ending = asyncio.create_task(server.drain(10.0, asking=10.0))
         await asyncio.sleep(0.05)
         for octet in framed(NAME, 1):  # half a question is a question
             writer.write(bytes([octet]))
@@ -305,7 +314,7 @@ async def test_at_the_end_all_that_was_sent_is_answered_before_fin() -> None:
     async with serving() as (server, connect), connect() as (reader, writer):
         writer.write(framed(NAME, 0))
         assert (await message(reader)).id == 0
-        ending = asyncio.create_task(server.drain(1.0, asking=1.0))
+        ending = asyncio.create_task(server.drain(10.0, asking=10.0))
         await asyncio.sleep(0.05)
         writer.write(b"".join(framed(NAME, number) for number in range(1, count)))
         assert [(await message(reader)).id for _ in range(1, count)] == list(range(1, count))
@@ -363,21 +372,32 @@ async def test_at_the_end_nobody_who_asks_without_pause_holds_it_up() -> None:
         asking.cancel()
 
 
-def connections() -> list[TcpConnection]:
-    """All that there are in this process."""
-    return [each for each in gc.get_objects() if isinstance(each, TcpConnection)]
+@pytest.mark.parametrize(
+    ("says", "ends"),
+    [
+        (framed(NAME), "fin"),
+        (framed(NAME), "rst"),
+        (framed(NAME) * 3, "half"),
+        (framed(NAME) + b"\0\0", "waits"),
+        (framed(NAME)[:9], "fin"),
+        (b"", "rst"),
+        (b"", "waits"),
+    ],
+    ids=["asks", "asks-rst", "half-closes", "short", "cut", "silent-rst", "silent"],
+)
+async def test_a_closed_connection_leaves_nothing_for_the_collector(says: bytes, ends: str) -> None:
+    """What has been frozen by then would stay for ever."""
+    async with serving(TcpLimits(message_s=0.2, idle_s=0.4)) as (server, connect):
+        async with connect() as (_, writer):
+            address = writer.get_extra_info("peername")
+        await soon(lambda: not server.connections)
+        assert await left_by_two(address, says, ends, lambda: not server.connections) == []
 
 
-async def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
-    async with serving() as (server, connect):
-        gc.collect()  # what other tests left
-        gc.disable()
-        try:
-            others = connections()
-            async with connect() as (reader, writer):
-                writer.write(framed(NAME, 1))
-                await message(reader)
-            await soon(lambda: not server.connections)
-            assert [each for each in connections() if each not in others] == []
-        finally:
-            gc.enable()
+async def test_who_is_refused_leaves_nothing_for_the_collector() -> None:
+    async with serving(TcpLimits(connections=1)) as (server, connect), connect() as (_, writer):
+        await soon(lambda: len(server.connections) == 1)
+        with left() as found:
+            await asyncio.to_thread(peer, writer.get_extra_info("peername"), b"", "waits")
+            await asyncio.sleep(0.01)
+        assert (server.refused, found) == (1, [])

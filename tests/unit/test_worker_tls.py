@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import Table
 from soadns.nameserver.tcp import TcpLimits, TcpServer
 from soadns.nameserver.tls import TlsConnection
+from tests.unit.leavings import left_by_two, peer
 from tests.unit.waiting import soon
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -77,6 +79,68 @@ async def test_a_peer_that_leaves_amid_the_handshake_leaves_nothing() -> None:
         await soon(lambda: len(server.connections) == 1)
         writer.close()
         await soon(lambda: not server.connections and not server.sources)
+
+
+@pytest.mark.parametrize(
+    ("says", "ends"),
+    [
+        (b"", "fin"),
+        (b"", "rst"),
+        (b"", "waits"),
+        (HELLO, "fin"),
+        (HELLO, "rst"),
+        (HELLO, "waits"),
+        (b"GET /", "waits"),
+    ],
+)
+async def test_a_handshake_that_fails_leaves_nothing_for_the_collector(says: bytes, ends: str) -> None:
+    async with serving() as (server, address):
+        await asyncio.to_thread(peer, address, says, ends)
+        await soon(lambda: not server.connections)
+        assert await left_by_two(address, says, ends, lambda: not server.connections) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "ends", "why"),
+    [
+        (b"", "fin", "unfinished"),
+        (HELLO, "rst", "unfinished"),
+        (HELLO, "waits", "unfinished"),
+        (b"GET / HTTP/1.1\r\n\r\n", "waits", "protocol"),
+        (b"\0\x1d\x12\x34\1\0\0\1" * 9, "waits", "protocol"),
+    ],
+)
+async def test_handshakes_that_fail_are_counted_by_who_ended_them(says: bytes, ends: str, why: str) -> None:
+    async with serving() as (server, address):
+        for _ in range(2):
+            await asyncio.to_thread(peer, address, says, ends)
+        await soon(lambda: not server.connections)
+        await soon(lambda: server.handshakes == {why: 2})
+
+
+async def test_a_handshake_is_counted_whichever_clock_ends_it_first() -> None:
+    """That of the handshake, as above, or that of its connection."""
+    async with serving(TcpLimits(message_s=60.0)) as (server, address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(HELLO)
+        await soon(lambda: server.connections)
+        (connection,) = server.connections
+        await asyncio.sleep(0.05)
+        connection.check(time.monotonic() + 61.0, 60.0)
+        await ended(reader, 0.0)
+        await soon(lambda: server.handshakes == {"unfinished": 1})
+        assert not server.connections
+        writer.close()
+
+
+async def test_a_connection_for_which_there_is_no_room_is_no_handshake() -> None:
+    async with serving(TcpLimits(message_s=0.2, connections=1, per_source=1)) as (server, address):
+        streams = [await asyncio.open_connection(*address) for _ in range(3)]
+        await soon(lambda: server.refused == 2)
+        for _, writer in streams:
+            writer.close()
+        await soon(lambda: not server.connections)
+        await soon(lambda: server.handshakes == {"unfinished": 1})
 
 
 async def test_the_end_does_not_wait_for_handshakes() -> None:

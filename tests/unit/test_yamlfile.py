@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
+import yaml
 
 from soadns import yamlfile
 
@@ -93,3 +95,77 @@ def test_damaged_text_gives_values_or_the_one_error() -> None:
         except yamlfile.YamlError:
             outcomes.add("error")
     assert outcomes == {"value", "error"}
+
+
+# --------------------------------------------------------------------------- what is written
+
+YAML_1_1 = re.compile(
+    r"""y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF
+    | ~|null|Null|NULL|
+    | =|<<
+    | [-+]?0b[0-1_]+ | [-+]?0[0-7_]+ | [-+]?(0|[1-9][0-9_]*) | [-+]?0x[0-9a-fA-F_]+
+    | [-+]?[1-9][0-9_]*(:[0-5]?[0-9])+
+    | [-+]?([0-9][0-9_]*)?\.[0-9.]*([eE][-+][0-9]+)? | [-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*
+    | [-+]?\.(inf|Inf|INF) | \.(nan|NaN|NAN)
+    | [0-9]{4}-[0-9]{2}-[0-9]{2}
+    | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}
+      (\.[0-9]*)?([ \t]*(Z|[-+][0-9]{1,2}(:[0-9]{2})?))?""",
+    re.X,
+)
+"""What is no text without quotes in YAML 1.1 (yaml.org/type: bool, null, value, merge, int, float, timestamp)."""
+YAML_1_2 = re.compile(
+    r"""null|Null|NULL|~| | true|True|TRUE|false|False|FALSE | [-+]?[0-9]+ | 0o[0-7]+ | 0x[0-9a-fA-F]+
+    | [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? | [-+]?(\.inf|\.Inf|\.INF) | \.nan|\.NaN|\.NAN""",
+    re.X,
+)
+"""The same in YAML 1.2.2, 10.3.2 (the core schema)."""
+WORDS = """
+y Y yes YES n N no on On ON off OFF true TRUE false ~ null Null NULL = <<
+7e10 7E10 12e03 1e3 1.5e+3 .5 5. +.5 -1 +1 08 007 0o17 0x1F 0b101 1_000 0x_1 1:30 1:30:00 190:20:30.15
+.inf -.Inf +.INF .nan .NaN 0x1p-2 10.96.0.1 10.96.0.1_20880 2026-01-02 2026-1-2 2026-01-02T03:04:05Z
+2.0 1.0.0 - -- --- ... ? : # ! & * % @ ` | > { } [ ] , ' " \\ -x ?x :x x: *x &x !x
+"""
+SENTENCES = (
+    "", " ", " x", "x ", "a: b", "a #b", "a\nb", "\ta", "a\x85b", "a\u2028b", "a\u2029", "\ufeff", "é日本", "😀"
+)  # fmt: skip
+"""Versions and groups that somebody has, or might."""
+
+
+def read_again(text: str) -> list[tuple[str, bool]]:
+    """(text, whether it stands without quotes) of each scalar."""
+    return [
+        (event.value, event.implicit[0])
+        for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        if isinstance(event, yaml.ScalarEvent)
+    ]
+
+
+def stays_text(text: str) -> None:
+    printed = yamlfile.dump({"version": text, "list": [text, {text: "x"}]})
+    found = read_again(printed)
+    assert [value for value, _ in found] == ["version", text, "list", text, text, "x"], printed
+    for value, plain in found:
+        assert not plain or not (YAML_1_1.fullmatch(value) or YAML_1_2.fullmatch(value)), printed
+    assert yamlfile.load_all(printed, where="f") == [{"version": text, "list": [text, {text: "x"}]}]
+    assert not set(printed) & set("\x85\u2028\u2029\ufeff"), (
+        "YAML 1.1 takes these for ends of lines, 1.2 does not"
+    )
+
+
+@pytest.mark.parametrize("text", [*WORDS.split(), *SENTENCES])
+def test_text_stays_text_for_whoever_reads_it(text: str) -> None:
+    stays_text(text)
+
+
+def test_text_of_any_letters_stays_text() -> None:
+    rng = random.Random(12200)
+    letters = "0123456789abefxoEXyYnNTZ_+-.:~=< "
+    for _ in range(4000):
+        stays_text("".join(rng.choice(letters) for _ in range(rng.randint(1, 7))))
+
+
+def test_values_of_other_kinds_stay_what_they_are_and_names_need_no_quotes() -> None:
+    value = {"a": [1, -2, 1.5, True, False, None], "interface": "com.x.User", "tcp": "outbound|1||u.shop.svc"}
+    text = yamlfile.dump(value)
+    assert yamlfile.load_all(text, where="f") == [value]
+    assert "interface: com.x.User\ntcp: outbound|1||u.shop.svc\n" in text

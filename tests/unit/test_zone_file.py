@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soadns.config import Config, NameserverConfig
 from soadns.model import Records, RRset, ServedPort
 from soadns.nameserver.presentation import name_text
 from soadns.nameserver.zone import ZoneData
 from soadns.ownaddresses import own_addresses
 from soadns.publishers import zonefile
+from soadns.settings.config import Config, NameserverConfig
 from tests.unit.dig import CONTENT
 
 FILE = """\

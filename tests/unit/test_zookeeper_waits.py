@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from soadns.composition import zookeeper_settings
-from soadns.config import ZooKeeperConfig
+from soadns.settings.config import ZooKeeperConfig
 from soadns.sources.zkclient import build, probe
 
 Pair = tuple[socket.socket, socket.socket]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from soadns.filterviews import Meshing, rendered
 from soadns.meshed import ports_of
 from soadns.model import Service
+from soadns.reports.filterviews import Meshing, rendered
 from soadns.sidecar.destinations import Destinations
 from soadns.sidecar.envoyfilters import Rendered, applied_of
 from soadns.sidecar.filterchecks import problems
@@ -33,7 +33,9 @@ class TierBook(RouteBook):
     def do_istio(self, _: list[str], options: dict[str, str]) -> None:
         """What the configuration says."""
         namespaces = tuple(options.pop("files", "").split(",")) if "files" in options else ()
-        self.wishes = replace(Wishes(namespaces=namespaces), **options)  # type: ignore[arg-type]
+        most, filters = int(options.pop("most", "16")), int(options.pop("filters", "500"))
+        wishes = Wishes(namespaces=namespaces, most=most, most_filters=filters)
+        self.wishes = replace(wishes, **options)  # type: ignore[arg-type]
 
     def do_service(self, words: list[str], options: dict[str, str]) -> None:
         """Also the name and the appProtocol of its ports."""
@@ -60,12 +62,16 @@ class TierBook(RouteBook):
         self.virtual_services[" ".join(words)] = {"metadata": metadata, "spec": spec}
 
     def do_destinationrule(self, words: list[str], options: dict[str, str]) -> None:
-        """``shop/user subsets=v1,v2``, or with ``consistentHash``."""
+        """``shop/user subsets=v1,v2``, or with ``consistentHash``, ``maxConnections`` or ``outlierDetection``."""
         ref = self.ref(words[0])
         subsets = [{"name": name} for name in options.get("subsets", "").split(",") if name]
-        policy = (
-            {"loadBalancer": {"consistentHash": {"useSourceIp": True}}} if "consistentHash" in words else {}
-        )
+        policy: Data = {}
+        if "consistentHash" in words:
+            policy["loadBalancer"] = {"consistentHash": {"useSourceIp": True}}
+        if "maxConnections" in words:
+            policy["connectionPool"] = {"tcp": {"maxConnections": 5}}
+        if "outlierDetection" in words:
+            policy["outlierDetection"] = {"consecutive5xxErrors": 5}
         spec = {"host": ref.name, "subsets": subsets, "trafficPolicy": policy}
         metadata = {"namespace": ref.namespace, "name": ref.name}
         self.destination_rules[words[0]] = {"metadata": metadata, "spec": spec}
@@ -91,13 +97,21 @@ class TierBook(RouteBook):
         """``10.96.0.1 tier 2``, ``10.96.0.1 because …`` (part of the reason), ``10.96.0.1 rules …``."""
         first, _, rest = answer.partition(" ")
         verb, _, said = rest.partition(" ")
-        if verb not in ("tier", "because", "rules", "lost", "harm", "untold") or not first[0].isdigit():
+        if (
+            verb not in ("tier", "because", "rules", "lost", "harm", "untold", "full", "crowded")
+            or not first[0].isdigit()
+        ):
             return super().check(answer, subject, number)
         port, rules = self.look(first)
         if verb == "because":
             assert said in port.why, f"line {number}: {first} because {port.why!r}"
             return subject
+        if verb in ("full", "crowded") and said != "no":
+            assert said in getattr(port, verb), f"line {number}: {first} {verb} {getattr(port, verb)!r}"
+            return subject
         found = {
+            "full": port.full or "no",
+            "crowded": port.crowded or "no",
             "tier": f"{port.tier} and 3 in {', '.join(port.files)}" if port.files else str(port.tier),
             "rules": rules or "none",
             "lost": ", ".join(port.lost[2:]) or "nothing else",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-async def soon(look: Callable[[], object], *, within: float = 3.0) -> None:
+async def soon(look: Callable[[], object], *, within: float = 30.0) -> None:
     """Return when ``look`` is true; fail when it takes too long."""
     async with asyncio.timeout(within):
         while True:
@@ -16,7 +16,7 @@ async def soon(look: Callable[[], object], *, within: float = 3.0) -> None:
             await asyncio.sleep(0.005)
 
 
-def before_long(look: Callable[[], object], *, within: float = 3.0) -> None:
+def before_long(look: Callable[[], object], *, within: float = 30.0) -> None:
     """The same, without an event loop."""
     deadline = time.monotonic() + within
     while not look():
