@@ -1,8 +1,8 @@
 """A crowd of callers: questions at a steady rate from many source ports, each noted until it is answered.
 
 ``Crowd`` runs it as a process of its own, so that its pace depends on nobody else's. Like a resolver, whoever
-was not answered in time asks again, once; a question that is not answered then is lost. ``python -m tests.crowd PORT
-RATE PATIENCE NAME...`` asks until its standard input ends, and prints what became of it as JSON.
+was not answered in time asks again, once; a question that is not answered then is lost. ``python -m tests.crowd HOST
+PORT RATE PATIENCE NAME...`` asks until its standard input ends, and prints what became of it as JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 PORTS = 16
@@ -34,15 +35,19 @@ class Outcome:
     """Questions that were asked twice."""
     bad: int = 0
     """Replies that were no answer with data."""
+    wrong: int = 0
+    """Answers that end with another address than was expected."""
     median: float = 0.0
     p99: float = 0.0
     p999: float = 0.0
     slowest: float = 0.0
+    slowest_once: float = 0.0
+    """Of those that were asked once: how long who was not lost has waited."""
 
     @property
     def unharmed(self) -> str:
         """``''`` when every question was answered with data, else what happened."""
-        return "" if self.asked and not self.lost and not self.bad else str(self)
+        return "" if self.asked and not self.lost and not self.bad and not self.wrong else str(self)
 
 
 class Callers(Generic[T]):
@@ -51,18 +56,25 @@ class Callers(Generic[T]):
     As long as the context lasts, they ask; afterwards ``outcome`` tells.
     """
 
-    def __init__(self, module: str, outcome: type[T], *arguments: object) -> None:
+    def __init__(
+        self, module: str, outcome: type[T], *arguments: object, popen: Callable[..., Any] = subprocess.Popen
+    ) -> None:
+        """``popen`` starts a process where they are to be."""
         self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._popen = popen
         self._kind = outcome
         self.outcome = outcome()
 
     def __enter__(self) -> Callers[T]:
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = self._popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "asking\n"
         return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return int(self._process.pid)
 
     def __exit__(self, *_: object) -> None:
         found, _ = self._process.communicate()
@@ -71,15 +83,24 @@ class Callers(Generic[T]):
 
 
 class Crowd(Callers[Outcome]):
-    """Callers over UDP."""
+    """Callers over UDP. A name may come with the one address that it has (``name=192.0.2.1``)."""
 
-    def __init__(self, port: int, *names: str, rate: int, patience: float = 1.0) -> None:
-        super().__init__("tests.crowd", Outcome, port, rate, patience, *names)
+    def __init__(
+        self,
+        port: int,
+        *names: str,
+        rate: int,
+        patience: float = 1.0,
+        host: str = "127.0.0.1",
+        popen: Callable[..., Any] = subprocess.Popen,
+    ) -> None:
+        super().__init__("tests.crowd", Outcome, host, port, rate, patience, *names, popen=popen)
 
 
 @dataclass
 class _Asked:
     question: bytes
+    expected: bytes
     first: float
     last: float
     times: int = 1
@@ -92,22 +113,23 @@ class _Port:
     number: int = 0
 
 
-def main(port: int, rate: int, patience: float, names: list[str]) -> None:
+def main(host: str, port: int, rate: int, patience: float, names: list[str]) -> None:
     """Ask until the end of standard input."""
-    questions = [question(name) for name in names]
+    questions = [(question(name.partition("=")[0]), expected(name)) for name in names]
     ports = []
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN | select.POLLHUP)
     for _ in range(PORTS):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        sock.connect(("127.0.0.1", port))
+        sock.connect((host, port))
         sock.setblocking(False)
         ports.append(_Port(sock))
         poll.register(sock, select.POLLIN)
     by_descriptor = {each.sock.fileno(): each for each in ports}
     times: list[float] = []
-    asked = lost = repeated = bad = 0
+    once = 0.0
+    asked = lost = repeated = bad = wrong = 0
     begun = looked = time.monotonic()
     ended = 0.0
     print("asking", flush=True)
@@ -118,7 +140,8 @@ def main(port: int, rate: int, patience: float, names: list[str]) -> None:
                 each = ports[asked % PORTS]
                 each.number = (each.number + 1) & 0xFFFF
                 number = each.number.to_bytes(2, "big")
-                each.open[number] = entry = _Asked(number + questions[asked % len(questions)], now, now)
+                text, address = questions[asked % len(questions)]
+                each.open[number] = entry = _Asked(number + text, address, now, now)
                 asked += 1
                 _send(each.sock, entry.question)
         if now - looked > 0.05:
@@ -146,9 +169,13 @@ def main(port: int, rate: int, patience: float, names: list[str]) -> None:
                 found = each.open.pop(reply[:2], None)
                 if found is not None:
                     times.append(time.monotonic() - found.first)
-                    bad += bool(reply[3] & 0xF or reply[6:8] == b"\0\0")
+                    once = max(once, times[-1] if found.times == 1 else 0.0)
+                    failed = bool(reply[3] & 0xF or reply[6:8] == b"\0\0")
+                    bad += failed
+                    wrong += not failed and not reply.endswith(found.expected)
     outcome = {
         "asked": asked, "per_second": round(asked / (ended - begun)), "lost": lost, "repeated": repeated, "bad": bad,
+        "wrong": wrong, "slowest_once": round(once * 1e3, 3),
     }  # fmt: skip
     print(json.dumps(outcome | ranked(times)))
 
@@ -158,6 +185,12 @@ def ranked(times: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(times, n=1000) if len(times) > 1 else [0.0] * 999
     shares = {"median": cuts[499], "p99": cuts[989], "p999": cuts[998], "slowest": max(times, default=0.0)}
     return {share: round(seconds * 1e3, 3) for share, seconds in shares.items()}
+
+
+def expected(name: str) -> bytes:
+    """The octets that an answer for ``name=192.0.2.1`` ends with: without EDNS its only address is the last of it."""
+    address = name.partition("=")[2]
+    return socket.inet_aton(address) if address else b""
 
 
 def question(name: str) -> bytes:
@@ -174,4 +207,4 @@ def _send(sock: socket.socket, question: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5:])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from urllib.parse import quote_plus
 
 from kazoo.client import KazooClient, _prefix_root
 from kazoo.interfaces import IAsyncResult
@@ -15,13 +16,19 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
 
 from soadns.binding.observations import Change, Observations, SourceState
 from soadns.composition import zookeeper_settings
-from soadns.config import ZooKeeperConfig
 from soadns.model import Event, Key, Observation, Override, Provider, Synced, Trouble
-from soadns.sources.zkclient import Root, ZooKeeperSettings
+from soadns.settings.config import ZooKeeperConfig
+from soadns.sources import dubbo
+from soadns.sources.zksettings import Root, ZooKeeperSettings
+from soadns.sources.zktree import digest_of
 from soadns.sources.zookeeper import ZooKeeperSource
 from tests import captured
-from tests.scenarios.stage.zookeeper import ZooKeeper, close
+from tests.scenarios.stage.zookeeper import ZooKeeper, close, dubbo_url
 
+USER = "com.alipay.user.UserService"
+PROVIDERS = f"/dubbo/{USER}/providers"
+CONFIGURATORS = f"/dubbo/{USER}/configurators"
+SOURCE = "zookeeper/main/dubbo"
 REG_ONLY = [make_digest_acl("reg", "example", all=True)]
 
 
@@ -42,11 +49,45 @@ def create(client: KazooClient, kind: str, path: str, *, owner: str = "-") -> No
         client.create(path, b"", acl=acl, ephemeral=kind == "ephemeral")
 
 
+def leaf(host: str, interface: str = USER, **parameters: object) -> str:
+    return quote_plus(dubbo_url(interface, host, 20880, "user", timestamp=1, **parameters))
+
+
+def key_of(host: str) -> tuple[Key, Observation]:
+    """Key and value that an earlier process saved of a leaf."""
+    name = leaf(host)
+    (value,) = dubbo.parse(SOURCE, USER, "providers", name)
+    return (USER, "providers", digest_of(name)), value
+
+
+def register(client: KazooClient, *hosts: str) -> None:
+    for path in (PROVIDERS, CONFIGURATORS):
+        client.ensure_path(path)
+    for host in hosts:
+        client.create(f"{PROVIDERS}/{leaf(host)}", ephemeral=True)
+
+
+def vanish(client: KazooClient, top: str) -> None:
+    """Delete a whole tree in one transaction: nobody can see it half."""
+
+    def paths(path: str) -> Iterator[str]:
+        for child in client.get_children(path):
+            yield from paths(f"{path}/{child}")
+        yield path
+
+    transaction = client.transaction()
+    for path in paths(top):
+        transaction.delete(path)
+    assert all(result is True for result in transaction.commit())
+
+
 class Reader:
     """A source that runs, and everything it has said."""
 
     def __init__(self, settings: ZooKeeperSettings) -> None:
-        self.source = ZooKeeperSource(settings)
+        self.settings = settings
+        """What is configured now."""
+        self.source = ZooKeeperSource(lambda: self.settings)
         """Reads of each directory that have no answer yet."""
         self.most_of_one = 0
         self.most = 0
@@ -94,14 +135,14 @@ class Reader:
         """Hosts of all providers."""
         return {value.host for value in self.values(source).values() if isinstance(value, Provider)}
 
-    async def until(self, holds: Callable[[], object], *, within: float = 15.0) -> None:
+    async def until(self, holds: Callable[[], object], *, within: float = 30.0) -> None:
         """Wait; the assertion that ends a wait in vain shows what was said last."""
         deadline = time.monotonic() + within
         while not holds():
             assert time.monotonic() < deadline, self.events[-10:]
             await asyncio.sleep(0.01)
 
-    async def synced(self, *, within: float = 15.0) -> None:
+    async def synced(self, *, within: float = 30.0) -> None:
         """Wait until every root has been read completely."""
         await self.until(lambda: all(self.state(s).in_sync for s in self.source.ids), within=within)
 
@@ -109,11 +150,23 @@ class Reader:
         """All Synced or Trouble events of a scope."""
         return [event for event in self.events if isinstance(event, kind) and event.scope == scope]
 
+    async def loses_its_session(self, server: ZooKeeper) -> None:
+        """End its session, and wait until it has said so: it may have everything anew before this returns."""
+        before = len(self.said(Trouble))
+        await asyncio.to_thread(self.expire, server)
+        await self.until(lambda: len(self.said(Trouble)) > before)
+
     def expire(self, server: ZooKeeper) -> None:
         """End the session of its client for real: whoever knows id and password of a session may close it."""
         thief = KazooClient(hosts=server.hosts, client_id=self.source._client.client_id)
-        thief.start(timeout=15.0)
+        thief.start(timeout=60.0)
         close(thief)
+
+    async def expires(self, server: ZooKeeper) -> None:
+        """The same, and wait until it has said so: it may be in sync again by then."""
+        before = len(self.said(Trouble))
+        await asyncio.to_thread(self.expire, server)
+        await self.until(lambda: len(self.said(Trouble)) > before)
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ def soadns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     process.command = island.command(ADDRESSES, process.command)
     process.start()
     try:
-        process.wait_until(lambda: dig(process, "127.0.0.1") == "10.96.1.7\n", within=30)
+        process.wait_until(lambda: dig(process, "127.0.0.1") == "10.96.1.7\n", within=180)
         yield process
     finally:
         process.stop()
@@ -33,7 +33,7 @@ def soadns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 def dig(soadns: Process, address: str, *switches: str) -> str:
     """What dig prints there: it takes a reply from the address it asks, and complains of any other."""
-    asked = [f"@{address}", "-p", PORT, "+tries=1", "+time=2", "+short", *switches]
+    asked = [f"@{address}", "-p", PORT, "+tries=1", "+time=5", "+short", *switches]
     name = f"com.alipay.user.UserService.{ZONE}"
     return printed("dig", *asked, name, by=island.beside(soadns)).stdout
 

@@ -63,7 +63,7 @@ def test_who_connects_is_told_everything_and_is_seen(served: Served) -> None:
     def look() -> str:
         return soadns.cli("mesh", "nodes")[1]
 
-    shown = eventually(look, within=10.0, until=lambda text: "has all" in text)
+    shown = eventually(look, within=30.0, until=lambda text: "has all" in text)
     assert "web-1.shop" in shown, shown
     lines = soadns.process.log.read_text().splitlines()
     assert not [line for line in lines if "event=" not in line], (
@@ -125,7 +125,8 @@ def test_a_certificate_is_asked_for_and_says_what_is_seen(
     node = as_(ours, "node", f"spiffe://cluster.local/ns/{namespace}/sa/web")
     assert served.join(tls=node, NAMESPACE="another").routers(*ALL).keys() == {*mine, *ALL}
     code, said = served.join(tls=as_(ours, "nobody", "")).refused()
-    assert (code, "spiffe" in said) == ("INVALID_ARGUMENT", True)
+    assert (code, "spiffe" in said) == ("UNAUTHENTICATED", True)
+    assert soadns.metric('soadns_ads_cut_total{reason="unauthenticated"}') == 1
     stranger = as_(theirs, "stranger", f"spiffe://cluster.local/ns/{namespace}/sa/web")
     assert served.join(tls=stranger).refused()[0] == "UNAVAILABLE"
     assert served.join().refused()[0] == "UNAVAILABLE"
@@ -134,10 +135,11 @@ def test_a_certificate_is_asked_for_and_says_what_is_seen(
     key.write_bytes(fresh_key.read_bytes())
     chain.write_bytes(fresh.read_bytes())
     assert served.join(tls=node).routers(*ALL)
-    assert eventually(lambda: soadns.logged("certificate-loaded"), within=5.0)
+    assert eventually(lambda: soadns.logged("credentials-renewed", "what=sidecar.ads.tls"), within=30.0)
     chain.write_text("no certificate")
     assert served.join(tls=node).routers(*ALL)
-    assert eventually(lambda: soadns.logged("certificate-refused"), within=5.0)
+    assert eventually(lambda: soadns.logged("credentials-refused", "what=sidecar.ads.tls"), within=30.0)
+    assert soadns.metric('soadns_credentials_refused{setting="sidecar.ads.tls"}') == 1
 
 
 def test_control_answers_while_many_are_pushed(served: Served) -> None:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote_plus
 
+import pytest
+
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.stage import Stage
-from tests.scenarios.stage.terminal import Event, Terminal, steps
+from tests.scenarios.stage.terminal import Event, Terminal, Typed, steps
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, CHINESE = DOCS / "boarding.md", DOCS / "boarding.zh-CN.md"
@@ -20,7 +23,7 @@ class Shop:
     """The estate that the page speaks of, and what happens to it there."""
 
     def __init__(self, stage: Stage) -> None:
-        soadns = stage.soadns()
+        self.soadns = soadns = stage.soadns()
         self.order, pay, web, rate = (
             stage.service("order"),
             stage.service("pay", port=12200),
@@ -63,6 +66,11 @@ class Shop:
     def ready(self, ready: bool) -> None:
         for pod in self.pods:
             self.order.endpoint(pod.host, ready=ready)
+        known = f"{len(self.pods) * ready} of {len(self.pods)} endpoints ready"
+        found = eventually(
+            lambda: self.soadns.cli("explain", ORDER)[1], within=20.0, until=lambda text: known in text
+        )
+        assert known in found
 
     def rule(self, interface: str) -> None:
         rule = f"condition://0.0.0.0/{interface}?category=routers&dynamic=false&rule=host+%3D+a+%3D%3E+host+%3D+b"
@@ -84,3 +92,6 @@ def test_the_page_holds_from_top_to_bottom(stage: Stage) -> None:
         else:
             shop.terminal.holds(step)
     assert seen == set(shop.events)
+    for command in ("soadns lookup com.example.Nobody", "soadns lookup com.example.Nobody | cat"):
+        with pytest.raises(AssertionError, match="exit status 1"):
+            shop.terminal.holds(Typed(command, ()), within=0.0)

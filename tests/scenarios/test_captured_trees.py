@@ -27,6 +27,26 @@ SNAPSHOTS = [
 ]
 
 
+SESSION_S = 60.0
+"""What happens to the server, or to soadns's sessions, ends no session of the frameworks: here it lasts as they ask."""
+
+
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    found = ZooKeeper(tmp_path_factory.mktemp("zookeeper"), f"maxSessionTimeout={SESSION_S * 1000:.0f}")
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def server(zookeeper: ZooKeeper) -> ZooKeeper:
+    """It runs, whatever a test did to it."""
+    zookeeper.start()
+    return zookeeper
+
+
 @pytest.fixture
 def chroot() -> str:
     return f"/captured-{random.getrandbits(48):x}"
@@ -35,7 +55,7 @@ def chroot() -> str:
 @pytest.fixture
 def owner(server: ZooKeeper, chroot: str) -> Iterator[KazooClient]:
     """The frameworks' session: it owns the ephemeral nodes and knows the password."""
-    client = server.client(timeout=10.0)
+    client = server.client(timeout=SESSION_S)
     client.add_auth(*CREDENTIALS)
     client.ensure_path(chroot)
     client.chroot = chroot
@@ -71,8 +91,7 @@ async def test_a_captured_registry_is_read_as_its_table_says(
 
         # An expired session changes nothing of it, and is not the end of it either.
         before = len(reader.changes)
-        await asyncio.to_thread(reader.expire, server)
-        await reader.until(lambda: not reader.state().in_sync)
+        await reader.expires(server)
         await reader.synced()
         assert len(reader.changes) == before
 

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Stage
 
 ORDER = "com.alipay.order.OrderService"
+
+
+def candidates(soadns: Soadns) -> list[dict[str, Any]]:
+    return list(soadns.explain(ORDER)["candidates"])
+
+
+def verdicts(soadns: Soadns, expected: dict[str, str]) -> None:
+    """What becomes of the candidates: a name may be answered before all of them are known."""
+
+    def look() -> dict[str, str]:
+        return {row["service"]: row["verdict"] for row in candidates(soadns)}
+
+    assert eventually(look, within=20.0, until=expected.__eq__) == expected
 
 
 def test_of_two_services_the_older_wins_and_the_conflict_is_shown(stage: Stage) -> None:
@@ -15,12 +32,11 @@ def test_of_two_services_the_older_wins_and_the_conflict_is_shown(stage: Stage) 
         stage.pod(service).registers(ORDER)
 
     soadns.answers(ORDER, order.cluster_ip)
+    verdicts(soadns, {order.ref: "winner", gray.ref: "conflict"})
 
     status, text = soadns.cli("list", "--conflicts")
     assert status == 0
     assert ORDER in text
-    verdicts = {row["service"]: row["verdict"] for row in soadns.explain(ORDER)["candidates"]}
-    assert verdicts == {order.ref: "winner", gray.ref: "conflict"}
 
 
 def test_boarding_half_and_whole(stage: Stage) -> None:
@@ -35,7 +51,8 @@ def test_boarding_half_and_whole(stage: Stage) -> None:
     first = stage.pod(order)
     first.registers(ORDER)
     soadns.answers(ORDER, *(m.host for m in machines), first.host)
-    assert "half-boarded" in soadns.explain(ORDER)["flags"]
+    # Where the Service is not known yet, its pod is a machine like the others.
+    assert eventually(lambda: "half-boarded" in soadns.explain(ORDER)["flags"], within=20.0)
     assert ORDER in soadns.cli("list", "--half-boarded")[1]
 
     # Two more pods: three of six.
@@ -61,8 +78,12 @@ def test_traffic_mesh_boards_at_once_and_registry_goes_back(stage: Stage) -> Non
     soadns.answers(ORDER, *everybody)
     order.annotate(traffic="nonsense")  # malformed: the last good value stays, and it is shown
     soadns.keeps_answering(ORDER, *everybody, seconds=0.5)
-    [candidate] = [row for row in soadns.explain(ORDER)["candidates"] if row["service"] == order.ref]
-    assert "'nonsense' is no mode" in candidate["problems"][0]
+    shown = eventually(
+        lambda: [row["problems"] for row in candidates(soadns) if row["service"] == order.ref], within=20.0,
+        until=lambda found: any(found),
+    )  # fmt: skip
+    assert "'nonsense' is no mode" in shown[0][0]
+    soadns.answers(ORDER, *everybody)
     order.annotate(traffic="off")
     soadns.answers(ORDER, *everybody)
     order.annotate(traffic="")
@@ -78,14 +99,19 @@ def test_a_declared_interface_waits_until_its_service_has_been_ready(stage: Stag
     risk.annotate(interfaces=f"{ORDER}, com.alipay.risk.RiskService")
     soadns.answers("com.alipay.risk.RiskService", risk.cluster_ip)  # nobody else has it
     soadns.keeps_answering(ORDER, order.cluster_ip, seconds=0.5)
-    assert {row["verdict"] for row in soadns.explain(ORDER)["candidates"]} == {"winner", "waits"}
+    verdicts(soadns, {order.ref: "winner", risk.ref: "waits"})
+    soadns.answers(ORDER, order.cluster_ip)
 
     risk.endpoint(stage.new_ip())
     soadns.answers(ORDER, risk.cluster_ip)
 
     risk.annotate(interfaces="com.alipay.order.Order Service")  # malformed: what was declared before stays
     soadns.keeps_answering(ORDER, risk.cluster_ip, seconds=0.5)
-    assert soadns.cli("explain", ORDER)[1].count("problem:") == 1
+    shown = eventually(
+        lambda: soadns.cli("explain", ORDER)[1], within=20.0, until=lambda it: "problem:" in it
+    )
+    assert shown.count("problem:") == 1
+    soadns.answers(ORDER, risk.cluster_ip)
 
 
 def test_groups_and_versions_have_names_of_their_own(stage: Stage) -> None:
@@ -98,7 +124,12 @@ def test_groups_and_versions_have_names_of_their_own(stage: Stage) -> None:
     soadns.answers(f"{ORDER}--g-blue--v-1-0-0", blue.cluster_ip)
     soadns.answers(f"{ORDER}--g-green", green.cluster_ip)
     soadns.answers(ORDER, blue.cluster_ip)  # the older Service's variant is the plain name's
-    assert soadns.explain(f"blue/{ORDER}:1.0.0")["split"] == [blue.ref, green.ref]
+    split = eventually(
+        lambda: soadns.explain(f"blue/{ORDER}:1.0.0")["split"],
+        within=20.0,
+        until=lambda found: len(found) > 1,
+    )
+    assert split == [blue.ref, green.ref]
 
     green_pod.registers(ORDER)
     soadns.answers(ORDER, green.cluster_ip)  # the variant without group and version takes it

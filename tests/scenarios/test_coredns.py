@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from tests.scenarios.stage.corefiles import Around, corefile
 from tests.scenarios.stage.dig import Dug, dig
 from tests.scenarios.stage.nameservers import CoreDns
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.process import eventually, printed
 from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
@@ -70,18 +71,25 @@ def test_coredns_forwards_the_zone(options: str, showcased: Soadns, start: Start
 
 
 def test_coredns_keeps_a_denial_for_the_five_seconds_that_soadns_gives_it(
-    showcased: Soadns, start: Start
+    tmp_path: Path, start: Start
 ) -> None:
-    server = start(deployed(f"127.0.0.1:{showcased.port}"))
-    name = "com.alipay.never.AskedBefore"
-    shown = [ask(server, name, "TXT") for _ in range(5)]
-    assert {dug.status for dug in shown} == {"NXDOMAIN"}
-    [ttl] = {line.split()[1] for line in shown[0].text.splitlines() if "\tSOA\t" in line}
-    assert ttl == "5"
-    # Nobody else asks soadns for a TXT that is not there; the second one makes sure that the first was counted.
-    assert showcased.dig(name, "TXT").status == "NXDOMAIN"
-    denials = 'soadns_dns_responses_total{rcode="NXDOMAIN",type="TXT",zone="rpc.cluster.local"}'
-    assert eventually(lambda: showcased.metric(denials), within=3.0, until=lambda count: count >= 2) == 2
+    soadns = showcase(tmp_path / "showcase")  # which nobody else asks
+    try:
+        soadns.start()
+        server = start(deployed(f"127.0.0.1:{soadns.port}"))
+        name = "com.alipay.never.AskedBefore"
+        # By one dig, which does not take five seconds for it on a machine that does much else.
+        asked = ["@127.0.0.1", "-p", str(server.port), "+tries=1", *([f"{name}.{ZONE}.", "TXT"] * 5)]
+        shown = printed("dig", *asked).stdout
+        assert re.findall(r"status: (\w+)", shown) == ["NXDOMAIN"] * 5
+        ttl, *_ = [line.split()[1] for line in shown.splitlines() if "\tSOA\t" in line]
+        assert ttl == "5"
+        # The second one makes sure that the first was counted.
+        assert soadns.dig(name, "TXT").status == "NXDOMAIN"
+        denials = 'soadns_dns_responses_total{rcode="NXDOMAIN",type="TXT",zone="rpc.cluster.local"}'
+        assert eventually(lambda: soadns.metric(denials), within=20.0, until=lambda count: count >= 2) == 2
+    finally:
+        soadns.stop()
 
 
 def test_coredns_finds_a_soadns_again_that_was_away(tmp_path: Path, start: Start) -> None:
@@ -95,7 +103,7 @@ def test_coredns_finds_a_soadns_again_that_was_away(tmp_path: Path, start: Start
         soadns.start()
         found = eventually(
             lambda: ask(server, "com.alipay.pay.RefundService", "A"),
-            within=10.0,
+            within=30.0,
             until=lambda dug: bool(dug.data),
         )
         assert found.data == ("10.96.1.20",)

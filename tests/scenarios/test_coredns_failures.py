@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.crowd import Crowd, Outcome
 from tests.ports import free_port
-from tests.scenarios.stage import shop
+from tests.scenarios.stage import failures, shop
 from tests.scenarios.stage.certificates import Authority
 from tests.scenarios.stage.corefiles import CLUSTER, Around, corefile
 from tests.scenarios.stage.dig import dig
-from tests.scenarios.stage.nameservers import CoreDns
+from tests.scenarios.stage.failures import EVENTS, PATIENCE_S, WAYS, Found
+from tests.scenarios.stage.nameservers import CoreDns, wire_name
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
+from tests.stalls import Machine
 
 pytestmark = pytest.mark.alone
 
 RATE = 300
 """Of each crowd."""
-PATIENCE = 5.0
 INTERFACES = 100
 NAMES = [f"com.alipay.shop{i % 10}.facade.Service{i}.{ZONE}" for i in range(INTERFACES)]
 
@@ -84,15 +87,23 @@ def running(folder: Path, replicas: list[Soadns], name: str, *options: str) -> I
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def found() -> Iterator[Found]:
+    """What the page is made of."""
+    figures = Found()
+    yield figures
+    figures.write()
+
+
 @pytest.fixture
-def crowds(replicas: list[Soadns], tmp_path: Path) -> Iterator[Crowds]:
+def crowds(replicas: list[Soadns], found: Found, tmp_path: Path) -> Iterator[Crowds]:
     """Callers of a CoreDNS that asks by UDP, one that asks by TCP as behind NodeLocal DNSCache, and one by TLS."""
     with (
         running(tmp_path / "udp", replicas, "stub") as udp,
         running(tmp_path / "tcp", replicas, "stub", "force_tcp") as tcp,
         running(tmp_path / "tls", replicas, "tls") as tls,
     ):
-        yield Crowds(callers(udp), callers(tcp), callers(tls))
+        yield Crowds(found, callers(udp), callers(tcp), callers(tls))
 
 
 @contextmanager
@@ -117,27 +128,35 @@ def stopped(*replicas: Soadns) -> Iterator[None]:
 
 
 def callers(coredns: CoreDns) -> Crowd:
-    return Crowd(coredns.port, *NAMES, rate=RATE, patience=PATIENCE)
+    return Crowd(coredns.port, *NAMES, rate=RATE, patience=PATIENCE_S)
 
 
 class Crowds:
-    """They ask as long as the context lasts; then nobody may have lost a question."""
+    """A crowd for each of ``WAYS``."""
 
-    def __init__(self, *crowds: Crowd) -> None:
-        self.crowds = crowds
+    def __init__(self, found: Found, *crowds: Crowd) -> None:
+        self._found = found
+        self._crowds = crowds
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def during(self, event: str) -> Iterator[None]:
+        """They ask as long as the context lasts; then nobody may have lost a question, or waited for too long."""
         with ExitStack() as entered:
-            for crowd in self.crowds:
+            machine = entered.enter_context(Machine())
+            for crowd in self._crowds:
                 entered.enter_context(crowd)
             time.sleep(0.5)
-            self._entered = entered.pop_all()
-
-    def __exit__(self, *_: object) -> None:
-        time.sleep(0.5)
-        self._entered.close()
-        for crowd in self.crowds:
+            yield
+            time.sleep(0.5)
+        for way, crowd in zip(WAYS, self._crowds, strict=True):
             nobody_lost(crowd.outcome)
+            self._found.note(event, way, crowd.outcome)
+            assert in_time(event, crowd.outcome, machine), f"{way}: {crowd.outcome}"
+
+
+def in_time(event: str, outcome: Outcome, machine: Machine) -> bool:
+    """Whether nobody waited for too long, but for what a machine that stood still added to it."""
+    return outcome.slowest - machine.outcome.longest_ms <= EVENTS[event].longest_s * 1000
 
 
 def nobody_lost(outcome: Outcome) -> None:
@@ -147,7 +166,7 @@ def nobody_lost(outcome: Outcome) -> None:
 
 
 def test_a_replica_is_killed(crowds: Crowds, replicas: list[Soadns]) -> None:
-    with crowds:
+    with crowds.during("killed"):
         replicas[0].signalled(signal.SIGKILL)
         replicas[0].process.kill()
         time.sleep(1.5)
@@ -155,12 +174,12 @@ def test_a_replica_is_killed(crowds: Crowds, replicas: list[Soadns]) -> None:
 
 def test_a_replica_is_stopped(crowds: Crowds, replicas: list[Soadns]) -> None:
     """Questions to it cost two seconds each, for the six seconds after which CoreDNS asks it no more."""
-    with crowds, stopped(replicas[0]):
+    with crowds.during("stopped"), stopped(replicas[0]):
         time.sleep(8.0)
 
 
 def test_replicas_are_restarted_one_after_another(crowds: Crowds, replicas: list[Soadns]) -> None:
-    with crowds:
+    with crowds.during("restarted"):
         for soadns in replicas:
             soadns.stop()
             soadns.start()
@@ -168,7 +187,7 @@ def test_replicas_are_restarted_one_after_another(crowds: Crowds, replicas: list
 
 
 def test_replicas_are_rolled(crowds: Crowds, replicas: list[Soadns]) -> None:
-    with crowds:
+    with crowds.during("rolled"):
         for soadns in replicas:
             before = soadns.worker()
             soadns.process.signal(signal.SIGUSR1)
@@ -178,12 +197,17 @@ def test_replicas_are_rolled(crowds: Crowds, replicas: list[Soadns]) -> None:
 @pytest.mark.parametrize("gone", [killed, stopped])
 @pytest.mark.parametrize("name", ["stub", "bare-names"])
 def test_the_cluster_is_unhurt_while_both_replicas_are_slow_or_down(
-    name: str, gone: Callable[..., AbstractContextManager[None]], replicas: list[Soadns], tmp_path: Path
+    name: str,
+    gone: Callable[..., AbstractContextManager[None]],
+    replicas: list[Soadns],
+    found: Found,
+    tmp_path: Path,
 ) -> None:
     service = "kubernetes.default.svc.cluster.local"
     with (
         running(tmp_path / "coredns", replicas, name) as coredns,
-        Crowd(coredns.port, service, rate=RATE) as others,
+        Machine() as machine,
+        Crowd(coredns.port, service, rate=RATE, patience=PATIENCE_S) as others,
         callers(coredns) as crowd,
     ):
         for _ in range(5):
@@ -193,6 +217,8 @@ def test_the_cluster_is_unhurt_while_both_replicas_are_slow_or_down(
         with gone(*replicas):
             time.sleep(3.0)
     nobody_lost(others.outcome)
+    found.note("both", "UDP", others.outcome)
+    assert in_time("both", others.outcome, machine), others.outcome
     assert crowd.outcome.unharmed or crowd.outcome.slowest > 2_000, "it was down"
 
 
@@ -218,3 +244,80 @@ def test_what_was_asked_before_is_answered_from_a_cache_that_serves_stale(
     for dug in (first, *later):
         assert dug.data == ("10.96.2.0",), dug.text
         assert f"{name}. 0 IN A" in " ".join(dug.text.split())
+
+
+class LooksUp(threading.Thread):
+    """Looks a name up at each call, as a resolver with two attempts of ``PATIENCE_S`` does, until it is told to end."""
+
+    def __init__(self, port: int, name: str) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._question = b"\1\0\0\1\0\0\0\0\0\0" + wire_name(name) + b"\0\1\0\1"
+        self._over = threading.Event()
+        self.answered = self.failed = 0
+        self.longest_ms = 0.0
+
+    def run(self) -> None:
+        number = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", self._port))
+            sock.settimeout(PATIENCE_S)
+            while not self._over.is_set():
+                number += 1
+                began = time.monotonic()
+                if self._asks(sock, number.to_bytes(2, "big")):
+                    self.answered += 1
+                else:
+                    self.failed += 1
+                took = time.monotonic() - began
+                self.longest_ms = max(self.longest_ms, took * 1000)
+                self._over.wait(failures.EVERY_S - took)
+
+    def _asks(self, sock: socket.socket, number: bytes) -> bool:
+        for _ in range(2):
+            sock.send(number + self._question)
+            with suppress(TimeoutError):
+                while (reply := sock.recv(4096))[:2] != number:
+                    pass  # to a question of which it is late
+                return reply[3] & 15 == 0 and reply[6:8] != b"\0\0"
+        return False
+
+    def end(self) -> None:
+        """What is under way is waited for by ``join``."""
+        self._over.set()
+
+
+def test_what_lines_of_forward_are_worth_to_who_looks_up_while_both_are_silent(
+    replicas: list[Soadns], found: Found, tmp_path: Path
+) -> None:
+    stale = "cache 30 {\n        success 9984 1 1\n        serve_stale 1h verify\n    }"
+    name = NAMES[0]
+    with ExitStack() as last_to_first:
+        callers: dict[str, list[LooksUp]] = {}
+        for variant, each in failures.VARIANTS.items():
+            text = corefile("stub", around(replicas), cache=stale, **each.changes)
+            coredns = CoreDns(tmp_path / variant, ZONE, text)
+            last_to_first.callback(coredns.stop)
+            coredns.start()
+            assert dig(coredns.port, name).data == ("10.96.2.0",)
+            callers[variant] = [LooksUp(coredns.port, name) for _ in range(failures.CALLERS)]
+        everybody = [caller for each in callers.values() for caller in each]
+        with stopped(*replicas):
+            time.sleep(1.1)  # the answer is old now
+            for caller in everybody:
+                caller.start()
+            time.sleep(failures.SILENT_S)
+            for caller in everybody:
+                caller.end()
+        for caller in everybody:
+            caller.join()
+    for variant, them in callers.items():
+        found.variants[variant] = failures.Looked(
+            sum(each.answered for each in them),
+            sum(each.failed for each in them),
+            max(each.longest_ms for each in them),
+        )
+    print(found.variants)
+    assert not any(each.failed for each in found.variants.values())
+    answered = {variant: each.answered for variant, each in found.variants.items()}
+    assert answered[failures.DEFAULTS] < answered[failures.DEPLOYED] < answered[failures.SOONER]

@@ -1,4 +1,7 @@
-"""Every file of ``deploy/coredns``, booted by the real CoreDNS in front of two real soadns, and asked with dig."""
+"""Every file of ``deploy/coredns``, booted by the real CoreDNS in front of two real soadns, and asked with dig.
+
+By an older CoreDNS, too, without the lines that it does not know.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,20 @@ import pytest
 
 from tests.ports import free_port
 from tests.scenarios.stage.certificates import Authority
-from tests.scenarios.stage.corefiles import CLUSTER, OUTSIDE, Around, corefile, world
+from tests.scenarios.stage.corefiles import CLUSTER, OUTSIDE, SINCE, Around, corefile, newer_than, world
 from tests.scenarios.stage.dig import dig
-from tests.scenarios.stage.nameservers import CoreDns
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.nameservers import OLDER, CoreDns
+from tests.scenarios.stage.process import eventually, parts
 from tests.scenarios.stage.showcase import showcase
 from tests.scenarios.stage.soadns import ZONE, Soadns
 
 Start = Callable[..., CoreDns]
+Written = Callable[..., str]
+NEWER = [
+    name
+    for name in ("bare-names", "nodelocal", "outside", "shared-first", "stub", "tls")
+    if newer_than(name, (1, 11))
+]
 
 OF_THE_CLUSTER = """
 kubernetes.default.svc.cluster.local                       A     NOERROR 10.96.0.1
@@ -91,12 +100,32 @@ def around(pair: list[Soadns]) -> Around:
     )  # fmt: skip
 
 
+@pytest.fixture(params=["coredns", OLDER])
+def part(request: pytest.FixtureRequest) -> str:
+    """The version of CoreDNS that a test is about."""
+    return str(request.param)
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def written(part: str) -> Written:
+    """A file of ``deploy/coredns`` as that version takes it."""
+
+    def text(name: str, around: Around, **changes: str) -> str:
+        return corefile(name, around, **newer_than(name, version(part)), **changes)
+
+    return text
+
+
+def version(part: str) -> tuple[int, ...]:
+    return tuple(map(int, parts()[part]["version"].split(".")))
+
+
+@pytest.fixture
+def start(tmp_path: Path, part: str) -> Iterator[Start]:
     with ExitStack() as last_to_first:
 
         def begin(text: str, zone: str = ZONE) -> CoreDns:
-            server = CoreDns(tmp_path / f"coredns-{free_port()}", zone, text)
+            server = CoreDns(tmp_path / f"coredns-{free_port()}", zone, text, part=part)
             last_to_first.callback(server.stop)
             server.start()
             return server
@@ -118,52 +147,77 @@ def holds(server: CoreDns, table: str, zone: str = ZONE) -> None:
                 assert [row[3] for row in rows] == ["soa"], dug.text
 
 
+@pytest.mark.parametrize("name", NEWER)
+def test_an_older_coredns_does_not_start_and_says_which_line_it_does_not_know(
+    name: str, around: Around, tmp_path: Path
+) -> None:
+    server = CoreDns(tmp_path / "coredns", ZONE, corefile(name, around), part=OLDER)
+    server.process.start()
+    try:
+        assert eventually(lambda: not server.process.running, within=20.0), "it runs"
+    finally:
+        server.stop()
+    said = server.process.tail()
+    assert any(f"unknown property '{word}'" in said for word in SINCE), said
+
+
 def asked(pair: list[Soadns], kind: str, proto: str, zone: str) -> float:
     """How many questions for records of this type the replicas were asked by this protocol."""
     labels = f'family="1",proto="{proto}",type="{kind}",zone="{zone}"'
     return sum(soadns.metric(f"soadns_dns_requests_total{{{labels}}}") for soadns in pair)
 
 
-@pytest.mark.parametrize("name", ["stub", "tls"])
-def test_a_stub_zone_below_that_of_the_cluster(name: str, around: Around, start: Start) -> None:
-    server = start(corefile(name, around) + CLUSTER)
+@pytest.mark.parametrize("name", ["shared-first", "stub", "tls"])
+def test_a_stub_zone_below_that_of_the_cluster(
+    name: str, around: Around, written: Written, start: Start
+) -> None:
+    server = start(written(name, around) + CLUSTER)
     holds(server, OF_THE_ZONE)
     holds(server, SEARCHED_IN_VAIN)
     holds(server, OF_THE_CLUSTER)
 
 
-def test_a_stub_zone_elsewhere(around: Around, start: Start) -> None:
-    server = start(corefile("outside", around) + CLUSTER, OUTSIDE)
+def test_a_stub_zone_elsewhere(around: Around, written: Written, start: Start) -> None:
+    server = start(written("outside", around) + CLUSTER, OUTSIDE)
     holds(server, OF_THE_ZONE, OUTSIDE)
     holds(server, SEARCHED_IN_VAIN, OUTSIDE)
     holds(server, OF_THE_CLUSTER)
 
 
-def test_bare_names(around: Around, start: Start) -> None:
-    server = start(corefile("bare-names", around) + world(int(around.world.rpartition(":")[2])))
+def test_bare_names(around: Around, written: Written, start: Start) -> None:
+    server = start(written("bare-names", around) + world(int(around.world.rpartition(":")[2])))
     holds(server, BARE)
     holds(server, OF_THE_ZONE)  # the guard: nothing is doubled
     holds(server, OF_THE_CLUSTER)
 
 
-def test_node_local_dns_cache_asks_by_tcp_alone(pair: list[Soadns], around: Around, start: Start) -> None:
-    behind = start(corefile("stub", around) + CLUSTER)
+def test_node_local_dns_cache_asks_by_tcp_alone(
+    pair: list[Soadns], around: Around, written: Written, start: Start
+) -> None:
+    behind = start(written("stub", around) + CLUSTER)
     around = Around(around.first, around.second, cluster_dns=f"127.0.0.1:{behind.port}")
-    server = start(corefile("nodelocal", around))
+    server = start(written("nodelocal", around))
     for zone in (ZONE, OUTSIDE):
         holds(server, OF_THE_ZONE, zone)
+        before = asked(pair, "TXT", "tcp", zone)
         for number in range(5):  # nobody else asks for a TXT
             assert dig(server.port, f"com.alipay.nobody.Number{number}.{zone}.", "TXT").status == "NXDOMAIN"
-        come = eventually(lambda of=zone: asked(pair, "TXT", "tcp", of), within=5.0, until=lambda n: n >= 5)
+        come = eventually(
+            lambda of=zone, so_far=before: asked(pair, "TXT", "tcp", of) - so_far,
+            within=20.0,
+            until=lambda n: n >= 5,
+        )
         assert come == 5
         assert asked(pair, "TXT", "udp", zone) == 0
     holds(server, OF_THE_CLUSTER)
 
 
-def test_node_local_dns_cache_answers_on_while_coredns_is_gone(around: Around, start: Start) -> None:
-    behind = start(corefile("stub", around) + CLUSTER)
+def test_node_local_dns_cache_answers_on_while_coredns_is_gone(
+    around: Around, written: Written, start: Start
+) -> None:
+    behind = start(written("stub", around) + CLUSTER)
     around = Around(around.first, around.second, cluster_dns=f"127.0.0.1:{behind.port}")
-    server = start(corefile("nodelocal", around, success="success 9984 1 1"))
+    server = start(written("nodelocal", around, success="success 9984 1 1"))
     name = f"com.alipay.user.UserService.{ZONE}."
     asked_before = dig(server.port, name)
     assert asked_before.data

@@ -32,7 +32,7 @@ def test_a_command_of_the_page_prints_what_is_shown(
     assert command.startswith(SERVER)
     assert lines
     asked = command.replace(SERVER, f"@127.0.0.1 -p {showcased.port} ")
-    done = printed("dig", "+tries=1", "+time=3", *shlex.split(asked), within=15)
+    done = printed("dig", "+tries=1", "+time=5", *shlex.split(asked), within=60)
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
     rest = iter(rows)
     for line in lines:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from soadns.filterviews import Meshing, rendered
 from soadns.model import InterfaceId, ObjectRef
+from soadns.reports.filterviews import Meshing, rendered
 from soadns.routemodel import Route, Target, Vip
 from soadns.sidecar import dubboproxy, filterchecks
 from soadns.sidecar.destinations import Destinations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.scenarios.stage.kubernetes import ApiServer
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.stage import RULES, Stage
 
 CRM = "com.alipay.crm.CustomerService"
@@ -32,7 +33,8 @@ def test_a_provider_behind_a_node_port_when_nodes_may_be_read(stage: Stage, api_
 
         blind = stage.soadns(kubernetes=[cluster | {"nodes": "auto"}])  # its role says nothing of Nodes
         blind.answers(CRM, process.host)
-        assert "evidence by nodePort is not available" in blind.cli("list", "--sources")[1]
+        said = "evidence by nodePort is not available"
+        assert eventually(lambda: said in blind.cli("list", "--sources")[1], within=20.0)
 
         api_server.grant([*RULES, NODES])
         seeing = stage.soadns(kubernetes=[cluster | {"nodes": "auto"}])
@@ -53,7 +55,9 @@ def test_a_provider_of_the_application_that_a_service_says_it_runs(stage: Stage)
     crm.annotate(application="crm", traffic="mesh")
     soadns.answers(CRM, crm.cluster_ip)
     soadns.keeps_answering("com.alipay.crm.ReportService", other.host, seconds=0.5)
-    candidate, *_ = soadns.explain("com.alipay.crm.ReportService")["candidates"]
+    candidate, *_ = eventually(
+        lambda: soadns.explain("com.alipay.crm.ReportService")["candidates"], within=20.0
+    )
     assert (candidate["service"], candidate["verdict"]) == (crm.ref, "port mismatch")
 
 
@@ -75,5 +79,5 @@ def test_an_external_name_is_no_address_and_says_so(cluster_stage: Stage) -> Non
     outside = cluster_stage.service("outside", type="ExternalName", externalName="crm.example.com")
     outside.annotate(interfaces=CRM)
     soadns.says(CRM, "NXDOMAIN")
-    [row] = soadns.cli_json("list", "--unbound")["items"]
+    [row] = eventually(lambda: soadns.cli_json("list", "--unbound")["items"], within=20.0)
     assert (row["interface"], row["reason"]) == (CRM, "external-name")

@@ -4,12 +4,15 @@ are annotated with, and interfaces do, is what the export says; and real Envoy t
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from soadns.yamlfile import load_all
+from tests.scenarios.stage import istiokinds
 from tests.scenarios.stage.envoyproxy import EnvoyProxy, filters_of
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.kubernetes import ADMIN
+from tests.scenarios.stage.process import command_of, eventually
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import Service, Stage
 
@@ -67,3 +70,61 @@ def test_tiers_follow_what_is_registered_annotated_and_moved(stage: Stage, tmp_p
     new.registers(USER, **{"prefer.serialization": "fastjson2,hessian2"})  # its newest registration says so
     [port] = comes_to(soadns, user, 0)["ports"]
     assert "providers prefer fastjson2 to hessian2" in port["why"]
+
+
+MISTAKABLE = tuple(
+    (group, version)
+    for group in ("y", "n", "on", "null", "1.30")
+    for version in ("7e10", "08", "12e03", "0x1F", "1_000", "2026-01-02", "~")
+)
+"""Groups and versions that a reader of YAML may take for something else than text."""
+
+
+def test_kubectl_reads_groups_and_versions_as_what_they_are(stage: Stage, tmp_path: Path) -> None:
+    assert stage.api is not None
+    istiokinds.define(stage.api)
+    soadns = stage.soadns()
+    user, account = stage.service("user"), stage.service("account")
+    user.annotate(moves="inline")
+    old, new = stage.pod(user), stage.pod(account)
+    old.registers(ADDRESS)
+    for number, (group, version) in enumerate(MISTAKABLE):
+        (new if number % 2 else old).registers(USER, group=group, version=version)
+
+    def told() -> set[tuple[str, str]]:
+        rules = [rule for each in exported(soadns, user).get("filters", []) for rule in rules_of(each)]
+        return {(rule["group"], rule["version"]) for rule in rules if "group" in rule and "version" in rule}
+
+    assert eventually(told, within=20.0, until=set(MISTAKABLE).__le__) >= set(MISTAKABLE), exported(
+        soadns, user
+    )
+    _, text = soadns.cli("export", "envoyfilters", "-o", "json")
+    sent = [each for item in json.loads(text)["items"] for each in item["filters"]]
+    file = tmp_path / "filters.yaml"
+    file.write_text(soadns.verb("export", "envoyfilters").stdout)
+    command, environment = command_of("kubectl")
+    done = subprocess.run(
+        [*command, "create", "--dry-run=client", "-o", "json", "-f", str(file)],
+        env=environment | {"KUBECONFIG": str(stage.api.kubeconfig(ADMIN)), "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = one_after_another(done.stdout)
+    assert [each["spec"] for each in found] == [each["spec"] for each in sent]
+    assert [each["metadata"] for each in found] == [each["metadata"] for each in sent]
+
+
+def one_after_another(text: str) -> list[dict[str, Any]]:
+    """JSON objects, as kubectl prints those that it creates."""
+    found = []
+    while text := text.lstrip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
+
+
+def rules_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of an EnvoyFilter's first patch."""
+    settings = document["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
+    return list(settings["multiple_route_config"]["route_config"])

@@ -10,15 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from soadns.nameserver.datagrams import BATCH
+from soadns.processes.supervisor import SupervisorSettings
 from tests.crowd import Crowd
 from tests.scenarios.stage import shop
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import ZONE, Soadns
+from tests.stalls import Machine
 
 pytestmark = pytest.mark.alone
 
 RATE = 10_000
 INTERFACES = 1_000
+HUNG_S = SupervisorSettings(listen=(), control=()).hung_s
+LAMEDUCK_S = 4
+PATIENCE_S = 5.0
+"""Of callers, as of resolvers: longer than anybody waits who is answered at last. So a question that is repeated was
+lost, and no answer was only late."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,9 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soadns]:
     folder = tmp_path_factory.mktemp("load")
     shop.write(folder / "shop", INTERFACES)
     soadns = Soadns(folder / "soadns", {"static": [{"name": "shop", "paths": [str(folder / "shop")]}]})
-    soadns.write_config(nameserver=soadns.settings["nameserver"] | {"workers": 2, "lameduck": "2s"})
+    soadns.write_config(
+        nameserver=soadns.settings["nameserver"] | {"workers": 2, "lameduck": f"{LAMEDUCK_S}s"}
+    )
     soadns.start()
     yield soadns
     if soadns.process.running:
@@ -44,10 +54,17 @@ def soadns(lasting: Soadns) -> Soadns:
     return lasting
 
 
-def crowd(soadns: Soadns, *, patience: float = 1.0) -> Crowd:
+def crowd(soadns: Soadns) -> Crowd:
     """Callers of a hundred interfaces."""
     names = [f"com.alipay.shop{i % 10}.facade.Service{i}.{ZONE}" for i in range(100)]
-    return Crowd(soadns.port, *names, rate=RATE, patience=patience)
+    return Crowd(soadns.port, *names, rate=RATE, patience=PATIENCE_S)
+
+
+def slowest_ms(callers: Crowd, machine: Machine) -> float:
+    """How long somebody waited for an answer whose question was not lost, without what a machine that stood still has
+    added: all of that time, and as much again for the questions that had piled up by its end, which come at no more
+    than half of the rate at which they can be answered."""
+    return callers.outcome.slowest_once - 2 * machine.outcome.longest_ms
 
 
 def test_control_is_killed(soadns: Soadns) -> None:
@@ -61,23 +78,24 @@ def test_control_is_killed(soadns: Soadns) -> None:
     assert not callers.outcome.repeated
 
 
-def test_control_is_stopped_for_a_minute(soadns: Soadns) -> None:
+def test_control_is_stopped_until_it_is_replaced(soadns: Soadns) -> None:
+    """Which takes half a minute of silence: it may work on something long."""
     control = soadns.child("_control")
-    with crowd(soadns) as callers:
+    with Machine() as machine, crowd(soadns) as callers:
         os.kill(control, signal.SIGSTOP)
-        time.sleep(60.0)
-        if soadns.child("_control") == control:  # one that hangs for so long is replaced
-            os.kill(control, signal.SIGCONT)
+        time.sleep(HUNG_S - 2.0)
+        assert soadns.child("_control") == control
+        assert eventually(lambda: soadns.child("_control") not in (0, control), within=20.0)
         soadns.wait_ready()
         time.sleep(1.0)
     assert not callers.outcome.unharmed
     assert not callers.outcome.repeated
-    assert callers.outcome.slowest < 1_000
+    assert slowest_ms(callers, machine) < 1_000
 
 
 def test_control_is_stopped_and_a_worker_is_killed_meanwhile(soadns: Soadns) -> None:
     control, worker = soadns.child("_control"), soadns.worker(0)
-    with crowd(soadns) as callers:
+    with Machine() as machine, crowd(soadns) as callers:
         time.sleep(0.5)
         os.kill(control, signal.SIGSTOP)
         time.sleep(1.5)
@@ -88,33 +106,34 @@ def test_control_is_stopped_and_a_worker_is_killed_meanwhile(soadns: Soadns) -> 
         time.sleep(0.5)
     assert soadns.child("_control") == control, "it was not replaced: who was killed needed nothing of it"
     assert not callers.outcome.unharmed
-    # The question that the worker had in hands when it was killed.
-    assert callers.outcome.repeated <= 1
-    assert callers.outcome.slowest < 1_500
+    # The batch that the worker had in hands when it was killed.
+    assert callers.outcome.repeated <= BATCH, "what it was about to answer, as docs/architecture.md says"
+    assert slowest_ms(callers, machine) < 1_500
 
 
 def test_a_worker_is_stopped_while_control_is_too(soadns: Soadns) -> None:
     """The questions to it wait in its socket until a successor has taken over, which takes less than a second."""
     control, worker = soadns.child("_control"), soadns.worker(1)
-    with crowd(soadns, patience=4.0) as callers:
+    with Machine() as machine, crowd(soadns) as callers:
         time.sleep(0.5)
         os.kill(control, signal.SIGSTOP)
         stopped = time.monotonic()
         os.kill(worker, signal.SIGSTOP)
         assert eventually(lambda: soadns.worker(1) != worker, within=5)
         replaced = time.monotonic() - stopped
+        until = time.time()
         time.sleep(2.0)
         os.kill(control, signal.SIGCONT)
     assert soadns.logged("stuck", "worker-1", f"pid={worker}")
-    assert replaced < 0.8
+    assert replaced - machine.outcome.during(until - replaced, until) < 0.8
     assert not callers.outcome.unharmed
-    assert callers.outcome.repeated <= 1
-    assert callers.outcome.slowest < 1_500
+    assert callers.outcome.repeated <= BATCH, "what it was about to answer, as docs/architecture.md says"
+    assert slowest_ms(callers, machine) < 1_500
 
 
 def test_workers_are_replaced_one_after_another(soadns: Soadns) -> None:
     before = [soadns.worker(0), soadns.worker(1)]
-    with crowd(soadns) as callers:
+    with Machine() as machine, crowd(soadns) as callers:
         time.sleep(0.5)
         soadns.process.signal(signal.SIGUSR1)
         gone = eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before), within=15)
@@ -123,7 +142,7 @@ def test_workers_are_replaced_one_after_another(soadns: Soadns) -> None:
     assert not {soadns.worker(0), soadns.worker(1)} & set(before)
     assert not callers.outcome.unharmed
     assert not callers.outcome.repeated
-    assert callers.outcome.slowest < 500, "nobody waits for a worker to start"
+    assert slowest_ms(callers, machine) < 500, "nobody waits for a worker to start"
 
 
 def test_the_configuration_is_read_again(soadns: Soadns) -> None:
@@ -160,9 +179,10 @@ def test_told_to_stop_it_says_so_answers_on_for_a_while_and_answers_everybody(so
     with crowd(soadns) as callers:
         time.sleep(0.5)
         soadns.process.signal(signal.SIGTERM)
-        assert eventually(lambda: soadns.http("/readyz")[0] == 503, within=1.0)
+        told = time.monotonic()
+        assert eventually(lambda: soadns.http("/readyz")[0] == 503, within=LAMEDUCK_S / 2)
         assert "stopping" in soadns.http("/readyz")[1]
-        time.sleep(1.0)
+        time.sleep(max(0.0, told + LAMEDUCK_S / 2 - time.monotonic()))
         soadns.answers("com.alipay.shop1.facade.Service1", "10.96.2.1", within=0)
     assert not callers.outcome.unharmed
     assert soadns.process.stop() == 0

@@ -29,6 +29,8 @@ RATE = 400
 """Questions a second of each kind of callers."""
 KEPT = 8
 """Kept connections: each is asked every 20 ms, and begun anew every second."""
+LAMEDUCK_S = 3
+"""Long enough for callers that come when it was told to stop, and stay until it ends."""
 PAUSE_S = 0.005
 """Of a caller between connection and question: a round trip."""
 
@@ -38,7 +40,9 @@ def soadns(tmp_path: Path) -> Iterator[Soadns]:
     """Two workers."""
     shop.write(tmp_path / "shop", 100)
     soadns = Soadns(tmp_path / "soadns", {"static": [{"name": "shop", "paths": [str(tmp_path / "shop")]}]})
-    soadns.write_config(nameserver=soadns.settings["nameserver"] | {"workers": 2, "lameduck": "1s"})
+    soadns.write_config(
+        nameserver=soadns.settings["nameserver"] | {"workers": 2, "lameduck": f"{LAMEDUCK_S}s"}
+    )
     try:
         soadns.start()
         yield soadns

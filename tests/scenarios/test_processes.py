@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.process import eventually, lives
 from tests.scenarios.stage.soadns import Callers
 from tests.scenarios.stage.stage import Stage
 
@@ -58,7 +58,7 @@ def test_a_killed_worker_is_replaced_behind_the_same_socket(stage: Stage) -> Non
     stage.pod(user).registers(USER)
     soadns.answers(USER, user.cluster_ip)
 
-    with Callers(soadns, USER, patience=5.0) as callers:
+    with Callers(soadns, USER) as callers:
         first = soadns.worker()
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: soadns.worker() not in (0, first), within=10)
@@ -76,7 +76,7 @@ def test_a_worker_that_hangs_is_replaced(stage: Stage) -> None:
     first = soadns.worker()
 
     os.kill(first, signal.SIGSTOP)
-    assert eventually(lambda: soadns.worker() not in (0, first), within=15)
+    assert eventually(lambda: soadns.worker() not in (0, first), within=30)
     assert soadns.logged("stuck", "worker-0")
     soadns.answers(USER, user.cluster_ip)
     assert eventually(lambda: soadns.http("/livez", port=soadns.livez_port)[0] == 200, within=10)
@@ -86,14 +86,14 @@ def test_sigterm_ends_everything_and_leaves_nothing(stage: Stage) -> None:
     soadns = stage.soadns()
     children = [soadns.child("_control"), soadns.worker()]
     assert all(children)
-    began = time.monotonic()
     assert soadns.stop() == 0
-    assert time.monotonic() - began < 8.0
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    assert not soadns.logged("event=killed"), "each ended by itself"
+    assert not any(map(lives, children))
 
 
 def test_children_end_with_a_killed_supervisor(stage: Stage) -> None:
     soadns = stage.soadns()
     children = [soadns.child("_control"), soadns.worker()]
+    assert all(children)
     soadns.process.kill()
-    assert eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), within=10)
+    assert eventually(lambda: not any(map(lives, children)), within=30)

@@ -27,7 +27,7 @@ def test_a_second_zone_by_sighup_while_queries_run(stage: Stage) -> None:
     soadns.write_config(zones=[*soadns.settings["zones"], zone])
     with Callers(soadns, USER) as callers:
         soadns.process.signal(signal.SIGHUP)
-        soadns.answers(f"{USER}.soa.example.", user.cluster_ip, within=20)
+        soadns.answers(f"{USER}.soa.example.", user.cluster_ip, within=60)
         assert f"{USER}.soa.example. 60 IN A {user.cluster_ip}" in soadns.dig(f"{USER}.soa.example.").text
         soadns.answers(USER, user.cluster_ip)
     assert not callers.unharmed
@@ -43,7 +43,7 @@ def test_a_bad_file_is_reported_and_the_old_one_stays_in_force(stage: Stage) -> 
     soadns.config.write_text(good.replace('"hosts"', '"host"'))
     soadns.process.signal(signal.SIGHUP)
     assert eventually(
-        lambda: soadns.logged("reload-refused", "zookeeper[0].host", "did you mean hosts?"), within=10
+        lambda: soadns.logged("reload-refused", "zookeeper[0].host", "did you mean hosts?"), within=30
     )
     soadns.keeps_answering(USER, user.cluster_ip, seconds=1.0)
     soadns.config.write_text(good)
@@ -58,12 +58,13 @@ def test_a_file_that_would_remove_much_is_refused_unless_accepted(stage: Stage) 
     user = stage.service("user")
     names = [f"com.alipay.user.Service{i}" for i in range(8)]
     stage.pod(user).registers(*names)
-    soadns.answers(names[7], user.cluster_ip)
+    for name in names:  # each is read by itself, and the last one perhaps before others
+        soadns.answers(name, user.cluster_ip)
 
     slip = [{"name": ZONE, "namespaces": ["no-such-namespace"]}]
     soadns.write_config(zones=slip)
     soadns.process.signal(signal.SIGHUP)
-    assert eventually(lambda: soadns.logged("reload-refused", "names=8"), within=10)
+    assert eventually(lambda: soadns.logged("reload-refused", "names=8"), within=30)
     soadns.keeps_answering(names[7], user.cluster_ip, seconds=1.0)
     # The command line tells the address of the API from the same file, which is still right about it.
     status, text = soadns.cli("reload")
@@ -94,7 +95,11 @@ def test_a_file_that_nobody_took_is_not_in_force_after_a_crash_either(stage: Sta
     pod.registers(USER)
     soadns.answers(USER, user.cluster_ip)
 
-    slips = ['{"zones": [', soadns.config.read_text().replace(stage.namespace, "no-such-namespace"), ""]
+    slips = [
+        '{"zones": [',
+        soadns.config.read_text().replace(stage.namespace, "no-such-namespace"),
+        "",
+    ]
     for number, slip in enumerate(slips):
         soadns.config.write_text(slip)
         first = soadns.child("_control")
@@ -103,7 +108,7 @@ def test_a_file_that_nobody_took_is_not_in_force_after_a_crash_either(stage: Sta
         soadns.wait_ready()
         name = f"com.alipay.user.Service{number}"
         pod.registers(name)
-        soadns.answers(name, user.cluster_ip, within=20)
+        soadns.answers(name, user.cluster_ip, within=60)
         soadns.answers(USER, user.cluster_ip)
 
 
@@ -112,11 +117,14 @@ def test_nobody_who_asks_over_http_is_refused_while_the_configuration_is_read_ag
     before = soadns.child("_control")
     statuses: Counter[int] = Counter()
     over = threading.Event()
+    patience_s = (
+        60.0  # who connects meanwhile waits for the next one, however long a busy machine takes to start it
+    )
 
     def ask() -> None:
         while not over.is_set():
             try:
-                statuses[soadns.http("/readyz")[0]] += 1
+                statuses[soadns.http("/readyz", patience_s=patience_s)[0]] += 1
             except OSError:
                 statuses[0] += 1
             time.sleep(0.02)
@@ -130,7 +138,7 @@ def test_nobody_who_asks_over_http_is_refused_while_the_configuration_is_read_ag
         assert soadns.cli("list", "--sources")[0] == 0
         # A control process that is killed is waited for as well.
         os.kill(soadns.child("_control"), signal.SIGKILL)
-        assert soadns.http("/livez")[0] == 200
+        assert soadns.http("/livez", patience_s=patience_s)[0] == 200
         eventually(lambda: statuses[200] > 20, within=10)
     finally:
         over.set()
@@ -157,7 +165,7 @@ def test_an_api_address_that_is_taken_is_named_before_anything_starts(stage: Sta
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         soadns = stage.soadns_not_started(http={"probes": address})
         soadns.process.start()
-        assert eventually(lambda: not soadns.process.running, within=10)
+        assert eventually(lambda: not soadns.process.running, within=30)
     assert soadns.logged(
         f"can not listen on TCP {address}: Address already in use. Set http.probes to another"
     )

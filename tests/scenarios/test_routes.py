@@ -23,7 +23,7 @@ def sends(soadns: Soadns, at: Service, interface: str, to: Service, *options: st
         _, text = soadns.cli("resolve", f"{at.cluster_ip}:20880", interface, *options, "-o", "json")
         return json.loads(text)["cluster"] if text.startswith("{") else text
 
-    got = eventually(look, within=10.0, until=lambda said: said == cluster(to))
+    got = eventually(look, within=30.0, until=lambda said: said == cluster(to))
     assert got == cluster(to), f"{interface} at {at.name}: {got}\n{soadns.cli('routes')[1]}"
 
 

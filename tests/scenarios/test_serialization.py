@@ -36,6 +36,7 @@ def first_request(listener: socket.socket) -> int:
                 return header[2] & 0x1F
 
 
+@pytest.mark.parametrize("preferred", ["fastjson2,hessian2", "fastjson2"])
 @pytest.mark.parametrize(
     ("program", "written"),
     [
@@ -46,10 +47,11 @@ def first_request(listener: socket.socket) -> int:
     ],
 )
 def test_a_preference_in_a_direct_url_is_obeyed_by_who_knows_it(
-    program: str, written: int, listener: socket.socket, tmp_path: Path
+    program: str, written: int, preferred: str, listener: socket.socket, tmp_path: Path
 ) -> None:
+    """Others write hessian2, also where that is not among what is preferred."""
     port = listener.getsockname()[1]
-    url = f"dubbo://127.0.0.1:{port}?prefer.serialization=fastjson2,hessian2&retries=0&timeout=300"
+    url = f"dubbo://127.0.0.1:{port}?prefer.serialization={preferred}&retries=0&timeout=300"
     consumer = Consumer(program, registry="none", folder=tmp_path / "consumer", java=[f"-D{USER}={url}"])
     try:
         assert consumer.refer(USER)["ok"], consumer.tail()

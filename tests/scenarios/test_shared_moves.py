@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.scenarios.stage.kubernetes import READER, ApiServer
-from tests.scenarios.stage.process import eventually
+from tests.scenarios.stage.kubernetes import ADMIN, READER, ApiServer
+from tests.scenarios.stage.pages import istio_rules, sharing_rules
+from tests.scenarios.stage.process import eventually, printed
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.stage import RULES, Service, Stage
 
 USER, ADDRESS, PAY = "com.x.UserService", "com.x.AddressService", "com.x.PayService"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "sidecar.md"
-LEASE_S = 3
-
-
-def rules_of_the_page() -> list[dict[str, Any]]:
-    """What the documentation says that it takes."""
-    [text] = re.findall(r"^```yaml rbac\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
-    return list(yaml.safe_load(text)["rules"])
+LEASE_S = 6
+"""Who can not renew it for two thirds of that gives it up: on a machine with much to do nobody is to."""
 
 
 class Shared:
@@ -37,7 +30,7 @@ class Shared:
     def __init__(self, stage: Stage) -> None:
         assert stage.api is not None
         self.stage, self.api = stage, stage.api
-        stage.api.grant(rules_of_the_page(), namespace=stage.namespace)
+        stage.api.grant(sharing_rules(), namespace=stage.namespace)
         self.user, self.account = stage.service("user"), stage.service("account")
         self.old, self.new = stage.pod(self.user), stage.pod(self.account)
         self.old.registers(USER, ADDRESS)
@@ -65,7 +58,7 @@ class Shared:
         def look() -> Soadns | None:
             return next((each for each in replicas if shares(each)["lease"]["held"]), None)
 
-        found = eventually(look, within=20.0)
+        found = eventually(look, within=30.0)
         assert found is not None, "\n".join(each.process.tail() for each in replicas)
         return found
 
@@ -83,7 +76,7 @@ class Shared:
                 f"{'-' if 'forgotten' in row else ''}{row['interface'][0]}" for row in self.written()
             )
 
-        got = eventually(look, within=15.0, until=lambda found: found == sorted(expected))
+        got = eventually(look, within=30.0, until=lambda found: found == sorted(expected))
         assert got == sorted(expected)
 
 
@@ -93,7 +86,7 @@ def shares(soadns: Soadns) -> dict[str, Any]:
 
 
 def tells_routes(soadns: Soadns) -> None:
-    status = eventually(lambda: soadns.http("/v1/routes")[0], within=20.0, until=lambda code: code == 200)
+    status = eventually(lambda: soadns.http("/v1/routes")[0], within=30.0, until=lambda code: code == 200)
     assert status == 200, f"{soadns.http('/v1/routes')[1]}\n{soadns.process.tail()}"
 
 
@@ -104,7 +97,7 @@ def sends(soadns: Soadns, at: Service, interface: str, to: Service) -> None:
         path = f"/v1/resolve?address={at.cluster_ip}&port=20880&interface={interface}"
         return json.loads(soadns.http(path)[1]).get("service")
 
-    got = eventually(look, within=15.0, until=lambda said: said == to.ref)
+    got = eventually(look, within=30.0, until=lambda said: said == to.ref)
     assert got == to.ref, f"{interface} at {at.name}: {got}\n{soadns.process.tail()}"
 
 
@@ -138,8 +131,7 @@ def test_what_moved_outlives_the_replica_that_saw_it_its_volume_and_its_successo
     [follower] = {first, second} - {leader}
     follower.process.kill()
     for _ in range(2):  # it, its volume, and the one that takes its place
-        leader.process.kill()
-        shutil.rmtree(leader.folder / "state")
+        leader.lost()
         leader.start()
     leader.stop()
 
@@ -151,8 +143,10 @@ def test_what_moved_outlives_the_replica_that_saw_it_its_volume_and_its_successo
     shared.old.registers(USER)
     shared.new.unregisters(USER)
     sends(fresh, shared.user, USER, shared.user)
-    eventually(lambda: [row["service"][2] for row in shared.written()], within=15.0, until=["account"].__eq__)
-    assert [row["service"][2] for row in shared.written()] == ["account"]
+    found = eventually(
+        lambda: [row["service"][2] for row in shared.written()], within=30.0, until=["account"].__eq__
+    )
+    assert found == ["account"]
 
 
 def test_what_is_forgotten_at_one_replica_is_forgotten_by_all(shared: Shared) -> None:
@@ -201,7 +195,7 @@ def test_a_holder_that_stood_still_neither_undoes_nor_repeats_anything(shared: S
         assert after["holderIdentity"] != before["holderIdentity"]
 
     sends(leader, shared.user, USER, shared.user)
-    assert eventually(lambda: not shares(leader)["lease"]["held"], within=10.0)
+    assert eventually(lambda: not shares(leader)["lease"]["held"], within=30.0)
     shared.has_written(f"-{USER}")
     assert shared.lease()["holderIdentity"] == after["holderIdentity"]
     assert shares(follower)["lease"]["held"]
@@ -213,10 +207,10 @@ def test_routes_go_on_without_the_api_server_and_a_fresh_replica_waits_for_it(sh
     sends(first, shared.user, USER, shared.account)
     shared.has_written(USER)
     leader = shared.leader(first)
-    eventually(lambda: first.metric("soadns_snapshots_total") > 0, within=10.0)
+    eventually(lambda: first.metric("soadns_snapshots_total") > 0, within=30.0)
 
     shared.api.kill()
-    assert eventually(lambda: not shares(leader)["lease"]["held"], within=15.0), "it may not write any more"
+    assert eventually(lambda: not shares(leader)["lease"]["held"], within=30.0), "it may not write any more"
     sends(first, shared.user, USER, shared.account)
     first.stop()
     first.start()
@@ -224,7 +218,7 @@ def test_routes_go_on_without_the_api_server_and_a_fresh_replica_waits_for_it(sh
     saved = first.metric("soadns_snapshots_total")
     status, text = first.cli("mesh", "forget", f"{shared.user.namespace}/user", USER)
     assert (status, "can not know it yet" in text) == (0, True), text
-    assert eventually(lambda: first.metric("soadns_snapshots_total") > saved, within=20.0)
+    assert eventually(lambda: first.metric("soadns_snapshots_total") > saved, within=30.0)
     first.process.kill()  # before the others could be told
     first.start()
 
@@ -241,10 +235,10 @@ def test_a_fresh_replica_that_may_not_read_what_is_shared_tells_no_routes(shared
     fresh.answers(USER, shared.user.cluster_ip)  # DNS needs nothing of this
     assert fresh.http("/v1/routes")[0] == 503
     said = eventually(
-        lambda: fresh.http("/v1/routes")[1], within=10.0, until=lambda text: "forbidden" in text
+        lambda: fresh.http("/v1/routes")[1], within=30.0, until=lambda text: "forbidden" in text
     )
     assert "what other replicas saw move was not read yet: configmaps" in said
-    assert shares(fresh)["lease"]["trouble"]
+    assert eventually(lambda: shares(fresh)["lease"]["trouble"], within=30.0)
 
 
 def test_exactly_the_rights_of_the_page_are_needed_and_given(shared: Shared, api_server: ApiServer) -> None:
@@ -275,8 +269,39 @@ def test_exactly_the_rights_of_the_page_are_needed_and_given(shared: Shared, api
             if not {"authorization.k8s.io", "authentication.k8s.io"} & {*rule["apiGroups"]}
         ]
 
-    assert ordered(allowed(here)) == ordered([*RULES, *rules_of_the_page()])
+    assert ordered(allowed(here)) == ordered([*RULES, *sharing_rules()])
     assert ordered(allowed("default")) == ordered(RULES), "elsewhere it only reads"
+
+
+def test_what_is_wrong_with_annotations_is_told_as_events_by_one_replica(
+    shared: Shared, api_server: ApiServer
+) -> None:
+    here = shared.stage.namespace
+    # Roles of one name in one namespace are one: what is granted last is all.
+    api_server.grant([*sharing_rules(), *istio_rules()["events"]], namespace=here)
+    share = {"moves": True, "events": True, "namespace": here, "lease": f"{LEASE_S}s"}
+    replicas = [shared.stage.soadns(sidecar={"share": share}) for _ in range(2)]
+    shared.leader(*replicas)
+    shared.user.annotate(trafic="off", moves="sometimes")
+    admin = f"--kubeconfig={api_server.kubeconfig(ADMIN)}"
+
+    def told() -> list[list[str]]:
+        done = printed("kubectl", admin, "events", "-n", here, "--for", "service/user", "--no-headers")
+        return sorted(line.split(None, 4)[1:] for line in done.stdout.splitlines())
+
+    found = eventually(told, within=30.0, until=lambda rows: len(rows) == 2)
+    [moves, unknown] = [row[3] for row in found]
+    assert {(*row[:3],) for row in found} == {("Warning", "AnnotationIgnored", "Service/user")}
+    assert moves.startswith("soadns.io/moves: 'sometimes'"), moves
+    page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert f"Service/user   {unknown}\n" in page
+
+    shared.user.annotate(trafic="", moves="")
+    time.sleep(
+        5.0
+    )  # longer than the one who tells waits between two looks: what is over is told no more, nor twice
+    assert len(told()) == 2
+    assert {json.loads(each.http("/v1/mesh")[1])["share"]["events"]["trouble"] for each in replicas} == {None}
 
 
 def ordered(rules: list[dict[str, Any]]) -> list[str]:

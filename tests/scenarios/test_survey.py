@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kazoo.security import make_digest_acl
 
+from tests.bench.registry import fill, fill_callers
 from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.stage import Stage
 from tests.scenarios.stage.zookeeper import close
@@ -45,7 +48,7 @@ def test_a_boarded_interface_that_stops_registering_is_told_while_the_old_world_
         lambda: {
             item["interface"]: item["heldBy"] for item in soadns.cli_json("survey")["items"] if item["heldBy"]
         },
-        within=10.0,
+        within=30.0,
         until=lambda held: len(held) == 2,
     )
     assert found == {USER: "declaration", ROLE: "endpoints"}
@@ -65,8 +68,49 @@ def test_a_boarded_interface_that_stops_registering_is_told_while_the_old_world_
     assert "  Callers of 1 interface are not known: " in text
 
     stage.zookeeper.kill()
-    soadns.process.wait_until(lambda: "stale: zookeeper" in soadns.http("/readyz")[1], within=10.0)
+    soadns.process.wait_until(lambda: "stale: zookeeper" in soadns.http("/readyz")[1], within=30.0)
     status, text = soadns.cli("survey")
     assert status == 1
     assert text.startswith("soadns: ")
     assert "can not be read now: who calls, routers and configurators are there" in text
+
+
+INTERFACES, PROVIDERS, CALLERS, RULED = 500, 2, 3, 50
+
+
+def test_a_survey_asks_for_what_is_not_known_and_for_each_interface_twice(stage: Stage) -> None:
+    """Of the four directories of an interface two are watched; nothing is read again that is known to be empty."""
+    assert stage.zookeeper is not None
+    root = f"{stage.chroot}/dubbo"
+    fill(stage.zookeeper, root, INTERFACES, PROVIDERS)
+    fill_callers(stage.zookeeper, root, INTERFACES, CALLERS, RULED)
+    [ensemble] = stage.settings()["zookeeper"]
+    # Who loses the connection reads all again: that is not what is counted here.
+    soadns = stage.soadns(zookeeper=[ensemble | {"sessionTimeout": "10s"}])
+
+    def requests(*verb: str) -> tuple[dict[str, Any], int]:
+        assert stage.zookeeper is not None
+        before = stage.zookeeper.received()
+        data = soadns.cli_json(*verb)
+        return data, stage.zookeeper.received() - before
+
+    data, asked = requests("survey")
+    assert data["counts"]["interfaces"] == INTERFACES
+    assert (
+        sum(caller["addresses"] for item in data["items"] for caller in item["callers"])
+        == CALLERS * INTERFACES
+    )
+    [rules] = [row["interfaces"] for row in data["reasons"] if row["reason"] == "rules"]
+    assert rules == INTERFACES // RULED
+    assert data["unread"] == []
+    # `consumers` and `routers`; beside them pings, and the slow round through everything.
+    assert 2 * INTERFACES <= asked <= 2.2 * INTERFACES
+
+    data, asked = requests("export", "resolve", "--everyone")
+    assert len(data["items"]) == INTERFACES
+    assert 2 * INTERFACES <= asked <= 2.2 * INTERFACES
+
+    data, asked = requests("export", "resolve", "--application", "app-003")
+    mine = len(data["items"])
+    assert 0 < mine < INTERFACES
+    assert INTERFACES + mine <= asked <= 1.2 * INTERFACES + mine

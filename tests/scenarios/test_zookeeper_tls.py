@@ -11,8 +11,10 @@ import pytest
 
 from tests.ports import free_port
 from tests.scenarios.stage.certificates import Authority
+from tests.scenarios.stage.process import eventually
 from tests.scenarios.stage.soadns import Soadns
 from tests.scenarios.stage.zookeeper import ZooKeeper, close
+from tests.unit.mounted import Mounted
 
 USER = "com.alipay.user.UserService"
 
@@ -75,6 +77,33 @@ def test_names_of_a_registry_behind_tls_are_answered(secured: Secured, tmp_path:
         soadns.start()
         soadns.answers(USER, "10.9.0.1")
         assert "open-sesame" not in soadns.process.log.read_text()
+    finally:
+        soadns.stop()
+
+
+def test_a_renewed_key_with_another_password_holds_for_the_next_connection(
+    secured: Secured, tmp_path: Path
+) -> None:
+    def files(name: str, password: str) -> dict[str, str]:
+        key, certificate = secured.authority.sign(name, password=password)
+        return {"key": key.read_text(), "cert": certificate.read_text(), "keyPasswordFile": password}
+
+    secret = Mounted(tmp_path / "secret", **files("before", "first"))
+    tls = {name: secret[name] for name in ("key", "cert", "keyPasswordFile")}
+    soadns = Soadns(tmp_path / "soadns", secured.settings(**tls))
+    try:
+        soadns.start()
+        soadns.answers(USER, "10.9.0.1")
+        secret.put(**files("after", "second"))
+        assert eventually(lambda: soadns.logged("credentials-renewed", "what=zookeeper/main"), within=10.0)
+        assert not soadns.logged("source-trouble", "connection lost"), "what is encrypted already stays so"
+        secured.server.stop()
+        assert eventually(lambda: soadns.logged("source-trouble", "connection lost"), within=30.0)
+        secured.server.start()
+        assert eventually(
+            lambda: soadns.metric('soadns_source_in_sync{source="zookeeper/main/dubbo"}') == 1, within=60.0
+        )
+        soadns.answers(USER, "10.9.0.1")
     finally:
         soadns.stop()
 

@@ -19,8 +19,6 @@ from tests.scenarios.stage.soadns import ZONE
 from tests.scenarios.stage.stage import Service
 from tests.scenarios.stage.town import Behind
 
-pytestmark = pytest.mark.alone
-
 PASSED_BY = "PassthroughCluster"
 KINDS = {
     # program: what it speaks, an interface, and a port's name that Istio knows
@@ -85,7 +83,7 @@ def reaches(served: Served, where: str) -> None:
         except AssertionError as error:  # a connection that is cut, since its listener has changed
             return str(error)
 
-    why = eventually(look, within=20.0, until=lambda error: not error)
+    why = eventually(look, within=60.0, until=lambda error: not error)
     assert not why, f"{why}\n{served.mesh.town.sidecar(served.caller).requests()}"
 
 
