@@ -131,7 +131,7 @@ class TlsConnection(TcpConnection):
             # Strangers send anything; whatever becomes of it is counted, and logged nowhere.
             error.__traceback__ = None  # which would hold what holds the error
             failed = _why(error)
-        if secure is None:  # as well without an error: where ``check`` was quicker than the timeout of the handshake
+        if secure is None:  # without an error, too, where ``check`` was quicker than this timeout
             self._server.handshakes[failed] += 1
         early, self._early = self._early, None
         if secure is None or self._transport is None:
