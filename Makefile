@@ -22,7 +22,7 @@ endif
 # that it imports: for soadns that is most of its start, two seconds of a core. Here it is kept beside what else
 # `make clean` removes (or where it is kept under sudo).
 ifneq ($(PYTHONDONTWRITEBYTECODE),)
-STARTING := demo-real test-unit test-scenarios bench-change bench-dns bench-sidecar bench-survey bench-workers soak
+STARTING := demo-real test-unit test-long test-scenarios bench-change bench-dns bench-sidecar bench-survey bench-workers soak
 $(STARTING): export PYTHONDONTWRITEBYTECODE :=
 ifeq ($(PYTHONPYCACHEPREFIX),)
 $(STARTING): export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
@@ -31,7 +31,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-real test test-unit test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-sidecar bench-survey bench-workers chart clients-page soak clean again
+.PHONY: help demo demo-real test test-unit test-long test-scenarios namespaces lint parts parts-benches fuzz bench-change bench-dns bench-fuzz bench-sidecar bench-survey bench-workers chart clients-page soak clean again
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-24s%s\n", $$1, $$2}'
@@ -82,16 +82,20 @@ demo-real: $(VENV)/.installed-ads ## The same for real: Dubbo and SOFARPC in a s
 	@$(BIN)/python -B tools/parts.py --demo
 	@exec $(BIN)/python -m tests.demo $(ARGS)
 
-test: namespaces lint test-unit test-scenarios ## Everything, with real servers; sets itself up
+test: namespaces lint test-unit test-long test-scenarios ## Everything, with real servers; sets itself up
+
+test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; half a minute
+	@echo "test: rules, situations and packets"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not long' tests/unit tests/situations $(ARGS)
 
 # Three at a time on two cores: a third of the time somebody waits for a process.
-test-unit: $(VENV)/.installed-dev ## What needs nothing but Python; a minute
-	@echo "test: rules, situations and packets"
-	@$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/situations $(ARGS)
+test-long: $(VENV)/.installed-dev ## The rest of that: processes, and rules over many orders of events; a minute
+	@echo "test: processes, masses and orders of events"
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m long tests/unit tests/situations $(ARGS)
 
 namespaces:
 	@unshare --net --mount --pid --fork true 2>/dev/null || { \
-	  echo "the scenarios make network namespaces, which takes root with CAP_SYS_ADMIN; without it: make lint test-unit" >&2; exit 2; }
+	  echo "the scenarios make network namespaces, which takes root with CAP_SYS_ADMIN; without it: make lint test-unit test-long" >&2; exit 2; }
 
 # Two stories at a time: half of the time one waits for clocks, or for a process. A third one fills two cores, so that
 # little is won by it, and callers wait for their turn.

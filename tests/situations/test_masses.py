@@ -16,6 +16,8 @@ from tests.situations.landscape import EPOCH, REGISTRY
 from tests.situations.masses import MASSES, SERVICES, Mass, hundred, names
 from tests.situations.world import ZONE, World
 
+pytestmark = pytest.mark.long
+
 each = pytest.mark.parametrize("row", MASSES, ids=lambda row: row.name)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import dns.flags
 import dns.message
 import dns.name
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from soadns.nameserver.responder import Responder
 from soadns.nameserver.table import LOADING, READY, Delta, Names, Table
 from soadns.nameserver.zone import ZoneData
 from tests.unit.oracle import Closest, Oracle, compare
+
+pytestmark = pytest.mark.long
 
 ORIGINS = ("test", "rpc.test", "in.rpc.test", "other")
 KINDS = ("A", "AAAA", "SRV", "TXT", "ANY", "HTTPS")

@@ -24,6 +24,8 @@ from tests.unit.object_store import ObjectStore
 from tests.unit.publishing_site import FILTERS, REQUEST, ROOT, Publishing, publishing
 from tests.unit.route_process import SHOP
 
+pytestmark = pytest.mark.long
+
 USER = ObjectRef("home", "shop", "user")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,8 @@ from soadns.model import (
 from soadns.persistence import snapshot
 from tests.unit.notation import DEFAULTS, NOON, SOURCES, ZONE, zone_settings
 from tests.unit.saved_file import SavedFile
+
+pytestmark = pytest.mark.long
 
 REGISTRY, SECOND, KUBE = SOURCES["zookeeper"], SOURCES["second"], SOURCES["kube"]
 INTERFACES = [InterfaceId("A"), InterfaceId("a"), InterfaceId("B"), InterfaceId("B", version="1")]

@@ -31,6 +31,8 @@ from soadns.web.snapshots import Snapshots
 from tests.unit.notation import NOON
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 ZONE, ZK, KUBE = "rpc.test", "zookeeper/main/dubbo", "kube/home"
 FED = {ZONE: "fed-1"}
 PLAIN = PeersTlsConfig()

@@ -22,6 +22,8 @@ from tests.unit.demo_process import DemoProcess
 from tests.unit.http_site import ask, site
 from tests.unit.notation import Notebook
 
+pytestmark = pytest.mark.long
+
 STORY = """
 Service shop/user 10.96.0.1; pods shop/user 10.1.0.1 10.1.0.2
 Service shop/gray 10.96.0.2; pods shop/gray 10.1.0.9

@@ -20,6 +20,8 @@ from tests.unit.http_site import ask, site
 from tests.unit.route_process import RouteProcess
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "follow-routes.py"
 
 

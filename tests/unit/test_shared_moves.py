@@ -19,6 +19,8 @@ from tests.unit.publishing_site import Leads
 from tests.unit.route_process import RouteProcess
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 NAMESPACE = "soadns"
 
 

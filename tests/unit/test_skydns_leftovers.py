@@ -15,6 +15,8 @@ from tests.unit.small_etcd import SmallEtcd
 from tests.unit.test_skydns_publisher import ORIGIN, hosts, publishing
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 SOON = {"resync": 0.3}
 """How often it is looked."""
 ADDRESS = Records(("10.96.7.7",))

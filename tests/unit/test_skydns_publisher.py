@@ -21,6 +21,8 @@ from soadns.skydns.settings import EtcdSettings, SkydnsSettings
 from tests.unit.small_etcd import Hangup, Refusal, SmallEtcd
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 ORIGIN, KEYS = "rpc.test", "/skydns/test/rpc/"
 ONE, OTHER, UNSAID = Records(("10.96.0.1",)), Records(("10.96.0.2",)), Records(unsaid=True)
 

@@ -19,6 +19,8 @@ from tests.unit.notation import NOON
 from tests.unit.saving_process import Process, hear
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:

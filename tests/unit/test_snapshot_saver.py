@@ -19,6 +19,8 @@ from tests.unit.notation import NOON, SOURCES, ZONE
 from tests.unit.saving_process import Log, Process, hear, names, started
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 ZK, KUBE = SOURCES["zookeeper"], SOURCES["kube"]
 
 

@@ -24,6 +24,8 @@ from tests.ports import free_port
 from tests.unit.small_server import HUNG_S
 from tests.unit.waiting import before_long
 
+pytestmark = pytest.mark.long
+
 QUESTION = "steady.rpc.test"
 SERVER = str(Path(__file__).with_name("small_server.py"))
 

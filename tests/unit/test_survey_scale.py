@@ -10,12 +10,16 @@ from collections import Counter
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from soadns.commands.client import PAGE
 from soadns.model import Reading
 from soadns.onboarding import exports
 from soadns.onboarding.survey import Survey, survey
 from soadns.text import surveypage
 from tests.unit.registries import Book, callers, estate
+
+pytestmark = pytest.mark.long
 
 PER_APPLICATION = 50
 SMALL, LARGE = 500, 3_000

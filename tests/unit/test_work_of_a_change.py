@@ -30,6 +30,8 @@ from tests.unit.tables import seconds
 from tests.unit.test_ads_envoys import Envoy
 from tests.unit.test_ads_envoys import inventory as of_envoys
 
+pytestmark = pytest.mark.long
+
 SMALL, LARGE = 20, 200
 INTERFACES = 3
 OURS = str(Path(soadns.__file__).parent)

@@ -28,6 +28,8 @@ from tests.unit.holdings import some
 from tests.unit.waiting import soon
 from tests.unit.workshop import NAME, Workshop, ask_udp, received
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def workshop() -> AsyncIterator[Workshop]:

@@ -20,6 +20,8 @@ from soadns.nameserver.zone import ZoneData
 from tests.unit.leavings import left, left_by_two, peer
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 NAME = "com.alipay.user.UserService.rpc.test"
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], AbstractAsyncContextManager[Stream]]

@@ -21,6 +21,8 @@ from soadns.nameserver.tls import TlsConnection
 from tests.unit.leavings import left_by_two, peer
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 QUICK = TcpLimits(message_s=0.2, connections=3, per_source=3)
 HELLO = bytes.fromhex("16 0301 0200 01 0001fc 0303")

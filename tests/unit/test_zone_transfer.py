@@ -39,6 +39,8 @@ from tests.ports import free_port
 from tests.unit.mounted import Mounted
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 ORIGIN = dns.name.from_text("rpc.test")
 SECRET = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 OTHER = base64.b64encode(b"fedcba9876543210fedcba9876543210").decode()
