@@ -25,6 +25,8 @@ from tests.unit.object_store import ObjectStore
 from tests.unit.publishing_site import ACCOUNT, FILTERS, REQUEST, ROOT, USER, publishing
 from tests.unit.route_process import SHOP
 
+pytestmark = pytest.mark.long
+
 FILED = Wishes(balancing="request", namespaces=("shop",))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from soadns.routing import Routing
 from soadns.sidecar.clusters import Cluster
 from tests.unit.notation import ZONE
 from tests.unit.test_order_of_events import Instant, Replica, history_of, in_two_orders
+
+pytestmark = pytest.mark.long
 
 
 def settle(routing: Routing, now: float) -> None:

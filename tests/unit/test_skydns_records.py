@@ -18,6 +18,8 @@ from soadns.skydns.records import Layout, names_of
 from soadns.skydns.survey import Survey
 from tests.unit.etcd_plugin import Plugin
 
+pytestmark = pytest.mark.long
+
 ORIGIN = "rpc.test"
 LAYOUT = Layout("/skydns", "us")
 SERVED = (ServedPort("dubbo", 20880), ServedPort("tri", 50051), ServedPort("dubbo", 20881))

@@ -10,6 +10,8 @@ import yaml
 
 from soadns import yamlfile
 
+pytestmark = pytest.mark.long
+
 VALUES = [
     ("a: 1", [{"a": 1}]),
     ("a: 0x1F\nb: 0o17\nc: 017\nd: -1_000", [{"a": 31, "b": "0o17", "c": 15, "d": -1000}]),

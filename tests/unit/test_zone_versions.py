@@ -8,6 +8,7 @@ import dns.message
 import dns.rdatatype
 import dns.rdtypes.ANY.SOA
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from soadns.model import Records, ServedPort
@@ -17,6 +18,8 @@ from soadns.nameserver.zone import ZoneData
 from soadns.transfer import records
 from soadns.transfer.records import SIZE, Record
 from soadns.transfer.versions import Version, Versions
+
+pytestmark = pytest.mark.long
 
 ORIGIN = "rpc.test"
 QUESTION = wire.question(wire.encode_name(ORIGIN), wire.AXFR)
