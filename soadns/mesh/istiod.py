@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ SOON_S = 2.0
 """Between two looks after something was written, for what is refused then stops what would be written next."""
 ANSWER_S = 5.0
 MOST = 32 << 20
-"""Octets of metrics that are read."""
+"""Octets of metrics that are taken."""
+# Those of the environment may not lead into the cluster, or may be told what is none of their business.
+_PAST_PROXIES = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STATUS = re.compile(r"^pilot_envoy_filter_status\{([^}]*)\} (\S+)$", re.MULTILINE)
 _FILTER = re.compile(r'name="([^"/]*)/([^"]*)"')
 _REJECTS = re.compile(r"^pilot_total_xds_rejects\{([^}]*)\} (\S+)$", re.MULTILINE)
@@ -132,6 +134,7 @@ def tried(url: str) -> str:
     """Why metrics can not be read; ``''``: they can. Blocks."""
     try:
         text = _get(url)
+        read(text)
     except (OSError, ValueError) as error:
         return str(error)
     return "" if "pilot_" in text else "these are no metrics of an istiod"
@@ -142,5 +145,14 @@ def _read(url: str) -> Said:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:  # noqa: S310 - http, as was configured
-        return str(answer.read(MOST).decode(errors="replace"))
+    """Raises OSError also for what is not HTTP, or not whole: a part would count less."""
+    try:
+        with _PAST_PROXIES.open(url, timeout=ANSWER_S) as answer:
+            data, missing = answer.read(MOST + 1), answer.length
+    except http.client.HTTPException as error:
+        raise OSError(f"no whole answer by HTTP: {type(error).__name__}: {error}") from None
+    if len(data) > MOST:
+        raise OSError(f"more than {MOST >> 20} MiB of metrics")
+    if missing:
+        raise OSError(f"the answer ends {missing} octets too early")
+    return str(data.decode(errors="replace"))
