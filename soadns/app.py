@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soadns import composition, logs
+from soadns import composition, faults, logs
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.control import Control
@@ -135,7 +135,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     ]
     for task in tasks:
         task.add_done_callback(partial(_ended, stopping))
-    tasks.append(asyncio.create_task(tls.look()))
+    tasks.append(asyncio.create_task(faults.anew("peers", tls.look, control.figures.faults, log)))
     if peers.configured and not whole(begun_with, own):
         tasks.append(asyncio.create_task(_ask_on(peers, saver, control, stopping)))
     status = await stopping
@@ -169,7 +169,7 @@ async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
     try:
         from soadns.ads.server import AdsServer
 
-        server = AdsServer(control, settings, control.figures.ads, control.figures.credentials)
+        server = AdsServer(control, settings, control.figures)
         await server.start()
     except ImportError as error:
         log("ads-not-served", level="error", reason=f"{error}; it wants the extra: pip install 'soadns[ads]'")
@@ -187,13 +187,8 @@ async def _serve_secondaries(config: Config, control: Control) -> TransferServer
     try:
         from soadns.transfer.server import TransferServer
 
-        server = TransferServer(
-            control,
-            composition.transfer_settings(config),
-            control.figures.transfer,
-            control.figures.credentials,
-            log=log,
-        )
+        settings = composition.transfer_settings(config)
+        server = TransferServer(control, settings, control.figures, log=log)
         await server.start()
     except ImportError as error:
         reason = f"{error}; it wants the extra: pip install 'soadns[transfer]'"
@@ -232,9 +227,8 @@ async def _ask_on(peers: Peers, saver: Saver, control: Control, stopping: asynci
 
     try:
         await peers.follow(needed, take)
-    except Exception as error:
-        # Names are learnt without others as well.
-        log("peers-failed", level="error", error=f"{type(error).__name__}: {error}")
+    except Exception as error:  # names are learnt without others as well
+        faults.note("peers", error, control.figures.faults, log)
 
 
 def _publish(config: Config, control: Control) -> SkydnsPublisher | None:
@@ -255,7 +249,7 @@ def _ended(stopping: asyncio.Future[int], task: asyncio.Task[None]) -> None:
     """A task that must run for ever has ended: that is a fault of ours, so a successor takes over."""
     if not stopping.done():
         error = None if task.cancelled() else task.exception()
-        said = "it returned" if error is None else f"{type(error).__name__}: {error}"
+        said = "it returned" if error is None else faults.said(error)
         log("task-ended", level="error", error=said)
         stopping.set_result(FAULT_STATUS)
 

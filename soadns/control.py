@@ -11,13 +11,12 @@ import asyncio
 import gc
 import socket
 import time
-import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from soadns import composition
+from soadns import composition, faults
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.composition import wishes
@@ -37,7 +36,7 @@ from soadns.settings.config import Config
 from soadns.sources import Source
 
 if TYPE_CHECKING:
-    from soadns.mesh.mesh import Mesh
+    pass
 
 TURN_S = 0.01
 """Time of a turn, half of it for events while there are any; what was begun by then is ended."""
@@ -51,8 +50,6 @@ NAMES_AT_ONCE = 20
 IDLE_S = 3600.0
 CATCH_UP_S = 10.0
 """How long workers keep what a killed control process taught them while sources can not be read."""
-RESTART_S = 5.0
-"""Until a source that failed by a fault of ours is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +153,7 @@ class Control:
             for source in self.sources:
                 group.create_task(self._run_source(source))
             if self.mesh is not None:
-                group.create_task(self._run_mesh(self.mesh))
+                group.create_task(faults.anew("mesh", self.mesh.run, self.figures.faults, self._log))
 
     async def _run_source(self, source: Source) -> None:
         while True:
@@ -168,23 +165,11 @@ class Control:
                 # One source's fault must not take the others, or the answers, along.
                 ids = ",".join(source.ids)
                 self.figures.source_failures[ids] += 1
-                self._log(
-                    "source-failed", level="error", source=ids, error=f"{type(error).__name__}: {error}"
-                )
+                self._log("source-failed", level="error", source=ids, error=faults.said(error))
                 self.emit(
                     [Trouble(i, f"internal error: {type(error).__name__}: {error}") for i in source.ids]
                 )
-            await asyncio.sleep(RESTART_S)
-
-    async def _run_mesh(self, mesh: Mesh) -> None:
-        """The same for what is written to the cluster."""
-        while True:
-            try:
-                await mesh.run()
-            except* Exception as errors:
-                said = "; ".join(f"{type(error).__name__}: {error}" for error in errors.exceptions)
-                self._log("mesh-failed", level="error", error=said)
-            await asyncio.sleep(RESTART_S)
+            await asyncio.sleep(faults.AGAIN_S)
 
     # ------------------------------------------------------------------ turns
 
@@ -215,9 +200,7 @@ class Control:
         try:
             self._turn()
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}: {error}"
-            self._log("turn-failed", level="error", error=text, at=f"{place.filename}:{place.lineno}")
+            self._log("turn-failed", level="error", error=faults.said(error))
             self._fault = error
             self._faulty.set()
 

@@ -53,6 +53,8 @@ class Figures:
     latencies: Durations = field(default_factory=lambda: Durations(LATENCIES))
     """From an event to the worker that answers by it."""
     source_failures: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    """Of our own, by part: ``ads``, ``mesh``, ``peers``, ``transfer``."""
     reloads: Counter[str] = field(default_factory=Counter)
     """By outcome: ``done``, ``bad``, ``refused``."""
     snapshots: int = 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from soadns.faults import AGAIN_S
 from soadns.routing import Routing
 
 AT_ONCE = 50
@@ -28,6 +30,10 @@ class Keeper(Generic[I]):
     def __init__(self, zone: str, inventory: I, routing: Routing) -> None:
         self.inventory = inventory
         self.settled = asyncio.Event()
+        self.failed = False
+        """Whether a fault of ours has ended it: nothing that it has may be told any more."""
+        self._ended = 0.0
+        """When it did, by the clock of ``time.monotonic``."""
         self._zone = zone
         self._routing = routing
         self._stirred = asyncio.Event()
@@ -44,8 +50,13 @@ class Keeper(Generic[I]):
         self._streams.add(stirred)
         return lambda: self._streams.discard(stirred)
 
+    @property
+    def over(self) -> bool:
+        """Whether it has failed a while ago: those that come again have a new one."""
+        return self.failed and time.monotonic() >= self._ended + AGAIN_S
+
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled. What an inventory raises is a fault of ours, and the end."""
         try:
             while True:
                 await self._stirred.wait()
@@ -55,6 +66,11 @@ class Keeper(Generic[I]):
                     await asyncio.sleep(0)
                 self.settled.set()
                 self._wake(list(self._streams))
+        except Exception:
+            self.failed, self._ended = True, time.monotonic()
+            self.settled.set()
+            self._wake(list(self._streams))
+            raise
         finally:
             self._routing.leave(self._number)
 

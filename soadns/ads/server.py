@@ -15,18 +15,19 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
+from soadns import faults
 from soadns.ads.certificates import Certificates
 from soadns.ads.delta import Delta, DeltaRequest
 from soadns.ads.encoder import delta_request, encode, request
 from soadns.ads.envoyinventory import EnvoyInventory
 from soadns.ads.inventory import Inventory
-from soadns.ads.keeper import I, Keeper
+from soadns.ads.keeper import Keeper
 from soadns.ads.peers import ENVOY, MOSN, MOST_ID, Peer, Request, namespace_of, view
 from soadns.ads.push import Batch, Push
 from soadns.ads.sharedroutes import View
 from soadns.ads.wire import KINDS
 from soadns.binding.estate import Estate
-from soadns.figures import AdsFigures, CredentialFigures
+from soadns.figures import Figures
 from soadns.logs import log
 from soadns.routing import Routing
 from soadns.settings.sidecarconfig import AdsConfig
@@ -80,14 +81,13 @@ class Running(Protocol):
 class AdsServer:
     """Serves sidecars on one address."""
 
-    def __init__(
-        self, running: Running, settings: AdsConfig, figures: AdsFigures, credentials: CredentialFigures
-    ) -> None:
+    def __init__(self, running: Running, settings: AdsConfig, figures: Figures) -> None:
         """Raises OSError where certificates can not be read."""
         self._running = running
         self._settings = settings
-        self._figures = figures
-        self._certificates = Certificates(settings.tls, credentials) if settings.tls.cert else None
+        self._figures = figures.ads
+        self._faults = figures.faults
+        self._certificates = Certificates(settings.tls, figures.credentials) if settings.tls.cert else None
         self._keepers: dict[str, Keeper[Inventory]] = {}
         self._envoy_keepers: dict[str, Keeper[EnvoyInventory]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +112,7 @@ class AdsServer:
             raise OSError(f"sidecar.ads.listen {address}: {error}") from None
         await self._server.start()
         if self._certificates is not None:
-            self._tasks.add(asyncio.create_task(self._certificates.look()))
+            self._begin(faults.anew("ads", self._certificates.look, self._faults, log))
         log("ads-listening", address=address, tls=self._certificates is not None)
 
     async def stop(self) -> None:
@@ -230,24 +230,34 @@ class AdsServer:
         await context.abort(CODES.get(why, grpc.StatusCode.INVALID_ARGUMENT), said)
 
     def _keeper(self, zone: str) -> Keeper[Inventory]:
-        """Of a zone, from now on if it had none."""
-        if zone not in self._keepers:
+        """Of a zone, from now on if it had none, or one that has failed."""
+        if zone not in self._keepers or self._keepers[zone].over:
             routing = self._running.routing
             inventory = Inventory(self._running.estate.zones[zone], routing, encode)
-            self._keepers[zone] = self._kept(Keeper(zone, inventory, routing))
+            self._keepers[zone] = keeper = Keeper(zone, inventory, routing)
+            self._begin(self._keep(keeper))
         return self._keepers[zone]
 
     def _envoy_keeper(self, zone: str) -> Keeper[EnvoyInventory]:
         """The same for Envoys."""
-        if zone not in self._envoy_keepers:
+        if zone not in self._envoy_keepers or self._envoy_keepers[zone].over:
             routing = self._running.routing
             inventory = EnvoyInventory(zone, routing, encode)
-            self._envoy_keepers[zone] = self._kept(Keeper(zone, inventory, routing))
+            self._envoy_keepers[zone] = keeper = Keeper(zone, inventory, routing)
+            self._begin(self._keep(keeper))
         return self._envoy_keepers[zone]
 
-    def _kept(self, keeper: Keeper[I]) -> Keeper[I]:
-        self._tasks.add(asyncio.create_task(keeper.run()))
-        return keeper
+    async def _keep(self, keeper: Keeper[Any]) -> None:
+        """Whoever stood on one that fails is sent away, keeps what it has, and comes again."""
+        try:
+            await keeper.run()
+        except Exception as error:
+            faults.note("ads", error, self._faults, log)
+
+    def _begin(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _hear(
         self, requests: AsyncIterator[Request | None], peer: Peer, stirred: asyncio.Event
@@ -323,6 +333,8 @@ class AdsServer:
         """Until there is something whole to tell; what stirs from now on is told the next time."""
         await self._wait_for_routes(peer.zone, stirred, context)
         await keeper.settled.wait()
+        if keeper.failed:
+            await self._send_away(context, "unready", "soadns itself failed, which its log tells of")
         stirred.clear()
         if peer.garbled:
             await self._send_away(context, "garbled", GARBLED[peer.kind])

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
+from soadns import faults
 from soadns.figures import CredentialFigures, SkydnsFigures
 from soadns.logs import Log
 from soadns.nameserver.zone import ZoneData
@@ -110,8 +111,7 @@ class SkydnsPublisher:
                     group.create_task(self._leadership.run())
                     group.create_task(self._work())
             except* Exception as errors:
-                said = "; ".join(f"{type(error).__name__}: {error}" for error in errors.exceptions)
-                self._log("skydns-failed", level="error", error=said)
+                self._log("skydns-failed", level="error", error=faults.said(errors))
                 self._figures.failures += 1
             await asyncio.sleep(AGAIN_S[1])
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 
-from soadns.figures import CredentialFigures, TransferFigures
+from soadns import faults
+from soadns.figures import Figures
 from soadns.logs import Log
 from soadns.nameserver import wire
 from soadns.nameserver.zone import ZoneData
@@ -69,18 +70,18 @@ class TransferServer:
         self,
         running: Zones,
         settings: TransferSettings,
-        figures: TransferFigures,
-        renewals: CredentialFigures,
+        figures: Figures,
         *,
         log: Log,
     ) -> None:
         self._running = running
         self._settings = settings
-        self._figures = figures
+        self._figures = figures.transfer
+        self._faults = figures.faults
         self._log = log
         files = [key.secret_file for key in settings.keys]
         self._keys: Renewed[Keys] = Renewed(
-            "transfer.keys", files, partial(_keys, settings.keys), Keys(), renewals, log=log
+            "transfer.keys", files, partial(_keys, settings.keys), Keys(), figures.credentials, log=log
         )
         self._access = Access(settings.allow)
         self._given = Given()
@@ -91,7 +92,7 @@ class TransferServer:
             self._zones[folded] = versions = Versions(data, settings.history)
             data.witnesses.append(versions)
             self._names[folded] = name
-        self._notifier = Notifier(settings.notify, lambda: self._keys().first, figures, log=log)
+        self._notifier = Notifier(settings.notify, lambda: self._keys().first, figures.transfer, log=log)
         self._servers: list[asyncio.Server] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._connections: set[asyncio.Task[Any]] = set()
@@ -112,7 +113,7 @@ class TransferServer:
                 lambda: _Datagrams(self), local_addr=(host, bound)
             )
             self._datagrams.append(transport)
-        self._watch = asyncio.create_task(self._tell())
+        self._watch = asyncio.create_task(faults.anew("transfer", self._tell, self._faults, self._log))
 
     async def stop(self) -> None:
         """End every transfer and close."""

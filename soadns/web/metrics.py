@@ -255,6 +255,10 @@ class Exporter:
             "soadns_source_failures", "Faults of a source itself.",
             {(name,): n for name, n in self._running.figures.source_failures.items()}, "source",
         )  # fmt: skip
+        yield counter(
+            "soadns_faults", "Faults of a part other than a source itself.",
+            {(part,): n for part, n in self._running.figures.faults.items()}, "part",
+        )  # fmt: skip
 
     def _names(self) -> Iterator[Metric]:
         estate, figures = self._running.estate, self._running.figures

@@ -24,7 +24,7 @@ import dns.zone
 import pytest
 
 from soadns.addresses import print_address
-from soadns.figures import CredentialFigures, TransferFigures
+from soadns.figures import Figures, TransferFigures
 from soadns.logs import Log
 from soadns.model import Records, ServedPort
 from soadns.nameserver import wire
@@ -109,13 +109,13 @@ async def primary(
     allow: tuple[object, ...] = HOME,
     notify: tuple[tuple[str, int], ...] = (),
 ) -> AsyncIterator[Primary]:
-    running, port, figures = Running(), free_port(), TransferFigures()
+    running, port, figures = Running(), free_port(), Figures()
     settings = TransferSettings((("127.0.0.1", port),), allow, keys, notify, 1_000)  # type: ignore[arg-type]
-    server = TransferServer(running, settings, figures, CredentialFigures(), log=lambda *_, **__: None)
+    server = TransferServer(running, settings, figures, log=lambda *_, **__: None)
     await server.start()
     try:
         found = Primary(server, port, running)
-        found.figures = figures
+        found.figures = figures.transfer
         yield found
     finally:
         await server.stop()
