@@ -70,6 +70,7 @@ class Inventory:
         self._name = zone.settings.name
         self._routing = routing
         self._table = routing.tables[self._name]
+        self._table.plan_anew()
         self._encode = encode
         self._shared = SharedRoutes(self._table, encode)
         self._known = NEVER

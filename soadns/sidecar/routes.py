@@ -347,6 +347,10 @@ class RouteTable:
         planned, self._planned = self._planned, {}
         return planned if planned is not None else {w: set(each.names) for w, each in self.wires.of.items()}
 
+    def plan_anew(self) -> None:
+        """Somebody else begins to take them, who has none yet."""
+        self._planned = None
+
     def take_touched(self) -> set[ObjectRef | InterfaceId] | None:
         """Services and interfaces of which ``moves`` or ``holds`` may say something else than at the last call.
 

@@ -13,7 +13,7 @@ from soadns.ads.push import SHARED_AFTER_S, SHARED_LATEST_S, SHARED_S
 from soadns.ads.sharedroutes import SharedRoutes
 from soadns.ads.wire import CDS, RDS, resource, varint
 from soadns.reports import mosnviews
-from soadns.sidecar.mosn import REFUSED, SHARED_DUBBO, route_configuration, shared_dubbo
+from soadns.sidecar.mosn import REFUSED, SHARED_BOLT, SHARED_DUBBO, route_configuration, shared_dubbo
 from soadns.speech import DUBBO
 from tests.unit.ads_estate import ACCOUNT, MOVE, SHOP, USER, cluster, tell, told
 from tests.unit.ads_peer import Mosn, inventory
@@ -124,6 +124,25 @@ def test_refused_is_a_cluster_without_hosts() -> None:
     mosn.take()
     assert mosn.leads(USER) == [cluster("user"), cluster("next"), REFUSED, cluster("user")]
     assert REFUSED not in mosn.hosts
+
+
+def test_an_inventory_in_the_place_of_one_that_failed_has_all_that_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book, more = told(*SHOP), ("register com.x.Third 10.1.0.2", "register com.x.Fourth 10.1.0.1")
+    first = Mosn(inventory(book))
+    first.take()
+    tell(book, more[0])
+    with monkeypatch.context() as broken:
+        broken.setattr(inventories.mosn, "router", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            first.follow()
+    tell(book, more[1])
+    second, beside = Mosn(inventory(book)), Mosn(inventory(told(*SHOP, *more)))
+    assert second.take() == beside.take()
+    assert second.inventory.resources == beside.inventory.resources
+    for name in (SHARED_DUBBO, SHARED_BOLT):
+        assert second.inventory.get((RDS, name), None) == beside.inventory.get((RDS, name), None)
 
 
 def test_who_is_slow_is_told_less_often_and_more_at_once() -> None:
