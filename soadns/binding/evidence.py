@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from soadns.binding.clusters import Clusters
 from soadns.binding.crowd import Usable
 from soadns.binding.known import Known
+from soadns.binding.observations import heard
 from soadns.binding.pool import Spot, is_address
 from soadns.binding.rosters import Tally
 from soadns.binding.store import Store
@@ -101,8 +102,7 @@ class Evidence:
 
     def elapsed(self, since: float) -> float:
         """Seconds since then during which every source concerned was in sync."""
-        paused = sum(min(end, self.now) - max(start, since) for start, end in self.outages if end > since)
-        return max(0.0, self.now - since - max(0.0, paused))
+        return heard(self.outages, since, self.now)
 
 
 def collect(

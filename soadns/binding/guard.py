@@ -3,15 +3,16 @@
 Per zone and source it knows how many names stand on the source and how many of them are vanishing.
 When more than a share *and* at least a minimum vanish together, every removal of the source is
 held until the evidence returns, an operator releases it, or the Service of the name has had no endpoint for a
-further linger (corroboration). A settled ``no`` vote is proof; it is neither counted nor held. Pure;
-times are Unix seconds.
+further linger (corroboration). A settled ``no`` vote is proof; it is neither counted nor held. Time during which a
+source of the name is out of sync counts for none of that. Pure; times are Unix seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from soadns.binding.pool import EPSILON, Elapsed
 from soadns.indexes import place
 from soadns.marks import Marks
 from soadns.model import InterfaceId
@@ -40,8 +41,10 @@ class Alarm:
 class Guard:
     """The counts and the held removals of one zone."""
 
-    def __init__(self, settings: GuardSettings) -> None:
+    def __init__(self, settings: GuardSettings, elapsed: Callable[[str, float, float], float]) -> None:
+        """``elapsed(source, since, now)`` gives the seconds during which the source was in sync."""
         self.settings = settings
+        self._elapsed = elapsed
         self.bound: dict[str, set[InterfaceId]] = {}
         self.vanishing: dict[str, set[InterfaceId]] = {}
         self.held: dict[InterfaceId, float] = {}
@@ -81,16 +84,10 @@ class Guard:
         if moved.pop(interface, None) is not None and interface not in self.vanishing.get(source, ()):
             self._moved_only[source] -= 1
 
-    def resume(self, source: str, seconds: float) -> None:
-        """The source was out of sync that long: as for the linger, that time does not count."""
-        moved = self._moved.get(source, {})
-        for interface, when in moved.items():
-            moved[interface] = when + seconds
-
     def count(self, source: str, now: float) -> int:
         """Names of the source that vanish now or moved by vanishing within the last linger."""
         moved = self._moved.get(source, {})
-        while moved and now - moved[oldest := next(iter(moved))] > self.settings.linger:
+        while moved and self._elapsed(source, moved[oldest := next(iter(moved))], now) > self.settings.linger:
             self._forget_move(source, oldest)
         return len(self.vanishing.get(source, ())) + self._moved_only.get(source, 0)
 
@@ -101,12 +98,18 @@ class Guard:
         return vanishing >= self.settings.minimum and vanishing > self.settings.share * bound
 
     def may_go(
-        self, interface: InterfaceId, sources: Iterable[str], now: float, *, empty_for: float | None
+        self,
+        interface: InterfaceId,
+        sources: Iterable[str],
+        now: float,
+        *,
+        empty_for: float | None,
+        elapsed: Elapsed,
     ) -> bool:
         """Whether a due removal may happen; if not it is held from now on.
 
         ``empty_for`` is how long the bound Service has had no endpoint at all (None: it has some, or
-        there is no Service).
+        there is no Service); ``elapsed`` gives the seconds since a time that count.
         """
         if interface in self.released:
             return True
@@ -117,21 +120,21 @@ class Guard:
             self.held[interface] = now
             self.changed.add(interface)
             return False
-        held_for = now - since
+        held_for = elapsed(since) + EPSILON
         if self.settings.release_after is not None and held_for >= self.settings.release_after:
             return True
-        return empty_for is not None and min(empty_for, held_for) >= self.settings.linger
+        return empty_for is not None and min(empty_for + EPSILON, held_for) >= self.settings.linger
 
-    def next_look(self, interface: InterfaceId, now: float) -> float | None:
-        """When a held removal may go by time or corroboration."""
+    def next_look(self, interface: InterfaceId, now: float, elapsed: Elapsed) -> float | None:
+        """When a held removal may go by time or corroboration, if no source of it falls out of sync."""
         since = self.held.get(interface)
         if since is None:
             return None
-        times = [since + self.settings.linger]
-        if self.settings.release_after is not None:
-            times.append(since + self.settings.release_after)
-        ahead = [t for t in times if t > now]
-        return min(ahead, default=now + self.settings.linger)
+        held_for = elapsed(since) + EPSILON
+        waits = [self.settings.linger, self.settings.release_after or 0.0]
+        return now + min(
+            (w - held_for + EPSILON for w in waits if w > held_for), default=self.settings.linger
+        )
 
     def release(self, source: str) -> set[InterfaceId]:
         """Let the removals of a source that are pending now happen; returns the names concerned."""

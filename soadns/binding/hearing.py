@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from soadns.binding.observations import Observations
+from soadns.binding.observations import Observations, heard
 from soadns.binding.state import Rules, State
 from soadns.binding.zonesettings import ZoneSettings
 from soadns.model import ObjectRef
@@ -45,6 +45,10 @@ class Hearing:
     def outages(self, sources: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
         """When one of a name's sources, or for a name without any one of the zone's, was out of sync."""
         return self._observations.outages(sources or self._all)
+
+    def elapsed(self, source: str, since: float, now: float) -> float:
+        """Seconds since then during which a source was in sync."""
+        return heard(self._observations.outages((source,)), since, now)
 
     def unheard(self, sources: Sequence[str], state: State) -> frozenset[str]:
         """Clusters whose Services may not take the name, because nobody can say where their pods are now."""

@@ -265,6 +265,12 @@ class Observations:
                     yield event
 
 
+def heard(outages: Iterable[tuple[float, float]], since: float, now: float) -> float:
+    """Seconds from then to now outside of these intervals."""
+    out = sum(min(end, now) - max(start, since) for start, end in outages if end > since)
+    return max(0.0, now - since - max(0.0, out))
+
+
 def same(one: str, other: str) -> bool:
     """Whether two identities (comma lists) may be one thing: they share an item, or one is unknown."""
     return not one or not other or bool(set(one.split(",")) & set(other.split(",")))

@@ -56,7 +56,7 @@ class Zone:
         self.store = Store(settings.store)
         self._hearing = Hearing(settings, observations)
         self._arrivals = Arrivals(observations)
-        self.guard = Guard(settings.guard)
+        self.guard = Guard(settings.guard, self._hearing.elapsed)
         self.history = History()
         self.memory = Memory(self.guard)
         self.states, self.sources = self.memory.states, self.memory.sources
@@ -106,9 +106,6 @@ class Zone:
                     self.store.dirty.update(bound & self.memory.waiting)
                 self.store.dirty.update(self._looked_at)
                 self._looked_at.clear()
-                if pauses := self.observations.source(source).pauses:
-                    start, end = pauses[-1]
-                    self.guard.resume(source, end - start)
 
     def scopes_changed(self) -> None:
         """Which interfaces can be read has changed; what that means is published with the names it touches."""
@@ -267,16 +264,15 @@ class Zone:
         self, interface: InterfaceId, result: Step, evidence: Evidence, transitions: list[Transition]
     ) -> None:
         state, now = result.state, evidence.now
+        if evidence.paused and interface not in self.guard.released:
+            # What ended before its source fell silent is asked again once it speaks.
+            return
         if result.removal == "vanished":
-            empty_for = None
-            if state.winner is not None:
-                if evidence.winner is None:
-                    empty_for = now - (state.deleted_at or now)
-                elif state.empty_at is not None:
-                    empty_for = evidence.elapsed(state.empty_at)
-            sources = self.sources.get(interface, ())
-            if not self.guard.may_go(interface, sources, now, empty_for=empty_for):
-                self._deadlines.set(interface, self.guard.next_look(interface, now))
+            empty_since = state.deleted_at if evidence.winner is None else state.empty_at
+            empty_for = evidence.elapsed(empty_since) if empty_since is not None else None
+            sources, elapsed = self.sources.get(interface, ()), evidence.elapsed
+            if not self.guard.may_go(interface, sources, now, empty_for=empty_for, elapsed=elapsed):
+                self._deadlines.set(interface, self.guard.next_look(interface, now, elapsed))
                 return
         after, evidence = self._step(interface, remove(state, now), now, self.settings.rules)
         self._store_result(interface, state, replace(after, removal=""), evidence, transitions)
