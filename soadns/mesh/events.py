@@ -75,12 +75,17 @@ class Events:
 
     async def _write(self) -> bool:
         """Write what is due; returns whether something is left of it."""
-        due = self._book.take()
-        for number, entry in enumerate(due):
-            if not self._lease.holds:
-                return False
-            if not await self._apply(entry):
-                return self._book.give_back(due[number:], self._now() - STALE_S)
+        due, number = self._book.take(), 0
+        try:
+            for number, entry in enumerate(due):
+                if not self._lease.holds:
+                    return False
+                if not await self._apply(entry):
+                    return self._book.give_back(due[number:], self._now() - STALE_S)
+        except asyncio.CancelledError:  # by a fault elsewhere, if need be: then it is run again
+            if self._book.give_back(due[number:], self._now() - STALE_S):
+                self._stirred.set()
+            raise
         return False
 
     async def _apply(self, entry: Entry) -> bool:

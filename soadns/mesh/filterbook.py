@@ -88,12 +88,21 @@ class FilterBook:
 
     # ------------------------------------------------------------------ looking
 
+    def begin_anew(self) -> list[str]:
+        """Forget all, for a look may not have come to its end; returns UIDs of Services to look at."""
+        uids = self.uids
+        for each in (self.wanted, self.steps, self.refused, self.refused_uids, self._by_server, self._names):
+            each.clear()
+        self._trials.until.clear()
+        self._totals = dict.fromkeys(self._totals, 0)
+        return uids
+
     def look(self, uid: str, rejects: Rejects, now: float) -> None:
         """Decide again about one Service's objects.
 
         :param now: Unix seconds.
         """
-        before = self._names.pop(uid, set())
+        before = self._names.get(uid, set())
         said = {name: self.refused[name] for name in before if name in self.refused}
         for name in before:
             self.wanted.pop(name, None)
@@ -116,6 +125,7 @@ class FilterBook:
                 self._totals[_STATES[step.kind]] += 1
             elif name in self._by_server:
                 self._pardon(name)
+        self._names.pop(uid, None)
         if names := {n for n in names if n in self.wanted or n in self.steps or n in self.refused}:
             self._names[uid] = names
 

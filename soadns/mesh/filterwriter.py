@@ -131,7 +131,12 @@ class FilterWriter:
     # ------------------------------------------------------------------ life
 
     async def run(self) -> None:
-        """Keep the filters until cancelled."""
+        """Keep the filters until cancelled.
+
+        Whatever ended it before, all is looked at again then, before anything is done.
+        """
+        self.renderings.begin_anew(self.book.begin_anew())
+        self._stir()
         number = self._told.routing.listen(lambda _: self._stir())
         try:
             async with asyncio.TaskGroup() as group:
@@ -216,7 +221,8 @@ class FilterWriter:
     async def _round(self) -> None:
         """Look at what changed, and do what may be done now."""
         while self._first_of_all:
-            self._first_of_all.pop(0)()
+            self._first_of_all[0]()
+            del self._first_of_all[0]  # not before: a fault in it is no reason to go on without
         changed = await self.renderings.follow()
         now, rejects = self._now(), self.istiod.rejects
         if self._trials.until and not self._trials.halted(rejects):

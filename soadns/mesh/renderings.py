@@ -139,6 +139,14 @@ class Renderings:
 
     # ------------------------------------------------------------------ following
 
+    def begin_anew(self, uids: Iterable[str]) -> None:
+        """Have ``follow`` look at all Services, and at these UIDs: whoever called it last may not have come to its end.
+
+        What was taken in by then, or was on its way to be looked at, is remembered by nobody.
+        """
+        self._generation, self.outdated = NEVER, True
+        self._dirty.update(uids)
+
     async def follow(self) -> set[str]:
         """Take in what changed, and render the Services concerned; returns UIDs of all that may be wanted otherwise."""
         refs = self._learn() | self._touched
@@ -175,7 +183,10 @@ class Renderings:
         ours = self._reader.ours
         self.changes = {}
         found = set()
-        for uid in ours.take():
+        uids = ours.take()
+        if self._generation == NEVER:  # what was told before may not have been taken in
+            uids |= {each.uid for each in ours.of.values()} | self._applied.keys()
+        for uid in uids:
             self._dirty.add(uid)
             standing = [ours.of[name] for name in ours.names(uid)]
             before = self._applied.get(uid, tiers.NOTHING)

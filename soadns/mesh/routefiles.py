@@ -86,7 +86,8 @@ class RouteFiles:
         self._write_trouble = ""
 
     async def run(self) -> None:
-        """Read until cancelled."""
+        """Read until cancelled; what was being written when it ended is written again."""
+        self._begin_anew()
         async with asyncio.TaskGroup() as group:
             for mirror in self._mirrors.values():
                 group.create_task(mirror.run())

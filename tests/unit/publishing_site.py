@@ -58,6 +58,7 @@ class Publishing:
         )  # fmt: skip
         self.rounds = 0
         self.writer.on_round(self._count)
+        self.task = asyncio.create_task(self.writer.run())
 
     def _count(self) -> None:
         self.rounds += 1
@@ -93,6 +94,12 @@ class Publishing:
             if quiet == 3:
                 return
 
+    async def begin_anew(self) -> None:
+        """Run it again when it has ended, as the control process does after a fault."""
+        await self.until(self.task.done)
+        await asyncio.gather(self.task, return_exceptions=True)
+        self.task = asyncio.create_task(self.writer.run())
+
     async def later(self, done: Callable[[], bool]) -> None:
         """Until something that takes time has happened; as much goes by as it takes."""
 
@@ -122,15 +129,14 @@ class Publishing:
 async def publishing(
     *rows: str, store: ObjectStore | None = None, wishes: Wishes | None = None, **settings: Any
 ) -> AsyncIterator[Publishing]:
-    found = Publishing(RouteProcess(rows or SHOP), store or ObjectStore(), wishes or Wishes(), **settings)
     with fast_time():
-        task = asyncio.create_task(found.writer.run())
+        found = Publishing(RouteProcess(rows or SHOP), store or ObjectStore(), wishes or Wishes(), **settings)
         try:
             yield found
-            assert not task.done(), task.result()
+            assert not found.task.done(), found.task.result()
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            found.task.cancel()
+            await asyncio.gather(found.task, return_exceptions=True)
 
 
 REQUEST = Wishes(balancing="request")
