@@ -26,6 +26,8 @@ class Notices:
             state = self._observations.source(event.source)
             if isinstance(event, Trouble):
                 known = state.troubled_scopes.get(event.scope) if event.scope else state.trouble
+                if event.scope in state.recalled:
+                    known = None  # another process said it
                 if known != event.reason:
                     self._log("source-trouble", level="warning", source=event.source, reason=event.reason)
             elif isinstance(event, Rejected) and event.key not in state.rejected:

@@ -37,7 +37,12 @@ class Estate:
         )
         changes = self.observations.fold(events, now)
         lost = [s for s in sources if before[s] and not self.observations.source(s).in_sync]
-        scoped = {e.source for e in events if isinstance(e, Trouble | Synced) and e.scope}
+        # What a snapshot says of scopes ends with the first whole pass, or with the source being another one.
+        scoped = {
+            e.source
+            for e in events
+            if isinstance(e, Synced | Identified) or (isinstance(e, Trouble) and e.scope)
+        }
         for zone in self.zones.values():
             if scoped & zone.settings.sources:
                 zone.scopes_changed()

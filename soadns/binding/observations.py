@@ -9,7 +9,7 @@ or time beyond the ``now`` it is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -69,6 +69,8 @@ class SourceState:
     """Those of the troubled scopes that hold an interface → its name."""
     scopes_of: dict[str, set[str]] = field(default_factory=dict)
     """The same by name."""
+    recalled: set[str] = field(default_factory=set)
+    """Those of them that came from a snapshot and were not spoken of again yet."""
     last_event: float = 0.0
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """Finished intervals during which the source was out of sync, in order."""
@@ -95,6 +97,8 @@ class Observations:
         self.sources: dict[str, SourceState] = {}
         self.changed: Marks[tuple[str, Key]] = Marks()
         """Sources and keys of what is not saved yet."""
+        self.scoped: Marks[tuple[str, str]] = Marks()
+        """Sources and scopes, likewise: of those that hold an interface, whether they can be read."""
         self._outages: dict[tuple[str, ...], tuple[tuple[float, float], ...]] = {}
         """What ``outages`` found since a source came into or fell out of sync: every name asks, of few sets."""
 
@@ -113,11 +117,13 @@ class Observations:
         *,
         saved: float,
         pauses: Iterable[tuple[float, float]] = (),
+        unreadable: Mapping[str, tuple[str, str]] | None = None,
         identity: str = "",
     ) -> None:
         """Put back what a snapshot saved at ``saved``; it stays until a complete pass disproves it.
 
         ``pauses`` are earlier outages. Where the source was out of sync then, ``saved`` is when that began.
+        ``unreadable``: scopes that could not be read, each with the interface that it holds and the reason.
         """
         state = self.source(source)
         state.restored, state.identity = True, identity
@@ -127,6 +133,11 @@ class Observations:
         for key, value in values:
             state.values[key] = value
             state.unconfirmed.setdefault(key[0], set()).add(key)
+        for scope, (interface, reason) in (unreadable or {}).items():
+            state.troubled_scopes[scope] = reason
+            state.unreadable[scope] = interface
+            place(state.scopes_of, interface, scope, add=True)
+            state.recalled.add(scope)
 
     def is_foreign(self, event: Identified) -> bool:
         """Whether what is known of the source is another one's."""
@@ -200,11 +211,10 @@ class Observations:
 
     def _synced(self, state: SourceState, event: Synced, now: float, changes: list[Change]) -> None:
         if event.scope:
-            state.troubled_scopes.pop(event.scope, None)
-            if name := state.unreadable.pop(event.scope, ""):
-                place(state.scopes_of, name, event.scope, add=False)
+            self._end_trouble(state, event.source, event.scope)
             self._sweep(state, event.source, event.scope, changes)
             return
+        self._forget_recalled(state, event.source)
         for scope in [s for s in state.unconfirmed if s not in state.troubled_scopes]:
             self._sweep(state, event.source, scope, changes)
         state.trouble = ""
@@ -224,7 +234,9 @@ class Observations:
     def _trouble(self, state: SourceState, event: Trouble, now: float) -> None:
         if event.scope:
             state.troubled_scopes[event.scope] = event.reason
+            state.recalled.discard(event.scope)
             if event.interface:
+                self.scoped.add((event.source, event.scope))
                 if name := state.unreadable.get(event.scope, ""):
                     place(state.scopes_of, name, event.scope, add=False)
                 state.unreadable[event.scope] = event.interface
@@ -236,10 +248,24 @@ class Observations:
             state.paused_at = now
             self._outages.clear()
 
+    def _end_trouble(self, state: SourceState, source: str, scope: str) -> None:
+        """A scope can be read, or is gone."""
+        state.troubled_scopes.pop(scope, None)
+        state.recalled.discard(scope)
+        if name := state.unreadable.pop(scope, ""):
+            place(state.scopes_of, name, scope, add=False)
+            self.scoped.add((source, scope))
+
+    def _forget_recalled(self, state: SourceState, source: str) -> None:
+        """What a snapshot said of scopes, and this process did not find, holds no more."""
+        for scope in list(state.recalled):
+            self._end_trouble(state, source, scope)
+
     def _identified(self, state: SourceState, event: Identified, changes: list[Change]) -> None:
         if self.is_foreign(event):
             changes += [Change(event.source, key, value, None) for key, value in state.values.items()]
             state.values, state.unconfirmed, state.rejected = {}, {}, {}
+            self._forget_recalled(state, event.source)
             self.changed.lose()
             state.restored = state.synced_once = False
         state.identity = event.identity

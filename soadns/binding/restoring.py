@@ -19,6 +19,7 @@ from soadns.model import InterfaceId, ObjectRef
 
 def restore_observations(zone: Zone, now: float) -> None:
     """Fold everything that the zone's ``Observations`` got back from a snapshot."""
+    zone.scopes_changed()
     for source in sorted(zone.settings.sources):
         state = zone.observations.source(source)
         changes = [Change(source, key, None, value) for key, value in state.values.items()]

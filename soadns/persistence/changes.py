@@ -36,7 +36,8 @@ class Changes:
 
 def _marks(estate: Estate, moves: Mapping[str, Moves]) -> list[Marks[Any]]:
     """Everything that notes what is not saved."""
-    found: list[Marks[Any]] = [estate.observations.changed, *(each.changed for each in moves.values())]
+    found: list[Marks[Any]] = [estate.observations.changed, estate.observations.scoped]
+    found += [each.changed for each in moves.values()]
     for zone in estate.zones.values():
         found += [
             zone.memory.changed, zone.guard.changed, zone.history.changed, zone.store.judged, zone.store.rated,
@@ -56,6 +57,8 @@ def take(estate: Estate, moves: Mapping[str, Moves]) -> Touched | None:
     touched = Touched()
     for source, key in estate.observations.changed.take() or ():
         touched.keys.setdefault(source, set()).add(key)
+    for source, scope in estate.observations.scoped.take() or ():
+        touched.scopes.setdefault(source, set()).add(scope)
     for name, zone in estate.zones.items():
         touched.names[name] = (zone.memory.changed.take() or set()) | (zone.guard.changed.take() or set())
         touched.past[name] = zone.history.changed.take() or set()
@@ -97,7 +100,9 @@ def merged(snapshot: Snapshot, changes: Sequence[Changes]) -> Snapshot:
 def _source(name: str, snapshot: Snapshot, changes: Sequence[Changes]) -> SavedSource:
     parts = [(each.touched.keys.get(name, ()), _observations(each.now, name)) for each in changes]
     [last] = (source for source in changes[-1].now.sources if source.name == name)
-    found = replace(last, providers=[], overrides=[], services=[], slices=[], nodes=[])
+    found = replace(last, providers=[], overrides=[], services=[], slices=[], nodes=[], unreadable={})
+    scopes = [(each.touched.scopes.get(name, ()), _unreadable(each.now, name)) for each in changes]
+    found.unreadable.update(_table(_unreadable(snapshot, name), scopes, lambda row: row[0]).values())
     for key, value in _table(_observations(snapshot, name), parts, lambda row: row[0]).values():
         of_kind(found, value).append((key, value))
     return found
@@ -106,6 +111,10 @@ def _source(name: str, snapshot: Snapshot, changes: Sequence[Changes]) -> SavedS
 def _observations(snapshot: Snapshot, name: str) -> Iterable[tuple[Key, Observation]]:
     found = (source for source in snapshot.sources if source.name == name)
     return (row for source in found for attribute, _ in KINDS for row in getattr(source, attribute))
+
+
+def _unreadable(snapshot: Snapshot, name: str) -> Iterable[tuple[str, tuple[str, str]]]:
+    return (row for source in snapshot.sources if source.name == name for row in source.unreadable.items())
 
 
 def _zone(name: str, snapshot: Snapshot, changes: Sequence[Changes]) -> SavedZone:

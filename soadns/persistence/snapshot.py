@@ -46,6 +46,8 @@ class SavedSource:
     """When it was out of sync: that time counts for no clock, after a restart neither."""
     paused_at: float | None = None
     """Since when it is out of sync; None while in sync."""
+    unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Scopes that can not be read and hold an interface → its name and the reason: it must not be denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class Touched:
     """By zone: who had a ready endpoint."""
     moves: dict[str, set[tuple[ObjectRef, InterfaceId]]] = field(default_factory=dict)
     """By zone: who was left, and by what."""
+    scopes: dict[str, set[str]] = field(default_factory=dict)
+    """By source: what of it could not be read, or can not."""
 
 
 def capture(
@@ -166,6 +170,12 @@ def capture(
             values = [(key, state.values[key]) for key in touched if key in state.values]
         for key, value in values:
             of_kind(saved, value).append((key, value))
+        scopes = state.unreadable if only is None else only.scopes.get(name, ())
+        saved.unreadable.update(
+            (scope, (state.unreadable[scope], state.troubled_scopes[scope]))
+            for scope in scopes
+            if scope in state.unreadable
+        )
         sources.append(saved)
     zones = [
         _capture_zone(estate, name, serials.get(name, 0), fed.get(name, ""), only) for name in estate.zones
@@ -259,7 +269,12 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
         paused_at = snapshot.saved if saved.paused_at is None else saved.paused_at
         identity = expected or saved.identity
         estate.observations.restore(
-            saved.name, values, saved=paused_at, pauses=saved.pauses, identity=identity
+            saved.name,
+            values,
+            saved=paused_at,
+            pauses=saved.pauses,
+            unreadable=saved.unreadable,
+            identity=identity,
         )
         taken.add(saved.name)
     by_name = {zone.name: zone for zone in snapshot.zones}

@@ -66,7 +66,7 @@ def plain(found: Snapshot) -> dict[str, Any]:
     """All of a snapshot in no order: that is of no account but between what happened to one name."""
     sources = {
         source.name: (
-            source.identity, source.pauses, source.paused_at,
+            source.identity, source.pauses, source.paused_at, source.unreadable,
             {kind: dict(getattr(source, kind)) for kind, _ in KINDS},
         )
         for source in found.sources

@@ -12,9 +12,20 @@ from soadns.clock import Clock
 from soadns.composition import zone_settings
 from soadns.control import Control
 from soadns.figures import Figures
-from soadns.model import Declaration, Identified, InterfaceId, ObjectRef, Provider, Service, Synced, Upsert
+from soadns.logs import Log
+from soadns.model import (
+    Declaration,
+    Identified,
+    InterfaceId,
+    ObjectRef,
+    Provider,
+    Service,
+    Synced,
+    Trouble,
+    Upsert,
+)
 from soadns.nameserver import wire
-from soadns.nameserver.table import LOADING, READY
+from soadns.nameserver.table import LOADING, PARTLY, READY
 from soadns.persistence.saver import Saver
 from soadns.settings.configfile import parse
 from tests.unit.journals import publisher
@@ -36,7 +47,11 @@ rpc.test: main           -        | rpc.test: main                       |      
 """
 
 
-def process(path: Path, zones: str) -> tuple[Control, Saver]:
+def silent(_: str, *, level: str = "info", **fields: object) -> None:
+    """No log."""
+
+
+def process(path: Path, zones: str, log: Log = silent) -> tuple[Control, Saver]:
     """A control process over ``zone: registries; ...`` that goes on from the snapshot at ``path``."""
     rows = [row.partition(":")[::2] for row in zones.split(";")]
     names = sorted({name for _, words in rows for name in words.split()})
@@ -50,14 +65,21 @@ def process(path: Path, zones: str) -> tuple[Control, Saver]:
         where="soadns.yaml",
     )
     estate, clock = Estate(zone_settings(config)), Clock(wall=lambda: NOON, steady=lambda: 0.0)
-    control = Control(config, estate, publisher(), [], figures=Figures(), log=silent, clock=clock)
-    saver = Saver(control, path, {}, log=silent)
+    control = Control(config, estate, publisher(), [], figures=Figures(), log=log, clock=clock)
+    saver = Saver(control, path, {}, log=log)
     control.begin(saver.restore(saver.read()))
     return control, saver
 
 
-def silent(_: str, *, level: str = "info", **fields: object) -> None:
-    """No log."""
+def first_of(control: Control, name: str) -> str:
+    """What the first table of a control process says of a name that nobody answers."""
+    table = control.publisher.table
+    question = wire.encode_name(f"{name}.rpc.test")
+    if table.unsaid(question):
+        return "SERVFAIL"
+    return {LOADING: "SERVFAIL", READY: "NXDOMAIN", PARTLY: "NXDOMAIN unless unsaid"}[
+        table.zones[wire.encode_name("rpc.test")].state
+    ]
 
 
 def hear(control: Control, registries: str) -> None:
@@ -82,6 +104,32 @@ async def test_a_replica_that_was_ready_stays_so_whatever_is_added(tmp_path: Pat
     assert ("yes" if other.ready else "no", [n for n, z in other.zones.items() if z.state == READY]) == (
         ready, denies,
     )  # fmt: skip
+
+
+async def test_names_that_may_not_be_read_are_not_denied_by_the_first_table_either(tmp_path: Path) -> None:
+    source, zones = "zookeeper/main/dubbo", "rpc.test: main"
+    unread = Trouble(source, "/dubbo/com.x.Secret/providers: no permission", "com.x.Secret", "com.x.Secret")
+    one, saver = process(tmp_path / "snapshot", zones)
+    one.emit([unread])
+    hear(one, "main")
+    assert first_of(one, "com.x.secret") == "SERVFAIL"
+    saver.save_now()
+
+    said: list[str] = []
+    other, saver = process(tmp_path / "snapshot", zones, lambda event, **_: said.append(event))
+    assert other.publisher.complete
+    assert first_of(other, "com.x.secret") == "SERVFAIL"
+    assert first_of(other, "com.x.other") == "NXDOMAIN unless unsaid"
+    assert "source-trouble" not in said
+    other.emit([unread])
+    hear(other, "main")
+    assert first_of(other, "com.x.secret") == "SERVFAIL"
+    assert said.count("source-trouble") == 1, "its log is another one"
+    saver.save_now()
+
+    third, _ = process(tmp_path / "snapshot", zones)
+    hear(third, "main")
+    assert first_of(third, "com.x.secret") == "NXDOMAIN"
 
 
 async def test_a_cluster_that_turns_out_to_be_another_one_is_denied_nothing_until_it_was_read(

@@ -25,6 +25,7 @@ from soadns.model import (
     Provider,
     Service,
     Synced,
+    Trouble,
     Upsert,
 )  # fmt: skip
 from soadns.persistence import snapshot, snapshotfile
@@ -82,6 +83,34 @@ def test_every_observation_mark_winner_clock_and_serial_comes_back() -> None:
     assert one.history == other.history
     assert sorted(one.sites, key=str) == sorted(other.sites, key=str)
     assert (one.had_ready, one.departed, one.held) == (other.had_ready, other.departed, other.held)
+
+
+def test_what_may_not_be_read_comes_back_unless_it_is_another_ones() -> None:
+    notebook = told("register User 10.9.0.1")
+    events = [Trouble(ZK, f"/dubbo/{scope}: no permission", scope, "A$B") for scope in ("A$B", "A%24B")]
+    notebook.estate.fold(
+        [*events, Trouble(ZK, "no interface", "x"), Trouble(KUBE, "forbidden", "Node")], NOON
+    )
+    data = snapshotfile.decode(snapshotfile.encode(saved(notebook, **{ZK: "zk1:2181"})))
+    estate = Estate([zone_settings({})])
+    snapshot.restore(estate, data, NOON, identities={ZK: "zk1:2181"})
+    state = estate.observations.source(ZK)
+    assert state.troubled_scopes == {event.scope: event.reason for event in events}
+    assert (state.unreadable, state.scopes_of) == (
+        {"A$B": "A$B", "A%24B": "A$B"},
+        {"A$B": {"A$B", "A%24B"}},
+    )
+    assert estate.observations.source(KUBE).troubled_scopes == {}
+    estate.fold([events[1], Synced(ZK)], NOON)
+    assert (state.unreadable, state.scopes_of) == ({"A%24B": "A$B"}, {"A$B": {"A%24B"}})
+    estate.fold([Synced(ZK)], NOON)
+    assert state.unreadable == {"A%24B": "A$B"}, "what this process found is told until it ends"
+
+    estate = Estate([zone_settings({})])
+    snapshot.restore(estate, data, NOON, identities={ZK: "zk9:2181"})
+    assert not estate.observations.source(ZK).troubled_scopes
+    estate.work(NOON)
+    assert "A$B" not in estate.zones[ZONE].take_published()
 
 
 def test_the_story_above_holds_what_it_is_to_hold() -> None:
@@ -210,10 +239,13 @@ def test_a_field_that_an_older_soadns_did_not_know_takes_its_default() -> None:
     for zone in content["zones"]:
         del zone["released"]
         zone["of-a-newer-soadns"] = 1
+    for source in content["sources"]:
+        del source["unreadable"]
     older = msgspec.msgpack.encode(content)
     said = {"octets": len(older), "sha256": hashlib.sha256(older).hexdigest()}
     found = snapshotfile.decode(_reheader(header + b"\n" + older, **said))
     assert [zone.released for zone in found.zones] == [[]]
+    assert [source.unreadable for source in found.sources] == [{}, {}]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

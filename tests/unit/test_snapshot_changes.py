@@ -58,6 +58,7 @@ def told(*more: str) -> Notebook:
         "synced zookeeper",
         "Service shop/user 10.96.0.9 new",
         "override User 10.1.0.1; node n1 192.0.2.1",
+        "forbidden Secret Other; readable Other",
         "register N{10..59} 10.9.0.1; after 1s; unregister N{10..59} 10.9.0.1; after 10m; release zookeeper",
         "register N{10..59} 10.9.0.1; after 1s; unregister N{10..59} 10.9.0.1; after 10m; register N12 10.9.0.1",
     ],
@@ -69,6 +70,23 @@ def test_a_change_is_what_became_another_and_nothing_else(text: str) -> None:
     tell(notebook, text)
     notebook.saved.read(notebook.estate, notebook.now)
     assert notebook.saved.wholes == wholes
+
+
+def test_an_interface_that_may_not_be_read_is_said_once_and_until_it_may() -> None:
+    notebook = told("forbidden Secret Other")
+    notebook.saved.read(notebook.estate, notebook.now)
+    tell(notebook, "register New 10.9.0.7")
+    [source] = (
+        each for each in notebook.saved.read(notebook.estate, notebook.now).sources if each.name == ZK
+    )
+    assert source.unreadable == {name: (name, "no permission") for name in ("Secret", "Other")}
+    tell(notebook, "readable Other; register New 10.9.0.8")
+    written = notebook.saved.save(notebook.estate, notebook.now)
+    assert b"Secret" not in written
+    [source] = (
+        each for each in notebook.saved.read(notebook.estate, notebook.now).sources if each.name == ZK
+    )
+    assert source.unreadable == {"Secret": ("Secret", "no permission")}
 
 
 def test_where_nothing_happened_nothing_is_said_of_anything() -> None:
