@@ -52,14 +52,16 @@ class ApiError(Exception):
     """A request failed.
 
     ``status`` is the HTTP status, 0 when there was no answer. ``message`` is one sentence, from the server where it
-    said something. ``retry_after`` is what the server asks for, in seconds (0: nothing).
+    said something. ``retry_after`` is what the server asks for, in seconds (0: nothing). ``broken``: the answer had
+    begun well, and its connection broke.
     """
 
-    def __init__(self, status: int, message: str, *, retry_after: float = 0.0) -> None:
+    def __init__(self, status: int, message: str, *, retry_after: float = 0.0, broken: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.retry_after = retry_after
+        self.broken = broken
 
 
 class Resource(NamedTuple):
@@ -230,7 +232,8 @@ class KubeApi:
             raise
         except (aiohttp.ClientError, OpenApiException, OSError, ValueError) as error:
             # TimeoutError is an OSError; ValueError covers what aiohttp and yarl say of unusable URLs.
-            raise ApiError(0, _transport(error)) from error
+            broken = response is not None and not isinstance(error, TimeoutError)
+            raise ApiError(0, _transport(error), broken=broken) from error
         finally:
             if response is not None:
                 response.close()

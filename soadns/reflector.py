@@ -3,6 +3,9 @@
 All pages, then a watch from there; bookmarks keep its version young; 410 means list again and compare; everything else
 is tried again with back-off. What becomes of the objects is for whoever holds them (``Objects``): a list that was read
 to its end is proof of what is gone, and nothing else is, but a DELETED event.
+
+Invariant: after a failure that was told (``failed``) all is listed before anything is watched. That an API server has
+accepted a watch says nothing of what was missed: it comes line by line, or as a 410 after the headers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ WATCH_S = (300.0, 600.0)
 """Bounds of a watch's length; random, so that reflectors do not all return at once."""
 IDLE_S = 90.0
 """A watch without a byte for so long is dead: the API server sends a bookmark every minute."""
+LASTED_S = 5.0
+"""A watch that went on for so long and breaks is taken up again once before that is told: load balancers do that."""
 Draw = Callable[[float, float], float]
 """A random number between two bounds."""
 
@@ -42,10 +47,7 @@ class Objects(Protocol):
         """Take one page of a list; the ``first`` one begins a new list. Raises ValueError where it can not be read."""
 
     def listed(self) -> None:
-        """The list was read to its end: what was not in it is gone."""
-
-    def accepted(self) -> None:
-        """The API server has accepted the watch."""
+        """The list was read to its end: what was not in it is gone. If it had failed, it can be read again."""
 
     def line(self, line: bytes) -> str:
         """Take one line of a watch; returns the resourceVersion to go on from, ``''`` where it has none.
@@ -55,7 +57,7 @@ class Objects(Protocol):
         """
 
     def failed(self, error: ApiError | KubeConfigError | ValueError) -> bool:
-        """It can not be read now; returns whether that need not be tried again soon. 410 is not told.
+        """It can not be read until ``listed``; returns whether that need not be tried again soon. 410 is not told.
 
         What is forbidden is tried again soon all the same, and ever more seldom.
         """
@@ -91,6 +93,8 @@ class Reflector:
         """Answers in a row that forbid it."""
         self._unreadable = 0
         """Answers in a row that could not be read."""
+        self._accepted: float | None = None
+        """When the API server accepted the watch, by the loop's clock."""
 
     @property
     def what(self) -> str:
@@ -99,9 +103,10 @@ class Reflector:
         return f"{self._resource.plural}{where}"
 
     async def run(self) -> None:
-        """List and watch until cancelled."""
+        """List and watch until cancelled; run anew after a fault of ours, it begins with a list again."""
+        self._version = ""
         while True:
-            delay = 0.0
+            delay, self._accepted = 0.0, None
             try:
                 if not self._version:
                     await self._list()
@@ -109,13 +114,11 @@ class Reflector:
             except ApiError as error:
                 delay = max(error.retry_after, self._refused(error))
             except KubeConfigError as error:
-                self._objects.failed(error)
+                self._tell(error)
                 delay = self._backoff(BACKOFF_S[1])
             except ValueError as error:
-                self._objects.failed(error)
+                self._tell(error)
                 self._unreadable += 1
-                if self._unreadable > 1:
-                    self._version = ""  # a watch would say the same again
                 delay = self._backoff(BACKOFF_S[1])
             await asyncio.sleep(delay)
 
@@ -125,15 +128,25 @@ class Reflector:
             self._version = ""
             delay = self._backoff(BACKOFF_S[1])
             return delay if self._failures > 1 else 0.0
-        if error.status == 404:  # nobody has defined it: what is there when somebody does is to be listed
-            self._version = ""
+        if error.broken and self._lasted():
+            return self._backoff(BACKOFF_S[1])
         refused = error.status in (401, 403)
         # One that has just begun forbids all until it knows its roles, after many failures: those do not count here.
         before, self._refusals = self._refusals, self._refusals + 1 if refused else 0
-        dispensable = self._objects.failed(error)
+        dispensable = self._tell(error)
         if refused:
             return pause(before, SELDOM_S, self._draw)
         return SELDOM_S * self._draw(0.9, 1.1) if dispensable else self._backoff(BACKOFF_S[1])
+
+    def _tell(self, error: ApiError | KubeConfigError | ValueError) -> bool:
+        """It counts as unread from now on, until a list says what was missed."""
+        self._version = ""
+        return self._objects.failed(error)
+
+    def _lasted(self) -> bool:
+        """Whether there is a watch, and has been for a while."""
+        accepted = self._accepted
+        return accepted is not None and asyncio.get_running_loop().time() - accepted >= LASTED_S
 
     def _backoff(self, longest: float) -> float:
         delay = pause(max(self._failures, self._unreadable - 1), longest, self._draw)
@@ -164,7 +177,7 @@ class Reflector:
             async for line in stream:
                 if not line:
                     self._failures = self._refusals = 0
-                    self._objects.accepted()
+                    self._accepted = asyncio.get_running_loop().time()
                     continue
                 self._version = self._objects.line(line) or self._version
                 self._unreadable = 0

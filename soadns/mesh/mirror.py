@@ -74,10 +74,6 @@ class Mirror(Generic[T]):
         absent, self.absent = self.absent, False
         self._caught_up(sorted(self.values.keys() - self._found), news=absent)
 
-    def accepted(self) -> None:
-        """It can be read again, and was."""
-        self.trouble = ""
-
     def line(self, line: bytes) -> str:
         """Take one line of a watch."""
         event = json.loads(line)

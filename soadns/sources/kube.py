@@ -69,8 +69,11 @@ class KubeSource:
         return (self.source,)
 
     async def run(self, emit: Emit) -> None:
-        """List and watch until cancelled."""
+        """List and watch until cancelled; run anew after a fault of ours, it says all again."""
         self._emit = emit
+        self._said, self._synced = "", False
+        for kind in self._kinds:
+            kind.begin()
         try:
             await self._identify()
             async with asyncio.TaskGroup() as group:
@@ -153,6 +156,13 @@ class _Kind:
         )
         self.trouble = ""
         self.in_sync = False
+        self._without = False
+        """Whether it was said that it is done without."""
+
+    def begin(self) -> None:
+        """Nothing is known to be heard: what a fault of ours came between was read, and perhaps not said."""
+        self.trouble, self.in_sync = "", False
+        self._held = dict.fromkeys(self._held, "")
 
     # ------------------------------------------------------------------ what the reflector reads
 
@@ -161,21 +171,18 @@ class _Kind:
         if first:
             self._fresh = {}
         page = kubeobjects.decode_page(self._kind, body, cluster=self._owner.settings.name)
-        self._owner.report([event for item in page.items for event in self._take(item, self._fresh)])
+        events = [event for item in page.items for event in self._take(item, self._fresh)]
         # What has been said of an object must be taken back one day, even if this list is never read to its end.
         self._held |= self._fresh
+        self._owner.report(events)
         return Page(page.version, page.more)
 
     def listed(self) -> None:
         """What the list did not have is gone."""
         source = self._owner.source
         events: list[Event] = [Delete(source, key) for key in self._held if key not in self._fresh]
-        self._held, self._fresh = self._fresh, {}
         self._caught_up(events)
-
-    def accepted(self) -> None:
-        """It can be read again, and was."""
-        self._caught_up([])
+        self._held, self._fresh = self._fresh, {}
 
     def line(self, line: bytes) -> str:
         """Take one line of a watch."""
@@ -184,8 +191,8 @@ class _Kind:
             raise ApiError(event.code, event.message or "the watch failed")
         if event.item is not None:
             if event.type == "DELETED":
-                self._held.pop(event.item.key, None)
                 self._owner.report([Delete(self._owner.source, event.item.key)])
+                self._held.pop(event.item.key, None)
             elif event.type in ("ADDED", "MODIFIED"):
                 self._owner.report(self._take(event.item, self._held))
         return event.version
@@ -193,7 +200,7 @@ class _Kind:
     def failed(self, error: ApiError | KubeConfigError | ValueError) -> bool:
         """Fall out of sync. Nodes that may not be read are done without; those once known are not believed then."""
         if self._optional and isinstance(error, ApiError) and error.status == 403:
-            self.trouble, self.in_sync = "", True
+            self.trouble, self.in_sync, self._without = "", True, True
             reason = f"{self._reason(error)} (evidence by nodePort is not available)"
             self._owner.report([Trouble(self._owner.source, reason, scope=self._kind)])
             return True
@@ -209,9 +216,9 @@ class _Kind:
         return error.detail if isinstance(error, FormatError) else str(error)
 
     def _caught_up(self, events: list[Event]) -> None:
-        if self._optional and not self.in_sync:
+        if self._without or (self._optional and not self.in_sync):
             events.append(Synced(self._owner.source, scope=self._kind))
-        self.trouble, self.in_sync = "", True
+        self.trouble, self.in_sync, self._without = "", True, False
         self._owner.report(events)
 
     def _take(self, item: Item, into: dict[Key, str]) -> list[Event]:

@@ -30,13 +30,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A status and a body, or a stream of lines that stays open for ``hold`` seconds."""
+    """A status and a body, or a stream of lines that stays open for ``hold`` seconds.
+
+    ``cut``: the connection breaks instead of ending as HTTP has it.
+    """
 
     status: int = 200
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     lines: tuple[object, ...] | None = None
     hold: float = 0.0
+    cut: bool = False
 
 
 def service(name: str, version: str, **metadata: object) -> dict[str, object]:
@@ -140,5 +144,7 @@ class ScriptedApi:
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         await writer.drain()
         await asyncio.sleep(reply.hold)
+        if reply.cut:
+            raise ConnectionResetError
         writer.write(b"0\r\n\r\n")
         await writer.drain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ class Run:
         self._services = services
         self._nodes = nodes
         self.identity: Callable[[Request], Reply] = lambda _: failure(403, "namespaces is forbidden")
-        self.others: Reply | None = None
+        self.asked_for_nodes: Callable[[Request], Reply] = lambda _: failure(403, "nodes is forbidden")
         self.api: ScriptedApi
         self.moments: list[float] = []
 
@@ -65,7 +65,7 @@ class Run:
             reply = self._services(request)
             return reply if isinstance(reply, Reply) else next(reply)
         if request.path.endswith("/nodes"):
-            return failure(403, "nodes is forbidden")
+            return self.asked_for_nodes(request)
         return FOREVER if request.watch else EMPTY
 
     async def until(self, done: Callable[[list[str]], bool], folder: Path, **user: str) -> list[str]:
@@ -166,6 +166,76 @@ async def test_410_lists_again_and_compares_without_falling_out_of_sync(gone: Re
     assert lines == ["+ a", "+ b", "synced", "+ c", "- a"]  # b is as it was: no event
 
 
+MISSED = {
+    "events that wait": watch(("ADDED", service("c", "80")), ("DELETED", service("a", "81")), hold=60.0),
+    "a history that is forgotten": watch(("ERROR", {"code": 410, "message": "too old"})),
+    "no word yet": FOREVER,
+}
+
+
+@pytest.mark.parametrize("missed", MISSED)
+@pytest.mark.parametrize("outage", [failure(503, "away"), Reply(lines=(), cut=True)])
+async def test_after_an_outage_it_is_in_sync_when_all_was_read_and_not_when_a_watch_is_accepted(
+    outage: Reply, missed: str, tmp_path: Path
+) -> None:
+    before, after = page("7", service("a", "1")), page("90", service("c", "80"))
+    away = False
+
+    def reply(request: Request) -> Reply:
+        nonlocal away
+        if not request.watch:
+            return after if away else before
+        if "synced" not in said(run.events):  # EndpointSlices are still being listed
+            return Reply(lines=())
+        first, away = not away, True
+        return outage if first else MISSED[missed]
+
+    run = Run(reply)
+    lines = await run.until(lambda lines: lines.count("synced") == 2, tmp_path)
+    assert lines[:2] == ["+ a", "synced"]
+    assert lines[2].startswith("trouble ")
+    assert lines[3:6] == ["+ c", "- a", "synced"]
+
+
+async def test_after_a_fault_of_ours_it_comes_into_sync_again(tmp_path: Path) -> None:
+    """Whoever runs sources says that one failed, and runs the same again."""
+    events: list[Event] = []
+    unheard: list[Event] = []
+
+    def emit(new: Sequence[Event]) -> None:
+        if "+ b" in said(list(new)) and not unheard:
+            unheard.extend(new)
+            raise RuntimeError("a fault of ours")
+        events.extend(new)
+
+    requests = in_turn(page("7", service("a", "1")), watch(("ADDED", service("b", "8")), hold=60.0))
+
+    def script(request: Request) -> Reply:
+        if not request.path.endswith("/services"):
+            return FOREVER if request.watch else EMPTY
+        if unheard and not request.watch:
+            return page("9", service("a", "1"), service("b", "8"))
+        return requests(request)
+
+    async with ScriptedApi(script) as api, asyncio.timeout(10):
+        source = KubeSource(
+            KubeSettings("home", (), "", "never"), KubeApi(kubeconfig=api.kubeconfig(tmp_path))
+        )
+        with pytest.raises(ExceptionGroup):
+            await source.run(emit)
+        events.append(Trouble(source.source, "internal error"))
+        again = asyncio.create_task(source.run(emit))
+        while said(events)[-1] != "synced":
+            assert not again.done(), again.result()
+            await asyncio.sleep(0.01)
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+    lines = said(events)
+    assert lines[-4:] == ["trouble internal error", "+ a", "+ b", "synced"], (
+        "what was not heard is said again"
+    )
+
+
 async def test_a_list_that_breaks_off_deletes_nothing(tmp_path: Path) -> None:
     run = Run(
         in_turn(
@@ -233,6 +303,15 @@ async def test_nodes_that_may_not_be_read_are_done_without(tmp_path: Path) -> No
     )
 
 
+async def test_nodes_that_may_be_read_at_last_are_no_trouble_any_more(tmp_path: Path) -> None:
+    run = Run(in_turn(page("7", service("a", "1"))), nodes="auto")
+    run.asked_for_nodes = in_turn(*[failure(403, "nodes is forbidden")] * 2, page("8"))
+    lines = await run.until(lambda lines: "synced Node" in lines, tmp_path)
+    assert lines.index("synced Node") > lines.index(
+        "trouble Node: nodes: forbidden: nodes is forbidden (evidence by nodePort is not available)"
+    )
+
+
 async def test_a_silent_watch_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector, "IDLE_S", 0.3)
     first = in_turn(page("7", service("a", "1")), Reply(lines=(), hold=30.0))
@@ -241,7 +320,7 @@ async def test_a_silent_watch_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     def services(request: Request) -> Reply:
         nonlocal asked
         asked += 1
-        return first(request) if asked <= 2 else watch(("ADDED", service("b", "8")))
+        return first(request) if asked <= 2 else page("8", service("a", "1"), service("b", "8"))
 
     lines = await Run(services).until(lambda lines: "+ b" in lines, tmp_path)
     assert any(line.startswith("trouble") and "services: no answer in time" in line for line in lines)
@@ -260,7 +339,10 @@ async def test_a_bad_object_is_rejected_alone(tmp_path: Path) -> None:
 async def test_a_line_that_is_no_event_costs_the_watch_and_nothing_else(tmp_path: Path) -> None:
     run = Run(
         in_turn(
-            page("7", service("a", "1")), Reply(lines=(b"<html>\n",)), watch(("ADDED", service("b", "8")))
+            page("7", service("a", "1")),
+            Reply(lines=(b"<html>\n",)),
+            page("7", service("a", "1")),
+            watch(("ADDED", service("b", "8"))),
         )
     )
     lines = await run.until(lambda lines: "+ b" in lines, tmp_path)

@@ -38,9 +38,6 @@ class Things:
     def listed(self) -> None:
         self.said.append("listed")
 
-    def accepted(self) -> None:
-        self.said.append("accepted")
-
     def line(self, line: bytes) -> str:
         event: dict[str, Any] = json.loads(line)
         self.said.append(event["type"])
@@ -81,19 +78,48 @@ async def reflected(
         return things, server.requests, moments
 
 
-async def test_a_line_that_is_not_understood_is_asked_for_again_once_and_then_all_is_listed(
+async def test_after_a_line_that_is_not_understood_all_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reflector, "BACKOFF_S", (0.0, 0.0))
     bad = Reply(lines=(b"<html>\n",))
     things, requests, _ = await reflected(
-        lambda said: said.count("ADDED") == 3,
+        lambda said: said.count("ADDED") == 2,
         tmp_path,
-        page("5"), bad, watch(GOOD), bad, watch(GOOD), bad, bad, page("9"), watch(GOOD),
+        page("5"), bad, page("5"), watch(GOOD), bad, page("8"), bad, page("9"), watch(GOOD),
     )  # fmt: skip
     asked = [request.query["resourceVersion"] if request.watch else "list" for request in requests[:9]]
-    assert asked == ["list", "5", "5", "6", "6", "6", "6", "list", "9"]
-    assert things.said.count("failed JSONDecodeError") == 4
+    assert asked == ["list", "5", "list", "5", "6", "list", "8", "list", "9"]
+    assert things.said.count("failed JSONDecodeError") == 3
+
+
+BROKEN = Reply(lines=({"type": "ADDED", "object": GOOD[1]},), cut=True)
+"""A watch of which one event comes before its connection breaks."""
+
+
+async def test_a_watch_that_breaks_after_a_while_is_taken_up_again_where_it_was_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(reflector, "LASTED_S", 0.0)
+    things, requests, _ = await reflected(
+        lambda said: said.count("ADDED") == 3, tmp_path, page("5"), BROKEN, BROKEN, BROKEN
+    )
+    assert things.said == ["page", "listed"] + ["ADDED"] * 3
+    assert [request.query.get("resourceVersion") for request in requests[:4]] == [None, "5", "6", "6"]
+
+
+@pytest.mark.parametrize("then", [failure(503, "away"), Reply(lines=(), cut=True)])
+async def test_a_watch_that_breaks_and_can_not_be_taken_up_or_breaks_at_once_is_told_and_all_is_listed(
+    then: Reply, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "BACKOFF_S", (0.0, 0.0))
+    lasted = Reply(lines=(), hold=0.2, cut=True)
+    monkeypatch.setattr(reflector, "LASTED_S", 0.1)
+    things, *_ = await reflected(
+        lambda said: said.count("listed") == 2, tmp_path, page("5"), lasted, then, page("9")
+    )
+    assert things.said == ["page", "listed", "failed ApiError", "page", "listed"]
 
 
 async def test_lists_whose_version_is_gone_at_once_come_at_growing_intervals(
@@ -101,15 +127,17 @@ async def test_lists_whose_version_is_gone_at_once_come_at_growing_intervals(
 ) -> None:
     monkeypatch.setattr(reflector, "BACKOFF_S", (0.01, 5.0))
     replies = [reply for _ in range(5) for reply in (page("5"), failure(410, "too old"))]
-    things, _, moments = await reflected(lambda said: "accepted" in said, tmp_path, *replies, page("9"))
-    assert things.said == ["page", "listed"] * 6 + ["accepted"], "and that is no trouble"
+    things, _, moments = await reflected(
+        lambda said: said.count("listed") == 6, tmp_path, *replies, page("9")
+    )
+    assert things.said == ["page", "listed"] * 6, "and that is no trouble"
     pauses = [after - before for before, after in pairwise(moments[1::2])]
     assert [pause >= least for pause, least in zip(pauses[1:5], (0.02, 0.04, 0.08, 0.16), strict=True)] == [
         True
     ] * 4
 
 
-async def test_credentials_that_can_not_be_read_for_a_while_are_no_reason_to_list_again(
+async def test_what_was_missed_while_credentials_could_not_be_read_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reflector, "BACKOFF_S", (0.0, 0.0))
@@ -125,11 +153,11 @@ async def test_credentials_that_can_not_be_read_for_a_while_are_no_reason_to_lis
     things, requests, _ = await reflected(
         lambda said: "ADDED" in said,
         tmp_path,
-        page("5"), failure(401, "Unauthorized"), watch(GOOD),
+        page("5"), failure(401, "Unauthorized"), page("5"), watch(GOOD),
         at_failure=at_failure,
     )  # fmt: skip
     assert things.said.count("failed KubeConfigError") == 3
-    assert [request.query.get("resourceVersion") for request in requests[:3]] == [None, "5", "5"]
+    assert [request.query.get("resourceVersion") for request in requests[:4]] == [None, "5", None, "5"]
 
 
 @pytest.mark.parametrize("optional", [False, True])
@@ -147,9 +175,9 @@ async def test_an_api_server_that_has_just_begun_forbids_for_a_moment_and_is_ask
     away = [] if optional else [failure(503, "away") for _ in range(8)]
     refused = [failure(403, "forbidden") for _ in range(10)]
     things, *_ = await reflected(
-        lambda said: said.count("accepted") == 2,
+        lambda said: said.count("listed") == 3,
         tmp_path,
-        page("5"), *away, *refused, watch(GOOD), failure(403, "forbidden"), FOREVER,
+        page("5"), *away, *refused, page("5"), watch(GOOD), failure(403, "forbidden"), page("6"),
         optional=optional,
     )  # fmt: skip
     assert things.said.count("failed ApiError") == len(away) + 11
