@@ -36,7 +36,7 @@ class FilterSending:
         """What was written counts as written until it is read, or for a while."""
         for name, (version, when) in list(self._sent.items()):
             held = standing.get(name)
-            if (held.version if held is not None else "") == version or now - when >= AGAIN_S:
+            if (held.version if held is not None else "") == version or now >= when + AGAIN_S:
                 del self._sent[name]
         for name in [name for name in self._refused if name not in self._book.steps]:
             del self._refused[name]
@@ -51,7 +51,7 @@ class FilterSending:
         if step.name in self._sent:
             return False
         refused = self._refused.get(step.name)
-        return refused is None or refused[0] != _what(step) or now - refused[1] >= AGAIN_S
+        return refused is None or refused[0] != _what(step) or now >= refused[1] + AGAIN_S
 
     @property
     def next_look(self) -> float:

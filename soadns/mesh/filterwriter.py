@@ -41,6 +41,8 @@ CAUGHT_UP_S = 2.0
 """How long who asks what is to be done waits for a look at it."""
 IDLE_S = 60.0
 """The longest time without a round."""
+TRIED = "it is tried there first"
+HALTED = f"sidecars refused something (soadns release {SOURCE})"
 
 
 class FilterWriter:
@@ -91,6 +93,8 @@ class FilterWriter:
         self.held: list[Step] = []
         """What an operator has to release."""
         self._interrupted = False
+        self._decided_at = 0.0
+        """As of when it was decided last what may be done, in Unix seconds."""
         self._first_of_all: list[Callable[[], None]] = []
         self._hear_round: list[Callable[[], None]] = []
         self._stirred = asyncio.Event()
@@ -196,11 +200,13 @@ class FilterWriter:
             return TOGETHER_S
         if self.waits_for:
             return IDLE_S
+        if self.files.unshared:
+            return 0.0
         now = self._now()
         moments = [at for at, _ in self.waiting.values()]
-        moments += [at for at in self._trials.until.values() if at > now]
-        moments += [self.files.next_look, self._sending.next_look]
-        waits = [IDLE_S, *(at - now for at in moments)]
+        moments += [*self._trials.until.values(), self.files.next_look, self._sending.next_look]
+        # What was due when it was decided waits for something else than time; what came due since is news.
+        waits = [IDLE_S, *(at - now for at in moments if at > self._decided_at)]
         if (later := self.renderings.waits) is not None:
             waits.append(later)
         return max(0.0, min(waits))
@@ -224,7 +230,8 @@ class FilterWriter:
             self._first_of_all[0]()
             del self._first_of_all[0]  # not before: a fault in it is no reason to go on without
         changed = await self.renderings.follow()
-        now, rejects = self._now(), self.istiod.rejects
+        self._decided_at = now = self._now()
+        rejects = self.istiod.rejects
         if self._trials.until and not self._trials.halted(rejects):
             changed |= {each.uid for name in self._trials.due(now) if (each := self.book.wanted.get(name))}
         for uid in changed:
@@ -238,7 +245,7 @@ class FilterWriter:
         await self._write(now)
 
     async def _write(self, now: float) -> None:
-        self.waiting = {name: (at, "it is tried there first") for name, at in self._trials.until.items()}
+        self.waiting = {name: (at, self._tried(at, now)) for name, at in self._trials.until.items()}
         if not self._settings.write:
             return
         filed = self.files.steps() if self.files.due(now) else []
@@ -288,8 +295,7 @@ class FilterWriter:
             return False
         if step.document is not None:
             if not step.urgent and self._trials.halted(self.istiod.rejects):
-                said = f"sidecars refused something (soadns release {SOURCE})"
-                self.waiting[step.name] = (now + AGAIN_S, said)
+                self.waiting[step.name] = (now + AGAIN_S, HALTED)
                 return False
             rendered = self.renderings.of(step.uid)
             standing = self.reader.ours.of
@@ -297,6 +303,10 @@ class FilterWriter:
                 self.waiting[step.name] = (min(until, now + IDLE_S), "its files of rules are being mounted")
                 return False
         return True
+
+    def _tried(self, until: float, now: float) -> str:
+        """Why a filter that is tried is not for all callers."""
+        return TRIED if until > now or not self._trials.halted(self.istiod.rejects) else HALTED
 
     def _note(self, step: Step) -> None:
         """It was done."""

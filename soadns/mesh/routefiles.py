@@ -236,6 +236,11 @@ class RouteFiles:
         """When there may be, though nothing happens, in Unix seconds."""
         return min(self._again, self._share_at)
 
+    @property
+    def unshared(self) -> bool:
+        """Whether which files have room is to be said anew, whatever the time is."""
+        return self._share_at <= 0.0
+
     # ------------------------------------------------------------------ what is to be done
 
     def _texts(self, namespace: str, now: float) -> dict[str, str]:
