@@ -99,7 +99,7 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     own = Own(composition.fed(config), identities, float(config.state.peers.oldest))
     tls = PeerTls(config.state.peers.tls, control.figures.credentials, log=log)
     peers = Peers(config.state.peers, tls, own, control.figures, log=log, now=control.now)
-    begun_with = await _last_known(saver, peers, own, control.now())
+    begun_with = await _last_known(saver, peers, own, control)
     before = saver.restore(begun_with)
     publisher.feeds = [
         Feed([socket.socket(fileno=fd) for fd in channels], publisher) for channels in options.channel
@@ -200,14 +200,18 @@ async def _serve_secondaries(config: Config, control: Control) -> TransferServer
     return server
 
 
-async def _last_known(saver: Saver, peers: Peers, own: Own, now: float) -> Snapshot | None:
+async def _last_known(saver: Saver, peers: Peers, own: Own, control: Control) -> Snapshot | None:
     """The snapshot to begin with: this replica's, or a better one of another."""
     found = saver.read()
-    why = wanted(found, own, now)
+    why = wanted(found, own, control.now())
     if not (why and peers.configured):
         return found
     log("snapshot-wanted", reason=why)
-    theirs = await peers.find()
+    try:
+        theirs = await peers.find()
+    except Exception as error:  # its own, or none, is as good as where nobody answers
+        faults.note("peers", error, control.figures.faults, log)
+        return found
     if theirs is None or (found is not None and found.ready and found.heard >= theirs.heard):
         return found
     saver.put(theirs)
@@ -225,10 +229,7 @@ async def _ask_on(peers: Peers, saver: Saver, control: Control, stopping: asynci
             stopping.set_result(AGAIN_STATUS)
         return done
 
-    try:
-        await peers.follow(needed, take)
-    except Exception as error:  # names are learnt without others as well
-        faults.note("peers", error, control.figures.faults, log)
+    await faults.anew("peers", lambda: peers.follow(needed, take), control.figures.faults, log)
 
 
 def _publish(config: Config, control: Control) -> SkydnsPublisher | None:

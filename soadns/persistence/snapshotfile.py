@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -93,11 +94,12 @@ def decode_all(data: bytes) -> tuple[Snapshot, int]:
         while (found := _frame(rest, at)) is not None:
             changes.append(_changes_decoder.decode(found))
             at += _FRAME.size + len(found)
-    except msgspec.MsgspecError as error:
+        whole = merged(snapshot, changes)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no shape, no UTF-8, no one source
         raise SnapshotError(f"its content does not fit: {error}") from None
     if snapshot.saved != said.saved:
         raise SnapshotError("its header is of another one: it is damaged")
-    return merged(snapshot, changes), len(rest) - at
+    return whole, len(rest) - at
 
 
 def _frame(octets: bytes, at: int) -> bytes | None:
@@ -114,18 +116,27 @@ def head(line: bytes) -> Head:
     """The first line of a file. Raises SnapshotError."""
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SnapshotError("it does not begin with a snapshot header") from None
     if not isinstance(header, dict) or header.get("magic") != MAGIC:
         raise SnapshotError("it is no soadns snapshot")
     if header.get("format") not in (FORMAT, WITHOUT_CHANGES):
         raise SnapshotError(f"it has format {header.get('format')}, this soadns reads format {FORMAT}")
-    saved, octets = header.get("saved"), header.get("octets")
-    if not isinstance(saved, int | float):
+    saved, octets = _finite(header.get("saved")), header.get("octets")
+    if saved is None:
         raise SnapshotError("its header does not say when it was saved")
     if header["format"] == FORMAT and not (isinstance(octets, int) and octets >= 0):
         raise SnapshotError("its header does not say how long it is")
     return Head(saved, str(header.get("sha256")), octets if header["format"] == FORMAT else None)
+
+
+def _finite(number: object) -> float | None:
+    """A number that can be reckoned with; None for whatever else JSON may have."""
+    try:
+        found = float(number) if isinstance(number, int | float) else nan
+    except OverflowError:
+        return None
+    return found if isfinite(found) else None
 
 
 # --------------------------------------------------------------------------- on disk

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from math import nan
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -244,6 +246,11 @@ another      | damaged   | it is no soadns snapshot
 newer format | damaged   | it has format 99, this soadns reads format 3
 no line      | damaged   | it does not begin with a snapshot header
 html         | damaged   | it does not begin with a snapshot header
+nested       | damaged   | it does not begin with a snapshot header
+too late     | damaged   | its header does not say when it was saved
+no moment    | damaged   | its header does not say when it was saved
+no text      | damaged   | its content does not fit
+twice        | damaged   | its content does not fit
 not whole    | unready   | it was saved before everything was known
 incomplete   | unready   | zone rpc.test was not complete when it was saved
 zone         | foreign   | it has no zone rpc.test, but other.test
@@ -290,6 +297,20 @@ async def stands(street: Street, what: str) -> None:
             await street.replica(os.urandom(300_000).replace(b"\n", b""))
         case "html":
             await street.stranger(sends(ok % 21, b"<html>\nhello\n</html>\n"))
+        case "nested":
+            await street.stranger(sends(ok % 60_001, b"[" * 60_000 + b"\n"))
+        case "too late":
+            await street.replica(json.dumps(json.loads(head) | {"saved": 10**400}).encode() + b"\n" + body)
+        case "no moment":
+            await street.replica(json.dumps(json.loads(head) | {"saved": nan}).encode() + b"\n" + body)
+        case "no text":
+            spoilt = body.replace(b"zk1", b"zk\xff")
+            right = json.loads(head) | {"sha256": hashlib.sha256(spoilt).hexdigest()}
+            await street.replica(json.dumps(right).encode() + b"\n" + spoilt)
+        case "twice":
+            found = of("z")
+            twice = replace(found, sources=[*found.sources, *found.sources])
+            await street.replica(good + snapshotfile.encode_changes(Changes(Touched(), twice)))
         case "not whole":
             await street.replica(file_of("z", ready=False))
         case "incomplete":

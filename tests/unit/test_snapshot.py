@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 
 import msgspec
@@ -176,6 +177,13 @@ def _reheader(data: bytes, **changes: object) -> bytes:
     return json.dumps(json.loads(line) | changes).encode() + b"\n" + body
 
 
+def _rebody(data: bytes, spoil: Callable[[bytes], bytes]) -> bytes:
+    """Another content, with a header that is right for it."""
+    line, _, body = data.partition(b"\n")
+    spoilt = spoil(body)
+    return _reheader(line + b"\n" + spoilt, octets=len(spoilt), sha256=hashlib.sha256(spoilt).hexdigest())
+
+
 UNUSABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", "does not begin with a snapshot header"),
     "of something else": (lambda data: b'{"a": 1}\n', "is no soadns snapshot"),
@@ -186,14 +194,25 @@ UNUSABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with one bit turned": (lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "checksum is wrong"),
     "older": (lambda data: _reheader(data, format=0), "has format 0, this soadns reads format"),
     "newer": (lambda data: _reheader(data, format=999), "has format 999, this soadns reads format"),
-    "of another shape": (
-        lambda data: _reheader(
-            data.partition(b"\n")[0] + b"\n\x80",
-            octets=1,
-            sha256="76be8b528d0075f7aae98d6fa57a6d3c83ae480a8469e668d7b0af968995ac71",
-        ),
+    "of another shape": (lambda data: _rebody(data, lambda body: b"\x80"), "content does not fit"),
+    "with text that is none": (
+        lambda data: _rebody(data, lambda body: body.replace(b"User", b"Us\xffr")),
         "content does not fit",
     ),
+    "nested without end": (
+        lambda data: _rebody(data, lambda body: b"\x81\xa1x" + b"\x91" * 100_000 + b"\xc0"),
+        "content does not fit",
+    ),
+    "with a header that is nested without end": (
+        lambda data: b"[" * 60_000 + b"\n",
+        "does not begin with a snapshot header",
+    ),
+    "saved too late for a number": (
+        lambda data: _reheader(data, saved=10**400),
+        "does not say when it was saved",
+    ),
+    "saved at no moment": (lambda data: _reheader(data, saved=nan), "does not say when it was saved"),
+    "saved in the end": (lambda data: _reheader(data, saved=inf), "does not say when it was saved"),
 }
 
 
