@@ -171,4 +171,4 @@ class Pace:
     def begin(self, uids: Iterable[str], now: float) -> None:
         """Somebody else may just have changed these."""
         for uid in uids:
-            self._changed.setdefault(uid, now - BURST_S)
+            self._changed[uid] = max(self._changed.get(uid, 0.0), now - BURST_S)

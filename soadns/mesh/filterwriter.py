@@ -93,6 +93,8 @@ class FilterWriter:
         self.held: list[Step] = []
         """What an operator has to release."""
         self._interrupted = False
+        self._taken: float | None = None
+        """When this replica took the Lease, in Unix seconds, until that is taken in: nothing is written before."""
         self._decided_at = 0.0
         """As of when it was decided last what may be done, in Unix seconds."""
         self._first_of_all: list[Callable[[], None]] = []
@@ -166,8 +168,8 @@ class FilterWriter:
         self._stir()
 
     def _lease_changed(self) -> None:
-        if self._lease.holds:  # whoever had it before may just have changed them
-            self._pace.begin((each.uid for each in self.reader.ours.of.values()), self._now())
+        if self._lease.holds:
+            self._taken = self._now()
         else:
             self._sending.forget()
         self._stir()
@@ -230,6 +232,7 @@ class FilterWriter:
             self._first_of_all[0]()
             del self._first_of_all[0]  # not before: a fault in it is no reason to go on without
         changed = await self.renderings.follow()
+        self._take_over()
         self._decided_at = now = self._now()
         rejects = self.istiod.rejects
         if self._trials.until and not self._trials.halted(rejects):
@@ -284,7 +287,13 @@ class FilterWriter:
 
     def _leads(self) -> bool:
         """Whether this replica may write now."""
-        return self._settings.write and self._lease.holds
+        return self._settings.write and self._lease.holds and self._taken is None
+
+    def _take_over(self) -> None:
+        """Whoever had the Lease before may have written until it was taken here."""
+        if self._taken is not None:
+            self._pace.begin((each.uid for each in self.reader.ours.of.values()), self._taken)
+            self._taken = None
 
     def _may(self, step: Step, now: float) -> bool:
         """Whether a step may be done in this round; else it waits."""

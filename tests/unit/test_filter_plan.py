@@ -129,6 +129,17 @@ def test_who_takes_over_does_not_know_what_was_changed_just_now() -> None:
     assert pace.wait(Step(CREATE, NAME, "u1", an_object(), rules=True), NOW + 1) == 0.0
 
 
+def test_nor_does_who_gets_back_what_it_had_before() -> None:
+    pace = Pace()
+    change = Step(CHANGE, NAME, "u1", an_object(), rules=True)
+    pace.note(change, NOW)
+    pace.begin(["u1"], NOW + 3600)
+    assert pace.wait(change, NOW + 3601) == APART_S - BURST_S - 1
+    pace.note(change, NOW + 3600 + APART_S)
+    pace.begin(["u1"], NOW + 3600 + APART_S + 1)
+    assert pace.wait(change, NOW + 3600 + APART_S + BURST_S) == APART_S - BURST_S, "its own is the later one"
+
+
 # --------------------------------------------------------------------------- guard
 
 

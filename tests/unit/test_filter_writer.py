@@ -22,7 +22,7 @@ from soadns.sidecar.tiers import Wishes
 from soadns.text import rendermesh
 from tests.unit import test_filter_checks
 from tests.unit.object_store import ObjectStore
-from tests.unit.publishing_site import ACCOUNT, FILTERS, REQUEST, ROOT, USER, publishing
+from tests.unit.publishing_site import ACCOUNT, FILTERS, REQUEST, ROOT, USER, Publishing, publishing
 from tests.unit.route_process import SHOP
 
 pytestmark = pytest.mark.long
@@ -225,6 +225,44 @@ async def test_rules_change_once_a_minute() -> None:
         it.now += 60.0 - BURST_S
         await it.rest()
         await it.wrote(USER.replace("create", "change"))
+
+
+RULED = (f"{SHOP[0]}; register com.x.Pay 10.1.0.1", *SHOP[1:])
+
+
+async def the_minute_is_over(it: Publishing, taken: float) -> None:
+    """Rules change, and are written when a minute is over since somebody may have changed them last."""
+    it.tell("register com.x.Address 10.1.0.2")
+    it.tell("unregister com.x.Address 10.1.0.1; after 5s")
+    await it.until(lambda: it.states() == ["outdated"])
+    await it.rest()
+    it.now = taken + 60.0 - BURST_S - 1.0
+    await it.rest()
+    await it.wrote()
+    it.now += 1.0
+    await it.rest()
+    await it.wrote(USER.replace("create", "change"))
+
+
+async def test_who_gets_the_lease_back_counts_the_minute_from_there() -> None:
+    async with publishing(*RULED) as it:
+        await it.wrote(USER)
+        it.lease.turn(False)
+        it.now += 600.0
+        it.lease.turn(True)
+        await the_minute_is_over(it, it.now)
+
+
+async def test_who_takes_it_before_all_is_read_does_too() -> None:
+    async with publishing(*RULED) as it:
+        await it.wrote(USER)
+    it.store.absent = {"envoyfilters"}
+    async with publishing(*RULED, store=it.store) as successor:
+        await successor.until(lambda: bool(successor.writer.waits_for))
+        successor.lease.turn(True)
+        it.store.absent = set()
+        await successor.until(lambda: not successor.writer.waits_for)
+        await the_minute_is_over(successor, successor.now)
 
 
 async def test_the_filter_of_a_service_that_is_created_again_goes_at_once() -> None:
