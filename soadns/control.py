@@ -284,11 +284,13 @@ class Control:
     def _announce(self) -> None:
         """Say of zones what can be said now that nothing waits to be worked on.
 
-        One that lacks a source which was added since it was complete goes on, but denies nothing.
+        One that lacks a source which was added since it was complete goes on, but denies nothing. Nor does one of
+        which others may know more by now: it is not given to secondaries, nor written to etcd, in an older state.
         """
+        catching_up = self._catching_up()
         for name, zone in self.estate.zones.items():
             awaited = zone.awaited
-            if zone.complete and not awaited and self.zones[name].state != READY:
+            if zone.complete and not (awaited or catching_up) and self.zones[name].state != READY:
                 self.publisher.publish(self.zones[name].set_state(READY))
             if zone.complete:
                 self.routing.announce(name, self.clock())
@@ -302,7 +304,7 @@ class Control:
         # A zone that is new does not keep the others on the predecessor's table.
         wanted = (self._before.complete if self._before.ready else frozenset()) & self.zones.keys()
         known = self._announced >= (wanted or self.zones.keys())
-        if known and not self.publisher.complete and not self._catching_up():
+        if known and not self.publisher.complete and not catching_up:
             self.publisher.set_complete()
             self.changed.set()  # whoever reads the snapshot is to know that it is whole
             gc.freeze()  # what the first sync brought lives long
@@ -310,7 +312,8 @@ class Control:
     def _catching_up(self) -> bool:
         """Whether workers may know more than this process, whose predecessor was killed before it saved all.
 
-        They keep what they have until every source was read anew, or for as long as one may be waited for.
+        They keep what they have until every source was read anew, or for as long as one may be waited for. So do
+        secondaries, and etcd.
         """
         if not self.publisher.unsaved or self.clock() - self._begun > CATCH_UP_S:
             return False

@@ -20,6 +20,8 @@ from soadns.nameserver.journal import Journal, Reader
 from soadns.nameserver.table import Names, Table
 from soadns.persistence.saver import Saver
 from soadns.settings.configfile import parse
+from soadns.skydns.book import Book
+from soadns.transfer.versions import Versions
 from tests.unit.journals import Files
 from tests.unit.notation import NOON
 
@@ -79,17 +81,57 @@ async def test_what_was_not_saved_is_answered_until_the_sources_were_read(replic
     assert b"\x03new\x03rpc\x04test\0" in second.publisher.table.names
 
 
+class Followers:
+    """Who takes a zone from a control process: secondaries, and what keeps it in etcd."""
+
+    def __init__(self, control: Control) -> None:
+        self.zone, self.now = control.zones["rpc.test"], control.now
+        self.versions, self.book = Versions(self.zone, 100), Book(self.zone, lambda: None)
+        self.zone.witnesses += [self.versions, self.book]
+
+    @property
+    def served(self) -> tuple[bool, bool]:
+        """Whether there is a version for secondaries a second from now, and whether etcd is written to."""
+        later = self.now() + 1.0
+        given = self.versions.sealed(later) == self.zone.serial
+        assert given == self.versions.settled(later)
+        return given, self.book.ready
+
+
+async def test_until_then_nobody_else_gets_what_the_snapshot_has(replica: Replica) -> None:
+    """It would be an older zone under a newer serial."""
+    first, saver = replica.start()
+    hear(first, "com.x.Old")
+    assert saver.save_now()
+    hear(first, "com.x.New")
+    assert Followers(first).served == (True, True)
+    replica.now += 3  # it is killed
+    second, saver = replica.start()
+    followers = Followers(second)
+    assert followers.served == (False, False)
+    hear(second, "com.x.New")
+    assert followers.served == (True, True)
+    assert any(b"\x03New" in owner for owner, _ in followers.zone.owners())
+    assert saver.save_now()
+    second.publisher.leave()
+    third, _ = replica.start()
+    assert Followers(third).served == (True, True), "it ended in order"
+
+
 async def test_but_sources_that_can_not_be_read_are_not_waited_for_for_ever(replica: Replica) -> None:
     first, saver = replica.start()
     hear(first, "com.x.Old")
     saver.save_now()
     second, _ = replica.start()
     replica.now += CATCH_UP_S - 1
+    followers = Followers(second)
     second._turn()
     assert not second.publisher.complete
+    assert followers.served == (False, False)
     replica.now += 2
     second._turn()
     assert second.publisher.complete
+    assert followers.served == (True, True)
 
 
 async def test_a_first_table_has_everything_that_the_snapshot_has(replica: Replica) -> None:
