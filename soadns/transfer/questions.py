@@ -205,6 +205,14 @@ def _appended(message: bytes, name: dns.name.Name, rdata: Any) -> bytes:
     return message[:10] + pack("!H", additional) + message[12:] + record
 
 
+def failed(packet: bytes) -> bytes:
+    """The reply to a packet that could not be looked at by a fault of ours; empty where none is due."""
+    if len(packet) < 12:
+        return b""
+    ident, flags = unpack_from("!HH", packet)
+    return b"" if flags & _QR else _header(ident, flags, wire.SERVFAIL)
+
+
 def _header(ident: int, flags: int, rcode: int) -> bytes:
     return pack("!HHHHHH", ident, _QR | (flags & (_OPCODE | _RD)) | rcode, 0, 0, 0, 0)
 

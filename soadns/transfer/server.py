@@ -148,7 +148,15 @@ class TransferServer:
     # ------------------------------------------------------------------ questions
 
     def over_udp(self, packet: bytes, peer: tuple[Any, ...]) -> bytes:
-        """The reply to a datagram; empty where none is due. IXFR gets the SOA alone (RFC 1995 2)."""
+        """The reply to a datagram; empty where none is due."""
+        try:
+            return self._reply(packet, peer)
+        except Exception as error:
+            faults.note("transfer", error, self._faults, self._log)
+            return questions.failed(packet)
+
+    def _reply(self, packet: bytes, peer: tuple[Any, ...]) -> bytes:
+        """The same. IXFR gets the SOA alone (RFC 1995 2)."""
         question = self._question(packet, peer)
         if not isinstance(question, Question):
             return question
@@ -183,6 +191,8 @@ class TransferServer:
                 await self._answer(packet, peer, writer)
         except (asyncio.IncompleteReadError, TimeoutError, OSError):
             pass
+        except Exception as error:  # half of an answer may be there: whoever asked turns to another replica
+            faults.note("transfer", error, self._faults, self._log)
         finally:
             with contextlib.suppress(OSError):
                 writer.close()
@@ -233,7 +243,7 @@ class TransferServer:
                 kind, stream = "soa", iter([records.soa(versions.zone, serial)])
         try:
             count = await self._send(writer, question, stream)
-        except (OSError, TimeoutError):
+        except Exception:
             self._figures.transfers[zone, "broken"] += 1
             raise
         if kind == "soa":

@@ -8,9 +8,10 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import dns.asyncquery
 import dns.message
@@ -33,6 +34,7 @@ from soadns.nameserver.zone import ZoneData
 from soadns.settings import renewed
 from soadns.transfer import questions, records
 from soadns.transfer.notices import Notifier
+from soadns.transfer.primary import Access
 from soadns.transfer.server import TransferServer
 from soadns.transfer.settings import Key, KeyFile, TransferSettings
 from tests.ports import free_port
@@ -333,6 +335,39 @@ async def test_damaged_packets_harm_nobody(packet: bytes) -> None:
         if reply:
             assert dns.message.from_wire(reply[2:], ignore_trailing=True).rcode() != dns.rcode.NOERROR
         assert await server.transfers() == "axfr"
+
+
+async def test_a_fault_of_ours_is_noted_and_the_secondary_asks_somebody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By UDP it is told SERVFAIL; its connection ends."""
+    unnoted: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unnoted.append(context))
+    async with primary() as server:
+        counts = server.server._faults
+        with monkeypatch.context() as patched:
+            patched.setattr(Access, "refusal", lambda *_: 1 // 0)
+            reply = await server.asks("SOA", udp=True)
+            assert reply.rcode() == dns.rcode.SERVFAIL
+            with pytest.raises(EOFError):
+                await server.asks("SOA")
+        assert counts == {"transfer": 2}
+        with monkeypatch.context() as patched:
+            messages = records.messages
+
+            def begun(*arguments: Any, **options: Any) -> Iterator[bytes]:
+                yield next(iter(messages(*arguments, **options)))
+                raise ZeroDivisionError
+
+            patched.setattr(records, "messages", begun)
+            server.running.change(**{f"a_N{n}": Records(("10.96.0.1",)) for n in range(2_000)})
+            server.running.second()
+            with pytest.raises(EOFError):
+                await server.transfers()
+        assert counts == {"transfer": 3}
+        assert server.figures.transfers == {("rpc.test", "broken"): 1}
+        assert await server.transfers() == "axfr"
+        assert not unnoted
 
 
 async def test_secondaries_are_told_until_they_hear_it(key_file: KeyFile) -> None:
