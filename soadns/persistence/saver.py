@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import time
@@ -18,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from soadns import composition
+from soadns import composition, forked
 from soadns.control import Control, Predecessor
 from soadns.logs import Log
 from soadns.persistence import changes, snapshot, snapshotfile
@@ -34,10 +33,6 @@ CHILD_S = 60.0
 """A child that takes longer is killed; the snapshot before it stays. What hangs for longer is told of so often."""
 KILL_S = 1.0
 """How long the loop waits for a child that was killed: one that waits for a disk may not end by that."""
-FAULT = 255
-"""Exit status of a child that failed by a fault of ours; others are errno."""
-NICE = 10
-"""By how much the child steps back: answers and changes come first on a machine with few cores."""
 FIRST_S = 60.0
 """How long the first snapshot waits for a complete state: forking while everything is read for the first time makes
 that slower, and half of a registry is worth little."""
@@ -268,16 +263,13 @@ class Saver:
         pid = os.fork()
         if pid:
             return pid
-        # Threads (kazoo's) do not exist here and locks may be held by them: nothing below takes one.
-        status = FAULT
+        status = forked.FAULT  # others are errno
         try:
-            gc.disable()
-            os.nice(NICE)
-            signal.set_wakeup_fd(-1)
+            forked.be_copy()
             self._write()
             status = 0
         except OSError as error:
-            status = min(error.errno or FAULT, FAULT)
+            status = min(error.errno or forked.FAULT, forked.FAULT)
         finally:
             os._exit(status)
 
@@ -342,4 +334,4 @@ class Saver:
 def _reason(code: int) -> str:
     if code < 0:
         return f"the writing process was ended by signal {-code}"
-    return "internal error" if code == FAULT else os.strerror(code)
+    return "internal error" if code == forked.FAULT else os.strerror(code)

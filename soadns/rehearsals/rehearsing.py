@@ -10,10 +10,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from soadns import selectors
+from soadns import forked, selectors
 from soadns.control import Control
 from soadns.model import Key, Observation, Service
-from soadns.rehearsals import forked, rehearsal
+from soadns.rehearsals import rehearsal
 from soadns.reports.views import waiting
 from soadns.settings.config import Config
 from soadns.sources import manifests

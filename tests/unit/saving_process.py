@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,28 @@ def hear(saver: Saver, name: str) -> None:
 
 def names(saver: Saver) -> list[str]:
     return sorted(i.name for i in saver._control.estate.zones[ZONE].states)
+
+
+class Gate:
+    """Holds a child up until it is opened: in memory that both have, for a child keeps no descriptor."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 1)
+        self._parent = os.getpid()
+
+    def wait(self) -> None:
+        """In the child, which does not outlive its parent by that."""
+        while not self.opened and os.getppid() == self._parent:
+            time.sleep(0.005)
+
+    def open(self) -> None:
+        """In its parent."""
+        self._shared[0] = 1
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody did."""
+        return bool(self._shared[0])
 
 
 class Process:

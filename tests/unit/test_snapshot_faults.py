@@ -16,7 +16,7 @@ from soadns.persistence import saver as saver_module
 from soadns.persistence import snapshotfile
 from soadns.persistence.snapshotfile import Tail
 from tests.unit.notation import NOON
-from tests.unit.saving_process import Process, hear
+from tests.unit.saving_process import Gate, Process, hear
 from tests.unit.waiting import soon
 
 pytestmark = pytest.mark.long
@@ -55,8 +55,8 @@ async def test_a_disk_that_has_become_read_only_is_said_and_tried_again(
 async def test_at_the_end_a_disk_that_has_become_read_only_is_said(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, opener = os.pipe()
-    monkeypatch.setattr(snapshotfile, "write", lambda path, data: os.read(gate, 1) and None)
+    gate = Gate()
+    monkeypatch.setattr(snapshotfile, "write", lambda path, data: gate.wait())
     process.saver._end_tail()
     hear(process.saver, "New")
     await soon(lambda: process.saver._child)
@@ -66,8 +66,6 @@ async def test_at_the_end_a_disk_that_has_become_read_only_is_said(
         patched.setattr(Path, "unlink", read_only)
         assert not process.saver.save_now()
     assert process.figures.snapshot_failures == 1
-    os.close(opener)
-    os.close(gate)
 
 
 async def test_where_no_process_can_be_made_that_is_said_and_tried_again(
@@ -94,13 +92,13 @@ async def test_who_could_not_give_way_saves_on(process: Process, monkeypatch: py
     """The child that was writing had been ended for that."""
     found = process.saver.read()
     assert found is not None
-    gate, opener = os.pipe()
+    gate = Gate()
     parent = os.getpid()
 
     def stuck(path: Path, data: bytes) -> None:
         if os.getpid() == parent:
             read_only()
-        os.read(gate, 1)
+        gate.wait()
 
     with monkeypatch.context() as patched:
         patched.setattr(snapshotfile, "write", stuck)
@@ -111,8 +109,6 @@ async def test_who_could_not_give_way_saves_on(process: Process, monkeypatch: py
     await process.saves()
     assert process.names() == ["New", "User"]
     assert process.figures.snapshot_failures == 1
-    os.close(opener)
-    os.close(gate)
 
 
 async def test_a_change_that_the_disk_does_not_take_is_said_as_long_as_that_lasts_and_nothing_follows_it(
@@ -150,11 +146,11 @@ async def test_a_child_that_no_signal_ends_is_told_of_and_the_loop_goes_on(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So is one that waits for a disk within the kernel."""
-    gate, opener = os.pipe()
+    gate = Gate()
     write = snapshotfile.write
 
     def stuck(path: Path, data: bytes) -> None:
-        os.read(gate, 1)
+        gate.wait()
         write(path, data)
 
     with monkeypatch.context() as patched:
@@ -170,11 +166,9 @@ async def test_a_child_that_no_signal_ends_is_told_of_and_the_loop_goes_on(
         assert found is not None
         assert not process.saver.give_way(found), "the child would have the last word"
         assert "does not end" in process.log[-1]
-        os.write(opener, b".")
+        gate.open()
         await process.saves()
     assert process.names() == ["New", "User"]
-    os.close(opener)
-    os.close(gate)
 
 
 def test_where_a_file_took_its_place_is_on_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +200,10 @@ async def test_a_whole_is_of_when_its_child_was_made(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment, write = [NOON + 10], snapshotfile.write
-    gate, opener = os.pipe()
+    gate = Gate()
 
     def slow(path: Path, data: bytes) -> None:
-        os.read(gate, 1)
+        gate.wait()
         write(path, data)
 
     monkeypatch.setattr(process.saver._control, "now", lambda: moment[0])
@@ -219,13 +213,11 @@ async def test_a_whole_is_of_when_its_child_was_made(
         hear(process.saver, "New")
         await soon(lambda: process.saver._child)
         moment[0] += 50
-        os.write(opener, b"x")
+        gate.open()
         await process.saves()
     found = process.saver.read()
     assert found is not None
     assert process.figures.snapshot_at == found.saved == NOON + 10
-    os.close(opener)
-    os.close(gate)
 
 
 async def test_a_change_is_of_when_it_was_taken(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:

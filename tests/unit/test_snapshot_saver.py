@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from soadns.persistence import saver as saver_module
 from soadns.persistence import snapshotfile
 from soadns.persistence.snapshotfile import Tail
 from tests.unit.notation import NOON, SOURCES, ZONE
-from tests.unit.saving_process import Log, Process, hear, names, started
+from tests.unit.saving_process import Gate, Log, Process, hear, names, started
 from tests.unit.waiting import soon
 
 pytestmark = pytest.mark.long
@@ -78,25 +79,50 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
     def slow(target: Path, data: bytes) -> None:
         if os.getpid() != end:
             target.with_name(f"{target.name}.{os.getpid()}.tmp").touch()
-            os.read(gate, 1)
+            gate.wait()
         write(target, data)
 
-    gate, opener = os.pipe()
+    gate = Gate()
     monkeypatch.setattr(snapshotfile, "write", slow)
     running = asyncio.create_task(saver.run())
     await soon(lambda: os.listdir(tmp_path))
     running.cancel()
     hear(saver, "New")
     saver.save_now()
-    os.write(opener, b"x")
-    os.close(opener)
-    os.close(gate)
+    gate.open()
     again = started(path, log)
     again.restore(again.read())
     assert names(again) == ["New", "Old"]
     assert os.listdir(tmp_path) == ["snapshot"]
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - there is nobody to wait for
+
+
+async def test_a_child_that_writes_on_keeps_no_port_from_a_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It outlives its parent where that is killed, for as long as the disk takes."""
+    saver = started(tmp_path / "snapshot", Log())
+    hear(saver, "User")
+    write, begun, gate = snapshotfile.write, Gate(), Gate()
+
+    def slow(target: Path, data: bytes) -> None:
+        begun.open()
+        gate.wait()
+        write(target, data)
+
+    monkeypatch.setattr(snapshotfile, "write", slow)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        running = asyncio.create_task(saver.run())
+        await soon(lambda: begun.opened)
+    with socket.create_server(("127.0.0.1", port)):
+        gate.open()
+    await soon(lambda: saver._control.figures.snapshots == 1)
+    running.cancel()
+    again = started(tmp_path / "snapshot", Log())
+    again.restore(again.read())
+    assert names(again) == ["User"]
 
 
 async def test_another_clusters_snapshot_is_refused_and_said(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Work on a copy of this process. The kernel makes it (copy-on-write): it is consistent, and nobody waits for it.
 
 Threads do not exist in the copy, and locks may be held by them: what is done there takes none, and touches nothing but
-its own memory.
+its own memory, and what it opens itself. It may outlive the process, where that is killed, and has nothing then that a
+successor needs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -28,6 +30,21 @@ class ForkedError(Exception):
     """A child that ended without a result."""
 
 
+def be_copy(*needed: int) -> None:
+    """What a child does first: it steps back, and closes all that it inherited but the standard streams and these."""
+    gc.disable()
+    os.nice(NICE)
+    signal.set_wakeup_fd(-1)
+    try:
+        inherited = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # no /proc: a successor that wants one of our addresses waits for this child's end
+        return
+    for descriptor in inherited:
+        if descriptor > 2 and descriptor not in needed:
+            with contextlib.suppress(OSError):  # what the list was read by is closed
+                os.close(descriptor)
+
+
 def begin(work: Callable[[], object]) -> tuple[int, int]:
     """Start it; returns the child's pid, and the descriptor from which ``result`` reads what it returned, as JSON."""
     reader, writer = os.pipe()
@@ -38,10 +55,7 @@ def begin(work: Callable[[], object]) -> tuple[int, int]:
     status = FAULT
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-        gc.disable()
-        os.nice(NICE)
-        signal.set_wakeup_fd(-1)
-        os.close(reader)
+        be_copy(writer)
         with open(writer, "wb") as file:
             file.write(json.dumps(work()).encode())
         status = 0
