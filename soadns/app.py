@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soadns import composition, faults, logs
+from soadns.beside import Beside
 from soadns.binding.estate import Estate
 from soadns.clock import Clock
 from soadns.control import Control
@@ -121,8 +122,9 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
         (options.http_probes, site.application(probes_only=True), None),
         (options.state_peers_listen, snapshots.application(), tls.serving),
     )
-    serving = inquiries.sidecars = await _serve_sidecars(config, control)
-    transferring = await _serve_secondaries(config, control)
+    beside = [each for each in (_sidecars(config, control, inquiries), _secondaries(config, control)) if each]
+    for each in beside:
+        await each.start()
     publishing = operations.publishing = _publish(config, control)
     # Who hears from here that a reload is done finds everything in force.
     runners = [
@@ -141,10 +143,8 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     status = await stopping
     for runner in runners:  # whoever connects from now on waits for the successor
         await runner.cleanup()
-    if serving is not None:
-        await serving.stop()
-    if transferring is not None:
-        await transferring.stop()
+    for each in beside:
+        await each.stop()
     if publishing is not None:
         await publishing.stop()
     for task in tasks:
@@ -158,46 +158,37 @@ async def _control(options: argparse.Namespace, config: Config) -> int:
     return status
 
 
-async def _serve_sidecars(config: Config, control: Control) -> AdsServer | None:
-    """The ADS server, if one is wanted; what can not be is logged, for names are answered without it."""
+def _sidecars(config: Config, control: Control, inquiries: Inquiries) -> Beside[AdsServer] | None:
+    """What serves sidecars, if that is wanted."""
     settings = config.sidecar.ads
     if not settings.listen:
         return None
     # Snapshots are written by a child that is forked and calls nothing of gRPC: what gRPC does at a fork for children
     # that would, and says on stderr each time, is for nothing then.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-    try:
+
+    def make() -> AdsServer:
         from soadns.ads.server import AdsServer
 
-        server = AdsServer(control, settings, control.figures)
-        await server.start()
-    except ImportError as error:
-        log("ads-not-served", level="error", reason=f"{error}; it wants the extra: pip install 'soadns[ads]'")
-        return None
-    except OSError as error:
-        log("ads-not-served", level="error", reason=error.strerror or str(error))
-        return None
-    return server
+        return AdsServer(control, settings, control.figures)
+
+    def served(server: AdsServer) -> None:
+        inquiries.sidecars = server
+
+    return Beside("ads", "ads-not-served", make, control.figures, extra="ads", then=served, log=log)
 
 
-async def _serve_secondaries(config: Config, control: Control) -> TransferServer | None:
-    """What gives whole zones to other name servers, if one is wanted; else as above."""
+def _secondaries(config: Config, control: Control) -> Beside[TransferServer] | None:
+    """What gives whole zones to other name servers, if that is wanted."""
     if not config.transfer.listen:
         return None
-    try:
+
+    def make() -> TransferServer:
         from soadns.transfer.server import TransferServer
 
-        settings = composition.transfer_settings(config)
-        server = TransferServer(control, settings, control.figures, log=log)
-        await server.start()
-    except ImportError as error:
-        reason = f"{error}; it wants the extra: pip install 'soadns[transfer]'"
-        log("zones-not-transferred", level="error", reason=reason)
-        return None
-    except OSError as error:
-        log("zones-not-transferred", level="error", reason=error.strerror or str(error))
-        return None
-    return server
+        return TransferServer(control, composition.transfer_settings(config), control.figures, log=log)
+
+    return Beside("transfer", "zones-not-transferred", make, control.figures, extra="transfer", log=log)
 
 
 async def _last_known(saver: Saver, peers: Peers, own: Own, control: Control) -> Snapshot | None:

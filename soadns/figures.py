@@ -55,6 +55,8 @@ class Figures:
     source_failures: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     """Of our own, by part: ``ads``, ``mesh``, ``peers``, ``transfer``."""
+    listening: dict[str, bool] = field(default_factory=dict)
+    """By part that is configured beside names (``ads``, ``transfer``): whether it listens."""
     reloads: Counter[str] = field(default_factory=Counter)
     """By outcome: ``done``, ``bad``, ``refused``."""
     snapshots: int = 0

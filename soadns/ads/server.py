@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -16,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from soadns import faults
+from soadns.addresses import parse_address
 from soadns.ads.certificates import Certificates
 from soadns.ads.delta import Delta, DeltaRequest
 from soadns.ads.encoder import delta_request, encode, request
@@ -95,22 +98,24 @@ class AdsServer:
         self._server: Any = None
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the address is taken."""
+        """Listen. Raises OSError where the address is taken, and has nothing open then."""
+        _bindable(self._settings.listen)
         stream = grpc.stream_stream_rpc_method_handler(self._stream, request_deserializer=request)
         delta = grpc.stream_stream_rpc_method_handler(self._delta, request_deserializer=delta_request)
         methods = {"StreamAggregatedResources": stream, "DeltaAggregatedResources": delta}
         handler = grpc.method_handlers_generic_handler(SERVICE, methods)
-        self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers((handler,))
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((handler,))
         address = self._settings.listen
         try:
             if self._certificates is not None:
-                self._server.add_secure_port(address, self._certificates.credentials())
+                server.add_secure_port(address, self._certificates.credentials())
             else:
-                self._server.add_insecure_port(address)
+                server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"sidecar.ads.listen {address}: {error}") from None
-        await self._server.start()
+        self._server = server
+        await server.start()
         if self._certificates is not None:
             self._begin(faults.anew("ads", self._certificates.look, self._faults, log))
         log("ads-listening", address=address, tls=self._certificates is not None)
@@ -358,3 +363,17 @@ class AdsServer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await stirred.wait()
+
+
+def _bindable(address: str) -> None:
+    """Raises OSError where an address is taken: gRPC says so on stderr, at each attempt."""
+    if (found := parse_address(address)) is None:
+        return
+    host, port = found
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from soadns import faults
+from soadns.addresses import print_address
 from soadns.figures import Figures
 from soadns.logs import Log
 from soadns.nameserver import wire
@@ -103,29 +104,40 @@ class TransferServer:
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Listen. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        for host, port in self._settings.listen:
-            server = await asyncio.start_server(self._connected, host, port, reuse_address=True)
-            self._servers.append(server)
-            bound = server.sockets[0].getsockname()[1]
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self), local_addr=(host, bound)
-            )
-            self._datagrams.append(transport)
+        """Listen. Raises OSError, and has nothing open then."""
+        try:
+            for host, port in self._settings.listen:
+                await self._listen(host, port)
+        except BaseException:
+            self._close()
+            raise
+        addresses = " ".join(print_address(*address) for address in self._settings.listen)
+        self._log("transfer-listening", addresses=addresses)
         self._watch = asyncio.create_task(faults.anew("transfer", self._tell, self._faults, self._log))
 
     async def stop(self) -> None:
         """End every transfer and close."""
-        for transport in self._datagrams:
-            transport.close()
-        for server in self._servers:
-            server.close()
+        self._close()
         tasks = [*self._connections, *([self._watch] if self._watch else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._notifier.stop()
+
+    async def _listen(self, host: str, port: int) -> None:
+        server = await asyncio.start_server(self._connected, host, port, reuse_address=True)
+        self._servers.append(server)
+        bound = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, bound))
+        self._datagrams.append(transport)
+
+    def _close(self) -> None:
+        for transport in self._datagrams:
+            transport.close()
+        for server in self._servers:
+            server.close()
+        self._datagrams, self._servers = [], []
 
     # ------------------------------------------------------------------ telling
 

@@ -344,6 +344,10 @@ class Exporter:
 
     def _process(self) -> Iterator[Metric]:
         figures = self._running.figures
+        yield gauge(
+            "soadns_listening", "1 while what is configured beside names listens.",
+            {(part,): float(listens) for part, listens in figures.listening.items()}, "part",
+        )  # fmt: skip
         yield histogram(
             "soadns_change_to_answer_seconds",
             "From a source's event to the worker that answers by it.",

@@ -33,6 +33,7 @@ class BusyProcess(DemoProcess):
             self.figures.latencies.note(seconds)
         self.figures.source_failures["static/demo"] = 1
         self.figures.faults["mesh"] = 1
+        self.figures.listening["ads"] = True
         self.figures.reloads["done"] = 1
         self.figures.transfer.transfers["rpc.cluster.local", "axfr"] = 1
         self.figures.transfer.notices["10.0.5.7:53", "heard"] = 1
