@@ -153,7 +153,7 @@ class Control:
             for source in self.sources:
                 group.create_task(self._run_source(source))
             if self.mesh is not None:
-                group.create_task(faults.anew("mesh", self.mesh.run, self.figures.faults, self._log))
+                group.create_task(self.mesh.run(self.figures.faults))
 
     async def _run_source(self, source: Source) -> None:
         while True:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
 from soadns.logs import Log
+from soadns.mesh import answers
 from soadns.mesh.leasestate import LeaseRecord, LeaseState, LeaseTimes
 
 LEASES = Resource("Lease", "leases", group="coordination.k8s.io")
@@ -105,7 +105,7 @@ class Lease:
             self._unsure = True  # it may have been written all the same
             if error.status != 409:  # else another one was faster: the next look tells who
                 self._fails(f"HTTP {error.status}: {error.message}" if error.status else error.message)
-        except (KubeConfigError, ValueError, LookupError, TypeError) as error:
+        except ValueError as error:  # KubeConfigError is one
             self._unsure = True
             self._fails(str(error))
 
@@ -172,14 +172,27 @@ class Lease:
 
 
 def _read(body: bytes) -> tuple[LeaseRecord, str]:
-    """A Lease and its version. Raises ValueError, LookupError and TypeError for what is none."""
-    document = json.loads(body)
-    spec = document.get("spec") or {}
+    """A Lease and its version. Raises ValueError for what is none."""
+    document = answers.read(body)
+    spec = answers.mapping(document.get("spec") or {}, "spec")
     record = LeaseRecord(
-        holder=spec.get("holderIdentity") or "",
-        duration=float(spec.get("leaseDurationSeconds") or 0),
-        transitions=int(spec.get("leaseTransitions") or 0),
-        acquired=spec.get("acquireTime") or "",
-        renewed=spec.get("renewTime") or "",
+        holder=_text(spec, "holderIdentity"),
+        duration=float(_whole(spec, "leaseDurationSeconds")),
+        transitions=_whole(spec, "leaseTransitions"),
+        acquired=_text(spec, "acquireTime"),
+        renewed=_text(spec, "renewTime"),
     )
-    return record, str(document["metadata"]["resourceVersion"])
+    return record, answers.version(document)
+
+
+def _text(spec: dict[str, Any], key: str) -> str:
+    if not isinstance(found := spec.get(key) or "", str):
+        raise ValueError(f"spec.{key} is no text")
+    return found
+
+
+def _whole(spec: dict[str, Any], key: str) -> int:
+    """A number as the API has them there (``int32``)."""
+    if not isinstance(found := spec.get(key) or 0, int) or abs(found) >= 1 << 31:
+        raise ValueError(f"spec.{key} is no number")
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from soadns import faults
 from soadns.kubeapi import KubeApi
 from soadns.logs import Log
 from soadns.mesh import adoption, filterchanges, filterstatus
@@ -82,19 +84,21 @@ class Mesh:
         if self.events is not None and self.filters is not None:
             FilterNews(self.filters, self.events)
 
-    async def run(self) -> None:
-        """Run until cancelled."""
+    async def run(self, counts: Counter[str]) -> None:
+        """Run until cancelled. Each part gets over its own faults alone; ``counts`` has how many."""
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        if self.moves is not None:
+            parts += [("lease", self.lease.run), ("moves", self.moves.run)]
+        if self.filters is not None:
+            parts.append(("filters", self.filters.run))
+        if self.events is not None:
+            parts.append(("events", self.events.run))
+        if self._annotations is not None:
+            parts.append(("events", self._annotations.run))
         try:
             async with asyncio.TaskGroup() as group:
-                if self.moves is not None:
-                    group.create_task(self.lease.run())
-                    group.create_task(self.moves.run())
-                if self.filters is not None:
-                    group.create_task(self.filters.run())
-                if self.events is not None:
-                    group.create_task(self.events.run())
-                if self._annotations is not None:
-                    group.create_task(self._annotations.run())
+                for part, run in parts:
+                    group.create_task(faults.anew(part, run, counts, self._log))
         finally:
             await self._api.close()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
+from soadns.mesh import answers
 from soadns.reflector import Page, Reflector
 
 T = TypeVar("T")
@@ -16,6 +16,8 @@ Name = tuple[str, str]
 
 class Mirror(Generic[T]):
     """One kind, in one namespace or in all (``''``).
+
+    It may run again after a fault of ours: nothing of what is new by then was heard once and lost.
 
     :param decode: makes of an object what is kept. What it raises is a fault of ours.
     :param hear: called with the names of what changed, after it did; with none, if need be, when it is synced first,
@@ -37,6 +39,10 @@ class Mirror(Generic[T]):
         self._hear = hear
         self._found: set[Name] = set()
         """What the list has that is being read."""
+        self._unheard: dict[Name, None] = {}
+        """What changed and was not heard yet, in order."""
+        self._news = False
+        """Whether anything else is to be heard."""
         self.values: dict[Name, T] = {}
         self.versions: dict[Name, str] = {}
         """resourceVersion of each."""
@@ -62,12 +68,14 @@ class Mirror(Generic[T]):
         """Take one page of a list."""
         if first:
             self._found = set()
-        page = json.loads(body)
-        changed = [name for item in page.get("items") or () if (name := self._put(item))]
-        if changed:
-            self._hear(changed)
-        metadata = page.get("metadata") or {}
-        return Page(str(metadata.get("resourceVersion") or ""), metadata.get("continue") or "")
+        page = answers.read(body)
+        version, items = answers.version(page), page.get("items")
+        if not isinstance(items, list | None):
+            raise ValueError("items are no list")
+        for item in items or ():
+            self._put(answers.mapping(item, "an item"))
+        self._tell()
+        return Page(version, str(answers.metadata(page).get("continue") or ""))
 
     def listed(self) -> None:
         """What the list did not have is gone; that there is such a kind at last is news, too."""
@@ -76,18 +84,18 @@ class Mirror(Generic[T]):
 
     def line(self, line: bytes) -> str:
         """Take one line of a watch."""
-        event = json.loads(line)
-        kind, item = event.get("type"), event.get("object") or {}
+        event = answers.read(line)
+        kind, item = event.get("type"), answers.mapping(event.get("object"), "a watch event's object")
         if kind == "ERROR":
-            raise ApiError(int(item.get("code") or 0), str(item.get("message") or "the watch failed"))
-        metadata = item.get("metadata") or {}
-        name = (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
-        if kind == "DELETED" and name in self.values:
+            code = item.get("code")
+            message = str(item.get("message") or "the watch failed")
+            raise ApiError(code if isinstance(code, int) else 0, message)
+        if kind == "DELETED" and (name := _name(item)) in self.values:
             self._drop(name)
-            self._hear([name])
-        elif kind in ("ADDED", "MODIFIED") and (changed := self._put(item)):
-            self._hear([changed])
-        return str(metadata.get("resourceVersion") or "")
+        elif kind in ("ADDED", "MODIFIED"):
+            self._put(item)
+        self._tell()
+        return str(answers.metadata(item).get("resourceVersion") or "")
 
     def failed(self, error: ApiError | KubeConfigError | ValueError) -> bool:
         """Say why it is not read; a kind that nobody has defined has no objects, which is no trouble."""
@@ -107,22 +115,36 @@ class Mirror(Generic[T]):
         for name in gone:
             self._drop(name)
         self.trouble = ""
-        first, self.synced = not self.synced, True
-        if gone or first or news:
-            self._hear(gone)
+        self._news |= news or not self.synced
+        self.synced = True
+        self._tell()
 
-    def _put(self, item: Mapping[str, Any]) -> Name | None:
-        """Keep an object; returns its name if it is another one than before."""
-        metadata = item["metadata"]
-        name = (str(metadata.get("namespace") or ""), str(metadata["name"]))
+    def _tell(self) -> None:
+        """Have heard what was not yet; what a fault of ours comes between is told again."""
+        if self._unheard or self._news:
+            self._hear(list(self._unheard))
+            self._unheard.clear()
+            self._news = False
+
+    def _put(self, item: dict[str, Any]) -> None:
+        """Keep an object; it is news if it is another one than before."""
+        name, version = _name(item), str(item["metadata"].get("resourceVersion") or "")
         self._found.add(name)
-        version = str(metadata.get("resourceVersion") or "")
         if version and self.versions.get(name) == version:
-            return None
+            return
         self.values[name] = self._decode(dict(item))
         self.versions[name] = version
-        return name
+        self._unheard[name] = None
 
     def _drop(self, name: Name) -> None:
         del self.values[name]
         del self.versions[name]
+        self._unheard[name] = None
+
+
+def _name(item: dict[str, Any]) -> Name:
+    """Namespace and name of an object. Raises ValueError for what has none."""
+    metadata = answers.metadata(item)
+    if not isinstance(name := metadata.get("name"), str) or not name:
+        raise ValueError("an object has no metadata.name")
+    return str(metadata.get("namespace") or ""), name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from soadns.mesh.moveledger import SHARDS, Entry, Fact, fact_of
@@ -78,7 +79,7 @@ def read(found: Mapping[str, Any]) -> tuple[int, dict[Fact, Entry]] | None:
         rows = [_row(row) for row in content["moves"]]
     except NotUnderstoodError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         said = f"{type(error).__name__}: {error}"
         raise NotUnderstoodError(
             f"{name} is not understood ({said}); where nobody knows better: kubectl delete configmap {name}"
@@ -105,14 +106,26 @@ def _row(row: Mapping[str, Any]) -> tuple[Fact, Entry]:
         service=ObjectRef(*map(_text, row["service"])),
         interface=InterfaceId(*map(_text, row["interface"])),
         addresses=tuple(map(_text, row["addresses"])),
-        ports=tuple(ServedPort(_text(protocol), int(port)) for protocol, port in row["ports"]),
+        ports=tuple(ServedPort(_text(protocol), _port(port)) for protocol, port in row["ports"]),
         wires=tuple(map(_text, row["wires"])),
-        since=float(row["since"]),
+        since=_moment(row["since"]),
     )
-    return fact_of(_text(row["zone"]), move), Entry(move, float(row.get("forgotten", 0.0)))
+    return fact_of(_text(row["zone"]), move), Entry(move, _moment(row.get("forgotten", 0.0)))
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65_535:
+        raise TypeError(f"{value!r} is no port")
+    return value
+
+
+def _moment(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise TypeError(f"{value!r} is no time")
+    return float(value)

@@ -9,14 +9,13 @@ is read then.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from soadns.kubeapi import ApiError, KubeApi, KubeConfigError, Resource
+from soadns.kubeapi import ApiError, KubeApi, Resource
 from soadns.logs import Log
-from soadns.mesh import movefiles
+from soadns.mesh import answers, movefiles
 from soadns.mesh.lease import Lease
 from soadns.mesh.mirror import Mirror, Name
 from soadns.mesh.moveledger import Entry, Fact, Ledger, fact_of, shard_of
@@ -236,8 +235,8 @@ class SharedMoves:
                 if error.status != 409:  # else what another replica wrote is read in a moment
                     status = f"HTTP {error.status}: " if error.status else ""
                     trouble = f"configmap {movefiles.name_of(number)}: {status}{error.message}"
-            except KubeConfigError as error:
-                trouble = str(error)
+            except ValueError as error:  # KubeConfigError is one; it may have been written all the same
+                trouble = f"configmap {movefiles.name_of(number)}: {error}"
         self._failures = self._failures + 1 if trouble else 0
         if trouble and trouble != self._write_trouble:
             self._log("moves-not-shared", level="warning", reason=trouble)
@@ -268,7 +267,7 @@ class SharedMoves:
         return self._routing.tables[fact.zone].holds(move)
 
     async def _replace(self, number: int, entries: Mapping[Fact, Entry]) -> None:
-        """Write one shard. Raises ApiError and KubeConfigError."""
+        """Write one shard. Raises ApiError and ValueError."""
         name = movefiles.name_of(number)
         version = self._mirror.versions.get((self._namespace, name), "")
         document, omitted = movefiles.document(self._namespace, number, entries, version)
@@ -280,7 +279,7 @@ class SharedMoves:
             answer = await self._api.put(f"{collection}/{name}", document)
         else:
             answer = await self._api.post(collection, document)
-        written = str(json.loads(answer)["metadata"]["resourceVersion"])
+        written = answers.version(answers.read(answer))
         if self._mirror.versions.get((self._namespace, name)) != written:
             self._written[number] = (written, self._now())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -200,10 +201,12 @@ async def mesh(process: RouteProcess, store: ConfigMaps, log: list[str]) -> Asyn
     )  # fmt: skip
     found.begin({}, known=False)
     with fast_time():
-        task = asyncio.create_task(found.run())
+        counts = Counter[str]()
+        task = asyncio.create_task(found.run(counts))
         try:
             yield found
             assert not task.done(), task.result()
+            assert not counts
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

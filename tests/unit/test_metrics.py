@@ -32,7 +32,7 @@ class BusyProcess(DemoProcess):
         for seconds in (0.0004, 0.003, 0.003, 99.0):
             self.figures.latencies.note(seconds)
         self.figures.source_failures["static/demo"] = 1
-        self.figures.faults["mesh"] = 1
+        self.figures.faults["moves"] = 1
         self.figures.listening["ads"] = True
         self.figures.reloads["done"] = 1
         self.figures.transfer.transfers["rpc.cluster.local", "axfr"] = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from soadns import reflector
 from soadns.kubeapi import KubeApi, Resource
 from soadns.mesh.mirror import Mirror, Name
 from tests.unit.scripted_api import Reply, Request, ScriptedApi, bookmark, failure, page, watch
+from tests.unit.waiting import soon
 
 THINGS = Resource("Thing", "things", group="soadns.test")
 FOREVER = Reply(lines=(), hold=60.0)
@@ -148,3 +150,109 @@ async def test_a_kind_that_is_taken_away_takes_its_objects_along(tmp_path: Path)
     await run.until(lambda: run.mirror.absent if run.heard else False, tmp_path)
     assert run.held == {}
     assert run.heard[-1] == ["a"]
+
+
+def deep(name: str, version: str, levels: int) -> bytes:
+    """An object as the API server keeps it: what is nested ten thousand times is the first that it refuses."""
+    plain = json.dumps({**thing(name, version), "spec": 0}).encode()
+    return plain.replace(
+        b'"spec": 0', b'"spec": {"said": "]}\\"[", "more": ' + b"[" * levels + b"]" * levels + b"}"
+    )
+
+
+async def test_an_object_that_is_nested_too_deep_is_kept_with_what_is_not(tmp_path: Path) -> None:
+    listed = json.dumps(page("5", thing("a", "1"), thing("c", "2")).body).encode()
+    with_deep = listed.replace(b'"items": [', b'"items": [' + deep("b", "3", 9_000) + b", ")
+    event = b'{"type": "MODIFIED", "object": ' + deep("a", "7", 9_000) + b"}\n"
+    run = Run(Reply(body=with_deep), Reply(lines=(event,), hold=60.0))
+    await run.until(lambda: len(run.heard) == 3, tmp_path)
+    assert run.heard == [["b", "a", "c"], [], ["a"]]
+    assert run.held == {"a": "7", "b": "3", "c": "2"}
+    assert not run.mirror.trouble
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        "said",
+        {},
+        {"status": "ok"},
+        {"metadata": []},
+        {"metadata": {"resourceVersion": "9"}, "items": {"a": 1}},
+        {"metadata": {"resourceVersion": "9"}, "items": ["a"]},
+        {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {}}]},
+        {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": ["name"]}]},
+        b"<html>",
+        b"[" * 5_000,
+    ],
+)
+async def test_an_answer_that_is_no_list_proves_nothing_gone(body: object, tmp_path: Path) -> None:
+    gone = ("ERROR", {"code": 410, "message": "too old"})
+    run = Run(page("5", thing("a", "1")), watch(gone), *[Reply(body=body)] * 500)
+    await run.until(lambda: bool(run.mirror.trouble) if run.heard else False, tmp_path)
+    assert run.mirror.trouble.startswith("things: ")
+    assert run.held == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]\n",
+        b'{"type": "ADDED"}\n',
+        b'{"type": "ADDED", "object": "a"}\n',
+        b'{"type": "DELETED", "object": {"metadata": []}}\n',
+        b'{"type": "ERROR", "object": {"code": [], "message": "said"}}\n',
+        b'{"type": "ERROR", "object": {"code": 1e999}}\n',
+    ],
+)
+async def test_a_line_that_is_none_of_a_watch_is_a_trouble(line: bytes, tmp_path: Path) -> None:
+    run = Run(page("5", thing("a", "1")), *[Reply(lines=(line,))] * 500)
+    seen = []
+
+    def look() -> bool:
+        if run.heard and run.mirror.trouble:
+            seen.append(run.mirror.trouble)
+        return bool(seen)
+
+    await run.until(look, tmp_path)
+    assert seen[0].startswith("things: ")
+    assert run.held == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "heard"), [(1, [["a"], [], ["b"]]), (2, [["a"], [], ["b"]]), (3, [["a"], [], ["b"]])]
+)
+async def test_what_broke_whoever_hears_it_is_told_again_when_it_runs_again(
+    broken: int, heard: list[list[str]], tmp_path: Path
+) -> None:
+    """The first page, that all was read, or an event."""
+    told, watched = list[list[str]](), list[bool]()
+    calls = 0
+
+    def hear(names: list[Name]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == broken:
+            raise RuntimeError("a fault of ours")
+        told.append([name for _, name in names])
+
+    def script(request: Request) -> Reply:
+        if not request.watch:
+            return page("6", thing("a", "1"), *([thing("b", "6")] if watched else []))
+        watched.append(True)
+        return watch(("ADDED", thing("b", "6")), hold=60.0)
+
+    async with ScriptedApi(script) as server:
+        api = KubeApi(kubeconfig=server.kubeconfig(tmp_path))
+        mirror = Mirror(api, THINGS, decode=lambda _: "", hear=hear)
+        with pytest.raises(RuntimeError):
+            async with asyncio.timeout(10):
+                await mirror.run()
+        task = asyncio.create_task(mirror.run())
+        try:
+            await soon(lambda: told == heard, within=10)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await api.close()

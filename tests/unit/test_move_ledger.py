@@ -384,7 +384,8 @@ def test_all_of_a_service_are_together_and_services_are_spread() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"format": 1}', '{"format": 2, "moves": []}', '{"format": 1, "moves": [{}]}',
-     '{"format": 1, "moves": [{"zone": "z", "service": ["a", "b"], "interface": [], "since": 1}]}'],
+     '{"format": 1, "moves": [{"zone": "z", "service": ["a", "b"], "interface": [], "since": 1}]}',
+     f'{{"format": 1, "moves": {"[" * 5000}{"]" * 5000}}}'],
 )  # fmt: skip
 def test_what_is_not_understood_whole_is_not_used(text: str) -> None:
     found = {"metadata": {"name": "soadns-moves-03"}, "data": {movefiles.KEY: text}}
@@ -392,6 +393,22 @@ def test_what_is_not_understood_whole_is_not_used(text: str) -> None:
         movefiles.read(found)
     with pytest.raises(movefiles.NotUnderstoodError):
         movefiles.read({"metadata": {"name": "soadns-moves-03"}})
+
+
+def test_numbers_that_nobody_writes_are_not_understood() -> None:
+    made, _ = movefiles.document("soadns", 3, {FACT: Entry(replace(MOVE, since=7.5), 8.5)}, "")
+    text = made["data"][movefiles.KEY]
+    assert movefiles.read(made) is not None
+    for key, written, wrongs in (
+        ('"since":', "7.5", ("1e999", "-1e999", "NaN", "1" + "0" * 400, "true", '"7.5"', "null")),
+        ('"forgotten":', "8.5", ("1e999", "NaN", "1" + "0" * 400, "[]")),
+        ('["dubbo",', "20880", ("1e999", "1e300", "65536", "-1", "1.5", "true", '"20880"', "1" + "0" * 400)),
+    ):  # fmt: skip
+        assert f"{key}{written}" in text
+        for wrong in wrongs:
+            edited = text.replace(f"{key}{written}", f"{key}{wrong}")
+            with pytest.raises(movefiles.NotUnderstoodError, match="soadns-moves-03"):
+                movefiles.read({**made, "data": {movefiles.KEY: edited}})
 
 
 @pytest.mark.parametrize(

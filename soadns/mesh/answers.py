@@ -1,0 +1,57 @@
+"""What an API server answers, or whatever stands before it: JSON objects, and nothing else is taken for one. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+DEEPEST = 200
+"""Levels of nesting that are read: far more than what is looked at has. Custom resources may have parts of any shape,
+and the API server keeps what is nested thousands of times."""
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """A JSON object; what of it lies too deep is null. Raises ValueError for everything else."""
+    try:
+        found = json.loads(body)
+    except RecursionError:
+        found = json.loads(_shallow(body))
+    return mapping(found, "the answer")
+
+
+def mapping(found: object, what: str) -> dict[str, Any]:
+    """What must be a JSON object. Raises ValueError."""
+    if not isinstance(found, dict):
+        raise ValueError(f"{what} is no JSON object")
+    return found
+
+
+def metadata(found: dict[str, Any]) -> dict[str, Any]:
+    """What an object, or a list of them, says of itself. Raises ValueError where it does not."""
+    return mapping(found.get("metadata"), "metadata")
+
+
+def version(found: dict[str, Any]) -> str:
+    """The resourceVersion that every object and list has. Raises ValueError where there is none."""
+    if not isinstance(said := metadata(found).get("resourceVersion"), str) or not said:
+        raise ValueError("there is no metadata.resourceVersion")
+    return said
+
+
+def _shallow(body: bytes) -> bytes:
+    """JSON with ``null`` in place of what lies too deep. What is no JSON stays none."""
+    parts: list[bytes] = []
+    depth = kept = 0
+    for token in _TOKEN.finditer(body):
+        sign = token.group()
+        if sign in b"[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                parts += (body[kept : token.start()], b"null")
+        elif sign in b"]}":
+            depth -= 1
+            if depth == DEEPEST:
+                kept = token.end()
+    return b"".join((*parts, body[kept:] if depth <= DEEPEST else b""))
