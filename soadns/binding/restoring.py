@@ -85,6 +85,7 @@ def _restore_sites(
         key = (saved.host, saved.port)
         site = store.site(key)
         site.kept, site.kept_until, site.shared = saved.kept, saved.kept_until, saved.shared
+        site.keepers = saved.keepers or frozenset(store.by_address.get(saved.host, ()))
         site.stale_until = saved.stale_until
         if saved.unsettled is not None:
             site.changed_at, site.settled = saved.unsettled, False

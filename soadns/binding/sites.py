@@ -4,7 +4,7 @@ A registration is not yet evidence: a process registers one interface after anot
 makes a living process look empty, and a dead process's registrations linger while its address is
 given to somebody else. ``Site.review`` turns the raw registrations of one host:port into the set of
 interfaces it provides, once per batch, so that the order of events within a batch can not matter.
-It knows no Service; ``soadns.binding.rosters`` counts sites per Service.
+Of Services it knows only which have its address; ``soadns.binding.rosters`` counts sites per Service.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from soadns.model import InterfaceId, Provider
+from soadns.model import InterfaceId, ObjectRef, Provider
 
 HostPort = tuple[str, int]
 """Host and port of a process, as registered or as exposed."""
@@ -41,6 +41,8 @@ class SiteMemory(NamedTuple):
     stale_until: float | None
     unsettled: float | None
     """Since when, if what it registers does not count against anything yet."""
+    keepers: frozenset[ObjectRef]
+    """For which Services it is kept; empty in what was saved before that was known."""
 
 
 class Live:
@@ -72,14 +74,18 @@ class Site:
         "apps",
         "changed_at",
         "counted_outside",
+        "holders",
+        "keepers",
         "kept",
         "kept_until",
+        "left",
+        "left_by",
         "live",
         "lost",
         "lost_at",
+        "present",
         "provided",
         "ready",
-        "registered",
         "serving",
         "settled",
         "shared",
@@ -107,38 +113,66 @@ class Site:
         """None while nothing returned yet."""
         self.ready = False
         """Whether some Service has this address as a ready endpoint."""
+        self.holders: tuple[ObjectRef, ...] = ()
+        """Living Services that have it as an endpoint."""
+        self.keepers: frozenset[ObjectRef] = frozenset()
+        """Those that have had it without a break since the losses began: what is kept is theirs."""
+        self.left_by: frozenset[ObjectRef] = frozenset()
+        """Those that had it last, before all of them left it."""
+        self.left: frozenset[InterfaceId] = frozenset()
+        """What has been registered since then: a dead process's, for all that whoever has the address now can say."""
         self.serving: frozenset[InterfaceId] = frozenset()
         """Interfaces with a usable registration now."""
         self.provided: frozenset[InterfaceId] = frozenset()
         """``serving`` and what a lost session keeps."""
         self.counted_outside: frozenset[InterfaceId] = frozenset()
         """Interfaces for which the store counts it as the old world."""
-        self.registered = False
+        self.present = False
+        """Whether it holds any registration that is not stale."""
+
+    @property
+    def registered(self) -> bool:
         """Whether it holds any registration that is believed (kept ones included)."""
+        return self.present or bool(self.kept)
+
+    def provided_to(self, ref: ObjectRef) -> frozenset[InterfaceId] | None:
+        """What a Service that has the address may believe of it; None where nothing is registered."""
+        if self.kept and ref in self.keepers:
+            return self.provided
+        return self.serving if self.present else None
 
     def review(
-        self, now: float, times: SiteTimes, *, touched: bool, paused: bool = False, first: bool = False
+        self,
+        now: float,
+        times: SiteTimes,
+        holders: tuple[ObjectRef, ...] = (),
+        *,
+        touched: bool,
+        paused: bool = False,
+        first: bool = False,
     ) -> float | None:
         """Recompute ``provided`` and ``registered``.
 
-        ``touched`` says that registrations came or went in this batch, ``paused`` that the registry is
-        out of sync, so that no clock ends, ``first`` that it is being read for the first time. Returns when
-        it must be reviewed again for a clock of its own (Unix seconds), or None.
+        ``holders`` are the Services that have the address now, ``touched`` says that registrations came or
+        went in this batch, ``paused`` that the registry is out of sync, so that no clock ends, ``first`` that it
+        is being read for the first time. Returns when it must be reviewed again for a clock of its own (Unix
+        seconds), or None.
         """
         if first and touched:
             self._forget_applications()
         self._review_applications(now, times, paused=paused)
         serving = frozenset(live.provider.interface for live in self.live if live.usable)
         present = any(not live.stale for live in self.live)
-        self._review_losses(serving, now, times, touched=touched)
+        stayed = self._change_hands(holders)
+        self._review_losses(serving, stayed, now, times, touched=touched)
         over = self.kept_until is not None and now >= self.kept_until and not paused
-        if self.kept and (over or not self.ready):
+        if self.kept and (over or not self.ready or not self.keepers):
             self.kept, self.kept_until = frozenset(), None
         if self.kept and present and self.kept_until is None:
             self.kept_until = now + times.kept
         self.serving = serving
         self.provided = serving | self.kept if self.kept else serving
-        self.registered = present or bool(self.kept)
+        self.present = present
         if touched:
             self.changed_at, self.settled = now, False
         clocks = [c for c in (self.stale_until, self.kept_until) if c is not None]
@@ -164,21 +198,49 @@ class Site:
             self.stale_until += now - max(since, self.stale_until - times.stale)
         return min((c for c in (self.stale_until, self.kept_until) if c is not None), default=None)
 
+    def _change_hands(self, holders: tuple[ObjectRef, ...]) -> frozenset[ObjectRef]:
+        """Take in which Services have the address now; returns those that had it before as well.
+
+        Where none has, it may be another process's from now on: what was lost before is nobody's.
+        """
+        before, self.holders = frozenset(self.holders), holders
+        stayed = before.intersection(holders)
+        if self.keepers:
+            self.keepers = self.keepers.intersection(holders)
+        if not self.keepers:
+            self.lost.clear()
+        if before and not stayed:
+            self.left_by, self.left = before, self.provided
+        elif self.left and not self.left_by.isdisjoint(holders):
+            self.left_by, self.left = frozenset(), frozenset()
+        return stayed
+
     def _review_losses(
-        self, serving: frozenset[InterfaceId], now: float, times: SiteTimes, *, touched: bool
+        self,
+        serving: frozenset[InterfaceId],
+        stayed: frozenset[ObjectRef],
+        now: float,
+        times: SiteTimes,
+        *,
+        touched: bool,
     ) -> None:
         if not touched:
             return
         gone = self.provided - serving - self.kept
+        if self.left:
+            gone -= self.left
+            self.left &= serving
         if not gone:
             return
         if now - self.lost_at > times.settle:
             self.lost.clear()
+        if not self.lost and not self.kept:
+            self.keepers = stayed
         self.lost_at = now
         for interface in gone:
             self.lost[interface] = now
         if not self.live:
-            if self.ready and times.kept:
+            if self.ready and self.keepers and times.kept:
                 self.kept = frozenset(self.lost) | self.kept
                 self.kept_until = None
             self.lost.clear()

@@ -275,7 +275,8 @@ class Store:
         quiet, paused = site.source == first, self.clocks.paused(site.source)
         times = self.settings.times_of(site.source)
         taken_over, several = site.stale_until is not None, len(site.apps) > 1
-        again = site.review(now, times, touched=touched, paused=paused, first=quiet)
+        holders = tuple(self.by_address.get(key[0], ()))
+        again = site.review(now, times, holders, touched=touched, paused=paused, first=quiet)
         if taken_over or site.stale_until is not None:
             self.dirty.update(live.provider.interface for live in site.live)
         if several or len(site.apps) > 1:
@@ -318,8 +319,9 @@ class Store:
         if address is not None:
             for port in address.ports:
                 site = self.sites.get((ip, port))
-                if site is not None and site.registered:
-                    provided = site.provided if provided is None else provided | site.provided
+                found = site.provided_to(ref) if site is not None else None
+                if site is not None and found is not None:
+                    provided = found if provided is None else provided | found
                     settled = settled and site.settled
         silent = not roster.registered
         touched, whole = roster.tell(ip, provided, settled=settled)

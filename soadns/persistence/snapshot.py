@@ -63,6 +63,8 @@ class SavedSite:
     stale_until: float | None = None
     unsettled: float | None = None
     """Since when, if what it registers does not count against anything yet."""
+    keepers: list[ObjectRef] = field(default_factory=list)
+    """For which Services it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,7 @@ def _capture_site(zone: Zone, key: HostPort, site: Site) -> SavedSite:
         stale=stale,
         stale_until=site.stale_until,
         unsettled=None if site.settled else site.changed_at,
+        keepers=sorted(site.keepers) if site.kept else [],
     )
 
 
@@ -300,6 +303,7 @@ def restore(estate: Estate, snapshot: Snapshot, now: float, *, identities: dict[
                         s.stale,
                         s.stale_until,
                         s.unsettled,
+                        frozenset(s.keepers),
                     )
                     for s in saved_zone.sites
                 ],

@@ -89,4 +89,6 @@ def plain(found: Snapshot) -> dict[str, Any]:
 
 
 def _sorted(site: snapshot.SavedSite) -> tuple[Any, ...]:
-    return (site.kept, site.kept_until, site.shared, sorted(site.stale), site.stale_until, site.unsettled)
+    return (
+        site.kept, site.kept_until, site.shared, sorted(site.stale), site.stale_until, site.unsettled, site.keepers,
+    )  # fmt: skip

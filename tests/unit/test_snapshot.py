@@ -267,6 +267,25 @@ def test_a_field_that_an_older_soadns_did_not_know_takes_its_default() -> None:
     assert [source.unreadable for source in found.sources] == [{}, {}]
 
 
+def test_what_a_lost_session_keeps_in_an_older_file_is_kept_for_the_services_that_have_the_address() -> None:
+    notebook = told(
+        "Service shop/user 10.96.0.1; pods shop/user 10.1.0.1\nregister User 10.1.0.1\nunregister User 10.1.0.1"
+    )
+    older = saved(notebook)
+    [zone] = older.zones
+    [site] = zone.sites
+    user = ObjectRef("home", "shop", "user")
+    assert (site.kept, site.keepers) == ([InterfaceId("User")], [user])
+    older.zones[0] = replace(zone, sites=[replace(site, keepers=[])])
+    estate = Estate([notebook.settings])
+    snapshot.restore(estate, older, notebook.now, identities={})
+    found = estate.zones[ZONE].store.sites["10.1.0.1", 20880]
+    assert (found.provided_to(user), found.provided_to(user._replace(name="pay"))) == (
+        {InterfaceId("User")},
+        None,
+    )
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "snapshot"
     snapshotfile.write(path, file_of(told()))
