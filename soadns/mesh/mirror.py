@@ -35,6 +35,8 @@ class Mirror(Generic[T]):
         hear: Callable[[list[Name]], None],
     ) -> None:
         self._reflector = Reflector(api, resource, self, namespace=namespace, selector=selector)
+        self._defined_by_users = bool(resource.group)
+        """Whether there may be no such kind."""
         self._decode = decode
         self._hear = hear
         self._found: set[Name] = set()
@@ -49,7 +51,7 @@ class Mirror(Generic[T]):
         self.synced = False
         """Whether all was read once; it stays so."""
         self.absent = False
-        """Whether the API server does not know the kind: no such CRD."""
+        """Whether the API server does not know the kind: no such CRD. Never so of a kind of the core."""
         self.trouble = ""
         """Why it is not read now; ``''``: it is."""
 
@@ -98,8 +100,11 @@ class Mirror(Generic[T]):
         return str(answers.metadata(item).get("resourceVersion") or "")
 
     def failed(self, error: ApiError | KubeConfigError | ValueError) -> bool:
-        """Say why it is not read; a kind that nobody has defined has no objects, which is no trouble."""
-        if isinstance(error, ApiError) and error.status == 404:
+        """Say why it is not read; a kind that nobody has defined has no objects, which is no trouble.
+
+        Kinds of the core are defined everywhere: who says that there is none is no API server.
+        """
+        if isinstance(error, ApiError) and error.status == 404 and self._defined_by_users:
             self.absent = True
             self._caught_up(sorted(self.values))
             return True

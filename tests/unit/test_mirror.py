@@ -27,8 +27,9 @@ def thing(name: str, version: str) -> dict[str, Any]:
 class Run:
     """One mirror against one script."""
 
-    def __init__(self, *replies: Reply) -> None:
+    def __init__(self, *replies: Reply, resource: Resource = THINGS) -> None:
         self._replies = iter(replies)
+        self._resource = resource
         self.heard: list[list[str]] = []
         self.asked = 0
         self.requests: list[Request] = []
@@ -45,7 +46,10 @@ class Run:
         async with ScriptedApi(self._script) as server:
             api = KubeApi(kubeconfig=server.kubeconfig(folder))
             self.mirror = Mirror(
-                api, THINGS, decode=lambda item: str(item["metadata"]["resourceVersion"]), hear=self._hear
+                api,
+                self._resource,
+                decode=lambda item: str(item["metadata"]["resourceVersion"]),
+                hear=self._hear,
             )
             task = asyncio.create_task(self.mirror.run())
             try:
@@ -150,6 +154,28 @@ async def test_a_kind_that_is_taken_away_takes_its_objects_along(tmp_path: Path)
     await run.until(lambda: run.mirror.absent if run.heard else False, tmp_path)
     assert run.held == {}
     assert run.heard[-1] == ["a"]
+
+
+async def test_what_every_api_server_has_is_not_absent_whatever_stands_before_one_answers(
+    tmp_path: Path,
+) -> None:
+    config_maps = Resource("ConfigMap", "configmaps")
+    replies = [failure(404, "no such backend")] * 3
+    run = Run(*replies, page("5", thing("a", "1")), *replies, FOREVER, resource=config_maps)
+    said = []
+
+    def look() -> bool:
+        mirror = run.mirror
+        said.append((mirror.synced, mirror.absent, mirror.trouble))
+        return run.asked > 6 and bool(mirror.trouble)
+
+    await run.until(look, tmp_path)
+    assert {found for found in said if not found[0]} <= {
+        (False, False, ""), (False, False, "configmaps: HTTP 404: no such backend")
+    }  # fmt: skip
+    assert run.heard == [["a"], []]
+    assert said[-1] == (True, False, "configmaps: HTTP 404: no such backend")
+    assert run.held == {"a": "1"}
 
 
 def deep(name: str, version: str, levels: int) -> bytes:
