@@ -1,12 +1,13 @@
-"""The Kubernetes API server as raw bytes: the only importer of ``kubernetes``.
+"""The Kubernetes API server as raw bytes, by ``kubernetes.aio``, which ``kubeconfig`` tells where and as whom.
 
-Owns connection, authentication and TLS (all three by ``kubernetes.aio``), paged lists, watches as lines, and the
+Owns connection, authentication and TLS, paged lists, watches as lines, and the
 translation of everything that can go wrong into :class:`ApiError` or :class:`KubeConfigError`. It decodes nothing
 but error bodies and never touches the client's models: decoding is for callers. Small on purpose, so that plain
 aiohttp could take its place in a day.
 
 Credentials rotate: the kubeconfig or service account is loaded again every few minutes and after each 401 (token
-files, exec plugins, certificates alike); requests in flight keep the client they began with.
+files, exec plugins, certificates alike); requests in flight keep the client they began with. However many wait for new
+ones, they are asked for once, and all hear what came of it.
 
 Invariant: no method retries; one place per task decides that, and it is not here.
 """
@@ -15,19 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
-from kubernetes.aio.config import ConfigException, load_incluster_config
-from kubernetes.aio.config.kube_config import KubeConfigLoader
 
-from soadns import __version__, yamlfile
+from soadns import __version__, kubeconfig
+from soadns.kubeconfig import KubeConfigError as KubeConfigError
 
 PAGE_LIMIT = 500
 """Objects per page of a list, as client-go and kubectl ask: bounds the memory of one answer."""
@@ -42,18 +40,16 @@ RELOAD_S = 300.0
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 """Seconds until an ordinary request must be answered in full, and a watch by its headers."""
-
-
-class KubeConfigError(ValueError):
-    """The kubeconfig or the service account can not be used; the message says which and why."""
+RETRY_AFTER_S = 30.0
+"""The longest wait that a server may ask for (``Retry-After``): what stands in between may ask for a day."""
 
 
 class ApiError(Exception):
     """A request failed.
 
     ``status`` is the HTTP status, 0 when there was no answer. ``message`` is one sentence, from the server where it
-    said something. ``retry_after`` is what the server asks for, in seconds (0: nothing). ``broken``: the answer had
-    begun well, and its connection broke.
+    said something. ``retry_after`` is what the server asks for, in seconds up to ``RETRY_AFTER_S``. ``broken``:
+    the answer had begun well, and its connection broke.
     """
 
     def __init__(self, status: int, message: str, *, retry_after: float = 0.0, broken: bool = False) -> None:
@@ -95,7 +91,7 @@ class KubeApi:
         self._context = context
         self._clock = clock
         self._client: _Client | None = None
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Task[None] | None = None
 
     async def list_page(
         self, resource: Resource, *, namespace: str = "", selector: str = "", more: str = ""
@@ -195,6 +191,10 @@ class KubeApi:
 
     async def close(self) -> None:
         """Close the connections. Requests in flight fail."""
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.cancel()
+            await asyncio.wait({loading})
         client, self._client = self._client, None
         if client is not None:
             await client.api.close()
@@ -218,7 +218,7 @@ class KubeApi:
         The headers must come ``within`` these seconds, and the body as well, unless ``timeout`` says otherwise.
         """
         timeout = timeout or aiohttp.ClientTimeout(total=within, sock_connect=min(within, CONNECT_S))
-        client = await self._acquire()
+        client = await self._acquire(within)
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(within):
@@ -239,52 +239,44 @@ class KubeApi:
                 response.close()
             await client.release()
 
-    async def _acquire(self) -> _Client:
-        """The current client, loaded again when its credentials are old or were refused."""
-        async with self._loading:
-            client = self._client
-            if client is None or client.stale or self._clock() - client.loaded >= RELOAD_S:
-                fresh = _Client(ApiClient(await self._configuration()), self._clock())
-                self._client = fresh
-                if client is not None:
-                    await client.retire()
-                client = fresh
-            client.users += 1
-            return client
+    async def _acquire(self, within: float) -> _Client:
+        """The current client, loaded again when its credentials are old or were refused.
 
-    async def _configuration(self) -> Configuration:
-        """Load address and credentials.
-
-        :raises KubeConfigError: naming the file and what is wrong with it.
+        :raises KubeConfigError: also where they do not come ``within`` these seconds.
         """
-        configuration = Configuration()
-        configuration.connection_pool_maxsize = 0  # every watch holds a connection: no limit
-        where = self._kubeconfig or "in-cluster configuration"
-        try:
-            if not self._kubeconfig:
-                load_incluster_config(client_configuration=configuration)
-                return configuration
-            loader = KubeConfigLoader(
-                config_dict=self._read_kubeconfig(),
-                active_context=self._context or None,
-                config_base_path=os.path.dirname(os.path.abspath(self._kubeconfig)),  # noqa: ASYNC240 - no I/O
-            )
-            await loader.load_and_set(configuration)
-        except yamlfile.YamlError as error:
-            raise KubeConfigError(str(error)) from None
-        except (ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            # The loader raises the last three for files of another shape.
-            said = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
-            hint = "" if self._kubeconfig else "; outside a pod set kubernetes[].kubeconfig to a file"
-            raise KubeConfigError(f"{where}: {said}{hint}") from error
-        return configuration
+        while (client := self._client) is None or self._is_old(client):
+            await self._loaded(within)
+        client.users += 1
+        return client
 
-    def _read_kubeconfig(self) -> dict[str, Any]:
-        with open(self._kubeconfig, "rb") as file:
-            documents = yamlfile.load_all(file.read(), where=self._kubeconfig)
-        if len(documents) != 1 or not isinstance(documents[0], dict):
-            raise KubeConfigError(f"{self._kubeconfig}: not a kubeconfig (one YAML mapping is needed)")
-        return documents[0]
+    def _is_old(self, client: _Client) -> bool:
+        return client.stale or self._clock() - client.loaded >= RELOAD_S
+
+    async def _loaded(self, within: float) -> None:
+        """Wait for new credentials, as everybody else does: one that waits no longer changes nothing for others."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+            self._loading.add_done_callback(self._has_loaded)
+        loading = self._loading
+        done, _ = await asyncio.wait({loading}, timeout=within if within < kubeconfig.CREDENTIALS_S else None)
+        if not done:
+            where = self._kubeconfig or "in-cluster configuration"
+            raise KubeConfigError(f"{where}: no credentials within {within:g} s")
+        if loading.cancelled():
+            raise ApiError(0, "the connections were closed")
+        loading.result()
+
+    async def _load(self) -> None:
+        fresh = _Client(await kubeconfig.load(self._kubeconfig, self._context), self._clock())
+        client, self._client = self._client, fresh
+        if client is not None:
+            await client.retire()
+
+    def _has_loaded(self, loading: asyncio.Task[None]) -> None:
+        if self._loading is loading:
+            self._loading = None
+        if not loading.cancelled():
+            loading.exception()  # which nobody may be waiting for any more
 
 
 class _Client:
@@ -361,7 +353,8 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> ApiError:
     except (ValueError, RecursionError):
         pass
     try:
-        retry_after = max(0.0, float(response.headers.get("Retry-After", 0)))
+        asked = float(response.headers.get("Retry-After", 0))
+        retry_after = min(asked, RETRY_AFTER_S) if asked > 0 else 0.0  # 0 for NaN, too
     except ValueError:  # the date form of RFC 9110 10.2.3; the API server sends seconds
         retry_after = 1.0
     text = " ".join((message or response.reason or "no reason given").split())

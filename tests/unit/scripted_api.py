@@ -95,7 +95,7 @@ class ScriptedApi:
         assert self._server is not None
         self._server.close()
 
-    def kubeconfig(self, folder: Path, **user: str) -> str:
+    def kubeconfig(self, folder: Path, **user: object) -> str:
         """A kubeconfig for this server."""
         path = folder / "kubeconfig"
         path.write_text(

@@ -128,9 +128,9 @@ async def test_lists_whose_version_is_gone_at_once_come_at_growing_intervals(
     monkeypatch.setattr(reflector, "BACKOFF_S", (0.01, 5.0))
     replies = [reply for _ in range(5) for reply in (page("5"), failure(410, "too old"))]
     things, _, moments = await reflected(
-        lambda said: said.count("listed") == 6, tmp_path, *replies, page("9")
+        lambda said: "ADDED" in said, tmp_path, *replies, page("9"), watch(GOOD)
     )
-    assert things.said == ["page", "listed"] * 6, "and that is no trouble"
+    assert things.said == ["page", "listed"] * 6 + ["ADDED"], "and that is no trouble"
     pauses = [after - before for before, after in pairwise(moments[1::2])]
     assert [pause >= least for pause, least in zip(pauses[1:5], (0.02, 0.04, 0.08, 0.16), strict=True)] == [
         True
