@@ -12,6 +12,7 @@ from tests.scenarios.stage.stage import RULES, Stage
 from tests.scenarios.stage.zookeeper import ZooKeeper, close
 
 USER, ADDRESS = "com.alipay.user.UserService", "com.alipay.user.AddressService"
+SECRET = "com.alipay.user.SecretService"
 NOTHING = [{"apiGroups": ["example.com"], "resources": ["nothing"], "verbs": ["get"]}]
 
 
@@ -64,6 +65,43 @@ def test_an_interface_that_may_not_be_read_keeps_its_name(
     soadns.stop()  # it would look again by itself after half a minute
     soadns.start()
     soadns.says(USER, "NXDOMAIN")
+
+
+def test_an_interface_that_never_could_be_read_is_not_denied_after_a_restart_without_zookeeper(
+    registry_stage: Stage, zookeeper_server: ZooKeeper
+) -> None:
+    machine = registry_stage.machine()
+    machine.registers(USER, ADDRESS)
+    client: KazooClient = zookeeper_server.client(registry_stage.chroot)
+    try:
+        client.create(f"/dubbo/{SECRET}")
+        client.create(f"/dubbo/{SECRET}/providers", acl=[make_digest_acl("owner", "secret", all=True)])
+    finally:
+        close(client)
+    soadns = registry_stage.soadns()
+    soadns.answers(USER, machine.host)
+    soadns.says(SECRET, "SERVFAIL")
+    assert soadns.stop() == 0
+
+    zookeeper_server.kill()
+    soadns.start()
+    soadns.says(SECRET, "SERVFAIL")
+    soadns.says("com.alipay.user.NeverSeen", "NXDOMAIN")
+    assert f"/dubbo/{SECRET}/providers: no permission to read it" in soadns.cli("explain", SECRET)[1]
+
+    zookeeper_server.start()
+    assert eventually(lambda: "stale" not in soadns.http("/readyz")[1], within=60)
+    soadns.says(SECRET, "SERVFAIL")
+    assert soadns.stop() == 0
+
+    client = zookeeper_server.client(registry_stage.chroot)
+    try:
+        client.add_auth("digest", "owner:secret")
+        client.delete(f"/dubbo/{SECRET}", recursive=True)
+    finally:
+        close(client)
+    soadns.start()
+    soadns.says(SECRET, "NXDOMAIN")
 
 
 def test_one_namespace_needs_a_role_in_it_and_no_more(stage: Stage, api_server: ApiServer) -> None:
