@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from soadns.sidecar.envoyfilters import REFUSED_SINCE
+
 Data = dict[str, Any]
 Name = tuple[str, str]
 """Namespace and name."""
@@ -119,7 +121,10 @@ def has_rules(document: Data) -> bool:
 def digest(document: Mapping[str, Any]) -> str:
     """What tells two states of an object apart, as far as soadns writes it."""
     metadata = document.get("metadata") or {}
-    told = [metadata.get("labels"), metadata.get("annotations"), document.get("spec"), document.get("data")]
+    annotations = metadata.get("annotations")
+    if annotations and REFUSED_SINCE in annotations:
+        annotations = {key: text for key, text in annotations.items() if key != REFUSED_SINCE}
+    told = [metadata.get("labels"), annotations, document.get("spec"), document.get("data")]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

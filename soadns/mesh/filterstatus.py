@@ -32,6 +32,7 @@ def status(writer: FilterWriter, service: str) -> Data:
         "room": _room(writer),
         "files": _files(writer),
         "guard": {"objects": alarm.total, "counted": alarm.counted, "held": alarm.held},
+        "halted": writer.halted or None,
         "rejects": {
             "known": writer.istiod.known,
             "total": rejects.total,

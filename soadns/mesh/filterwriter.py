@@ -25,6 +25,7 @@ from soadns.mesh.filterguard import FilterGuard
 from soadns.mesh.filterplan import Name, Pace, Step, turn
 from soadns.mesh.filtersending import AGAIN_S, FilterSending
 from soadns.mesh.filtersettings import SOURCE, FilterSettings
+from soadns.mesh.haltnotes import HaltNotes
 from soadns.mesh.istiod import Istiod
 from soadns.mesh.istioreader import IstioReader
 from soadns.mesh.lease import Lease
@@ -69,7 +70,7 @@ class FilterWriter:
         self._now = now
         wishes = told.meshing.wishes
         namespaces = {settings.root_namespace, settings.try_first, *wishes.namespaces} - {""}
-        self.istiod = Istiod(settings.metrics, now=now)
+        self.istiod = Istiod(settings.metrics, now=now, hear=self._stir)
         self.reader = IstioReader(api, namespaces, hear=self._hear)
         self.guard = FilterGuard(settings.share, settings.minimum)
         self.files = RouteFiles(
@@ -82,6 +83,7 @@ class FilterWriter:
         self.book = FilterBook(
             self.reader.ours, self.renderings, self.files, self._trials, self._clusters, log=log
         )
+        self._halts = HaltNotes(api, self.reader.ours, self._trials, log=log, now=now)
         self.waiting: dict[Name, tuple[float, str]] = {}
         """Objects that wait: until when, at least, and for what."""
         self.written = 0
@@ -124,6 +126,11 @@ class FilterWriter:
     def mode(self) -> str:
         """Whether it is written, or read alone."""
         return "write" if self._settings.write else "read"
+
+    @property
+    def halted(self) -> str:
+        """Since when nothing is written, because sidecars refused something; ``''``: that is not so."""
+        return self._trials.halt
 
     @property
     def trouble(self) -> str:
@@ -206,7 +213,8 @@ class FilterWriter:
             return 0.0
         now = self._now()
         moments = [at for at, _ in self.waiting.values()]
-        moments += [*self._trials.until.values(), self.files.next_look, self._sending.next_look]
+        moments += [*self._trials.until.values(), self.files.next_look]
+        moments += [self._sending.next_look, self._halts.next_look]
         # What was due when it was decided waits for something else than time; what came due since is news.
         waits = [IDLE_S, *(at - now for at in moments if at > self._decided_at)]
         if (later := self.renderings.waits) is not None:
@@ -231,11 +239,13 @@ class FilterWriter:
         while self._first_of_all:
             self._first_of_all[0]()
             del self._first_of_all[0]  # not before: a fault in it is no reason to go on without
-        changed = await self.renderings.follow()
-        self._take_over()
+        changed = await self.renderings.follow() | self._take_over()
         self._decided_at = now = self._now()
         rejects = self.istiod.rejects
-        if self._trials.until and not self._trials.halted(rejects):
+        # One whose Lease has only lapsed has not been told anything by another one.
+        leads = self._settings.write and (self._lease.holds or self._lease.lapsed)
+        self._trials.read(self.reader.ours.notes.values(), now, leads=leads)
+        if not self._trials.halted(rejects) and self._trials.until:
             changed |= {each.uid for name in self._trials.due(now) if (each := self.book.wanted.get(name))}
         for uid in changed:
             self.book.look(uid, rejects, now)
@@ -255,6 +265,7 @@ class FilterWriter:
         allowed = self._guarded([*self.book.steps.values(), *filed], now)
         if self._stops():
             return
+        await self._halts.keep(self._leads)
         if filed or self.files.due(now):
             names = {step.name for step in filed}
             for step in await self.files.write((s for s in allowed if s.name in names), self._leads):
@@ -289,11 +300,15 @@ class FilterWriter:
         """Whether this replica may write now."""
         return self._settings.write and self._lease.holds and self._taken is None
 
-    def _take_over(self) -> None:
-        """Whoever had the Lease before may have written until it was taken here."""
-        if self._taken is not None:
-            self._pace.begin((each.uid for each in self.reader.ours.of.values()), self._taken)
-            self._taken = None
+    def _take_over(self) -> set[str]:
+        """Whoever had the Lease before may have written until it was taken here; returns UIDs to look at again."""
+        if self._taken is None:
+            return set()
+        uids = {each.uid for each in self.reader.ours.of.values()}
+        self._pace.begin(uids, self._taken)
+        self._trials.take_over(self._taken)
+        self._taken = None
+        return uids if self._trials.namespace else set()
 
     def _may(self, step: Step, now: float) -> bool:
         """Whether a step may be done in this round; else it waits."""
@@ -330,6 +345,6 @@ class FilterWriter:
     def release(self) -> int:
         """Let what is held happen; returns how many objects that concerns."""
         count = self.guard.release()
-        self._trials.forgive(self._now())
+        self._trials.forgive(self._now(), self.reader.ours.notes.values())
         self._stir()
         return count

@@ -57,11 +57,15 @@ class Istiod:
     """The metrics of one istiod, or more.
 
     :param now: Unix seconds.
+    :param hear: called when sidecars have refused more.
     """
 
-    def __init__(self, urls: tuple[str, ...], *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, urls: tuple[str, ...], *, now: Callable[[], float], hear: Callable[[], None] = lambda: None
+    ) -> None:
         self._urls = urls
         self._now = now
+        self._hear = hear
         self._seen: dict[str, Said] = {}
         self._until = 0.0
         """Until when it is looked at more often."""
@@ -105,6 +109,8 @@ class Istiod:
         self._seen[url] = said
         since = self._now() if grown else self.rejects.since
         self.rejects = Rejects(sum(each.rejected for each in self._seen.values()), since)
+        if grown:
+            self._hear()
 
     def applied(self, name: Name) -> bool | None:
         """Whether an EnvoyFilter found what to patch in any sidecar; None: nobody says that of any."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from soadns.indexes import place
 from soadns.mesh.filterplan import Name, Standing, listeners_of
-from soadns.sidecar.envoyfilters import SERVICE
+from soadns.sidecar.envoyfilters import REFUSED_SINCE, SERVICE
 
 
 class StandingFilters:
@@ -18,6 +18,8 @@ class StandingFilters:
         self._by_service: dict[str, set[Name]] = {}
         self._by_address: dict[str, set[Name]] = {}
         self._changed: set[str] = set()
+        self.notes: dict[Name, str] = {}
+        """Those that say that sidecars refused something, and since when (``haltnotes``)."""
 
     def put(self, name: Name, found: Standing | None) -> None:
         """One object as it is now; None: it does not exist."""
@@ -30,6 +32,9 @@ class StandingFilters:
 
     def _index(self, name: Name, each: Standing, *, add: bool) -> None:
         self._changed.add(each.uid)
+        self.notes.pop(name, None)
+        if add and (text := _annotation(each, REFUSED_SINCE)):
+            self.notes[name] = text
         place(self._by_uid, each.uid, name, add=add)
         place(self._by_service, service_of(each), name, add=add)
         for address in addresses_of(each):
@@ -55,7 +60,11 @@ class StandingFilters:
 
 def service_of(each: Standing) -> str:
     """``namespace/name`` of the Service for which an object of ours was written."""
-    return str((each.document["metadata"].get("annotations") or {}).get(SERVICE) or "")
+    return _annotation(each, SERVICE)
+
+
+def _annotation(each: Standing, key: str) -> str:
+    return str((each.document["metadata"].get("annotations") or {}).get(key) or "")
 
 
 def addresses_of(each: Standing) -> set[str]:

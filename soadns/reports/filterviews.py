@@ -17,7 +17,7 @@ from soadns.model import InterfaceId, ObjectRef
 from soadns.routemodel import Place
 from soadns.sidecar import filterchecks, places, tiers
 from soadns.sidecar.destinations import NOT_READ, Destinations
-from soadns.sidecar.envoyfilters import SERVICE, Rendered, render
+from soadns.sidecar.envoyfilters import REFUSED_SINCE, SERVICE, Rendered, render
 from soadns.sidecar.places import Claims, Places
 from soadns.sidecar.routes import RouteTable
 from soadns.sidecar.tiers import Applied, PortTier, Wishes
@@ -148,8 +148,9 @@ def standing(documents: list[Data] | None, of: ObjectRef | None) -> list[Data] |
 
 
 def as_written(document: Data) -> Data:
-    """An EnvoyFilter of ours without what the API server adds."""
-    metadata = {key: document["metadata"].get(key) or {} for key in ("labels", "annotations")}
+    """An EnvoyFilter of ours without what the API server adds, or is noted beside it."""
+    metadata = {key: dict(document["metadata"].get(key) or {}) for key in ("labels", "annotations")}
+    metadata["annotations"].pop(REFUSED_SINCE, None)
     where = {key: document["metadata"].get(key) for key in ("name", "namespace")}
     head = {key: document.get(key) for key in ("apiVersion", "kind")}
     return {**head, "metadata": {**where, **metadata}, "spec": document.get("spec")}

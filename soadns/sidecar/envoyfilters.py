@@ -35,6 +35,8 @@ REFUSED = "BlackHoleCluster"
 MANAGED_BY, OURS = "app.kubernetes.io/managed-by", "soadns"
 UID = "soadns.io/service-uid"
 SERVICE = "soadns.io/service"
+REFUSED_SINCE = "soadns.io/sidecars-refused-since"
+"""An annotation that no rendered object has: why nothing is written, and since when (``haltnotes``)."""
 FOR_ALL, FOR_FILES = 10, 5
 """Priorities; Istio begins with the lower."""
 

@@ -83,6 +83,9 @@ def _istio(istio: Data | None) -> list[list[str]]:
                 f"{guard['held']} changes of {guard['objects']} objects wait: soadns release mesh/filters",
             ]
         )
+    if halted := istio.get("halted"):
+        said = f"sidecars refused something ({halted}): nothing is written until soadns release mesh/filters"
+        rows.append(["halted", said])
     if rejects["trouble"]:
         rows.append(["istiod", f"its metrics can not be read: {rejects['trouble']}"])
     elif rejects["known"]:

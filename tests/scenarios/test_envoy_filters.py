@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
+from collections.abc import Iterator
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -273,6 +277,72 @@ def test_a_first_filter_is_tried_in_one_namespace_where_so_configured(meshed: Me
         return re.findall(r"event=filter-(\w+) filter=([\w-]+)/", soadns.process.log.read_text())
 
     assert eventually(logged, within=30.0, until=steps.__eq__) == steps
+
+
+class Refusals(http.server.BaseHTTPRequestHandler):
+    """The metrics of an istiod whose sidecars refuse so many listeners."""
+
+    total = 3
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f'pilot_total_xds_rejects{{type="lds"}} {self.total}\n'.encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def istiod(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of its metrics."""
+    monkeypatch.setattr(Refusals, "total", 3)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusals) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/metrics"
+        server.shutdown()
+
+
+def test_what_sidecars_refused_stops_who_takes_over_as_well(
+    meshed: Meshed, istiod: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (meshed.replica(balancing="request", metrics=[istiod]) for _ in range(2))
+    name = meshed.uid(meshed.user)
+    made = meshed.stand(name, by=first)[name]["metadata"]
+    leader = first if shares(first)["lease"]["held"] else second
+    [follower] = {first, second} - {leader}
+    since = "soadns.io/sidecars-refused-since"
+    for each in (first, second):
+        count = partial(each.metric, "soadns_mesh_rejects_total")
+        counted = eventually(count, within=30.0, until=(3.0).__eq__)
+        assert counted == 3.0, "what was refused before is read"
+    monkeypatch.setattr(Refusals, "total", 4)
+
+    def noted() -> dict[str, Any]:
+        found: dict[str, Any] = meshed.objects()[name]["metadata"]
+        return found
+
+    told = eventually(noted, within=30.0, until=lambda found: since in found["annotations"])
+    assert since in told["annotations"], leader.process.tail()
+    assert told["generation"] == made["generation"], "the filter itself is the same"
+    assert leader.logged("filters-halted", "soadns release mesh/filters")
+
+    leader.lost()
+    assert eventually(lambda: shares(follower)["lease"]["held"], within=30.0)
+    other = meshed.stage.service("other")
+    meshed.stage.pod(other).registers(PAY)
+    why = "sidecars refused something (soadns release mesh/filters)"
+    said = eventually(
+        lambda: [each["waitsFor"] for each in filters(follower, other).get("objects", [])],
+        within=30.0,
+        until=[why].__eq__,
+    )
+    assert said == [why], follower.process.tail()
+    assert f"({told['annotations'][since]}): nothing is written" in follower.cli("mesh", "status")[1]
+    assert follower.cli("release", "mesh/filters")[0] == 0
+    meshed.stand(name, meshed.uid(other), by=follower)
+    clear = eventually(noted, within=30.0, until=lambda found: since not in found["annotations"])
+    assert clear["annotations"] == made["annotations"]
+    assert clear["generation"] == made["generation"]
 
 
 def test_rights_that_are_missing_are_told_with_what_gives_them(meshed: Meshed) -> None:

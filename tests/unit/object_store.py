@@ -25,8 +25,11 @@ class ObjectStore:
         """Plurals that it does not know."""
         self.writes: list[str] = []
         """What was written, and how: no dry runs."""
+        self.noted: list[str] = []
+        """What was noted in annotations beside all that: as who owns nothing else of an object."""
         self.asked: list[tuple[str, bool]] = []
         """Paths of what was applied, and whether that was a dry run."""
+        self._notes: dict[Key, dict[str, str]] = {}
         self._versions = itertools.count(1)
         self._changed: list[tuple[int, str, str, dict[str, Any]]] = []
         """(version, kind of event, plural, object)."""
@@ -85,9 +88,27 @@ class ObjectStore:
         version = document["metadata"].pop("resourceVersion", "")
         if version and (held is None or held["metadata"]["resourceVersion"] != version):
             raise ApiError(409, "another version")
-        if not dry_run:
+        if document.get("kind") == "EnvoyFilter" and "spec" not in document:
+            assert held is not None
+            assert version
+            assert not dry_run
+            self._note(collection, name, document["metadata"].get("annotations") or {})
+        elif not dry_run:
             self.keep(collection, document, by=manager)
         return json.dumps(self.objects.get((collection, name), document)).encode()
+
+    def _note(self, collection: str, name: str, notes: dict[str, str]) -> None:
+        """Annotations of somebody who owns nothing else: these, and no others."""
+        document = copy.deepcopy(self.objects[collection, name])
+        kept = document["metadata"].get("annotations") or {}
+        for key in self._notes.get((collection, name), {}):
+            kept.pop(key, None)
+        self._notes[collection, name] = notes
+        document["metadata"]["annotations"] = {**kept, **notes}
+        said = f"note {sorted(notes.values())}" if notes else "clear"
+        self.noted.append(f"{said} {document['metadata']['namespace']}/{name}")
+        self.objects[collection, name] = document
+        self._tell("MODIFIED", collection, document)
 
     async def delete(self, path: str, *, uid: str) -> None:
         collection, _, name = path.rpartition("/")
@@ -97,6 +118,7 @@ class ObjectStore:
         if held["metadata"]["uid"] != uid:
             raise ApiError(409, "another one")
         del self.objects[collection, name]
+        self._notes.pop((collection, name), None)
         self.writes.append(f"delete {held['metadata']['namespace']}/{name}")
         self._tell("DELETED", collection, held)
 
@@ -116,6 +138,9 @@ class ObjectStore:
             **document,
             "metadata": {**metadata, **kept, **{k: before[k] for k in kept if k in before}},
         }
+        if by != "test" and (notes := self._notes.get((collection, metadata["name"]))):
+            annotations = document["metadata"].get("annotations") or {}
+            document["metadata"]["annotations"] = {**annotations, **notes}
         document["metadata"]["managedFields"] = [
             {"manager": by, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
         ]
