@@ -88,6 +88,7 @@ def _room(writer: FilterWriter) -> Data | None:
 
 def _services(writer: FilterWriter, service: str) -> list[Data]:
     rows = []
+    scopes = Scopes(writer.reader.sidecars.values.values(), writer.meshing.wishes.root_namespace)
     known = {each.uid: each for _, each in sorted(writer.renderings.rendered.items())}
     uids = writer.book.uids
     listed = {*uids}
@@ -99,12 +100,18 @@ def _services(writer: FilterWriter, service: str) -> list[Data]:
         odd = rendered is not None and any(port.harm or port.crowded for port in rendered.ports)
         if service or uid in listed or odd:
             objects = [_object(writer, name, rendered) for name in sorted(writer.book.names(uid))]
-            rows.append(_row(writer, of, uid, rendered, objects))
+            rows.append(_row(writer, of, uid, rendered, objects, scopes))
     return rows
 
 
-def _row(writer: FilterWriter, of: str, uid: str, rendered: Rendered | None, objects: list[Data]) -> Data:
-    scopes = Scopes(writer.reader.sidecars.values.values(), writer.meshing.wishes.root_namespace)
+def _row(
+    writer: FilterWriter,
+    of: str,
+    uid: str,
+    rendered: Rendered | None,
+    objects: list[Data],
+    scopes: Scopes,
+) -> Data:
     hosts = sorted(rendered.hosts) if rendered is not None and objects else []
     in_the_way = writer.reader.in_the_way(rendered.listeners) if rendered is not None and objects else []
     return {

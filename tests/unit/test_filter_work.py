@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from soadns.mesh import filterwriter, renderings
-from soadns.mesh.istioreader import DESTINATION_RULES
+from soadns.mesh.istioreader import DESTINATION_RULES, SIDECARS
 from soadns.reports import filterviews
-from soadns.sidecar import filterchecks
+from soadns.sidecar import filterchecks, scopes
 from tests.unit.object_store import ObjectStore
 from tests.unit.publishing_site import REQUEST, Publishing, publishing
 
@@ -119,6 +119,19 @@ async def test_a_change_of_one_service_costs_that_of_one(monkeypatch: pytest.Mon
         assert 0 < work["rendered"] <= 4, "its annotation, and that its filter is gone"
         assert work["problems"] <= 4
         assert sum(work[name] for name in work if "." in name) <= 8, work
+
+
+async def test_who_hides_what_is_found_once_for_all_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore()
+    only = {"egress": [{"hosts": ["shop/s7.shop.svc.cluster.local"]}]}
+    for n in range(5):
+        sidecar = {"metadata": {"name": f"default-{n}", "namespace": f"web-{n}"}, "spec": only}
+        store.put(SIDECARS.path(f"web-{n}"), sidecar)
+    async with estate(monkeypatch, store=store) as (it, work):
+        counted(monkeypatch, work, scopes, "_scope")
+        rows = it.status()["services"]
+        assert sum(len(row["hidden"]) for row in rows) == (MANY - 1) * 5
+        assert work["_scope"] == 5
 
 
 async def test_what_providers_say_is_looked_at_where_they_are_and_a_little_later(
