@@ -54,10 +54,12 @@ class Process:
         """Its process id."""
         return self.popen.pid
 
-    def tell(self, number: int) -> None:
-        """Send a signal."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(number)
+    def tell(self, number: int) -> bool:
+        """Send a signal; returns whether there is anybody to take it."""
+        if self.popen.poll() is not None:
+            return False
+        self.popen.send_signal(number)
+        return True
 
     def kill(self) -> None:
         """End it at once."""

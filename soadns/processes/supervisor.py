@@ -6,8 +6,8 @@ them, is loaded without control, and a replaced control process finds the worker
 worker a DNS question ten times a second on a private socket; ``/livez`` tells what came back. It knows nothing of
 sources or zones, and holds no answer.
 
-Signals: SIGTERM and SIGINT end everything, SIGHUP goes to control (a reload), SIGUSR1 replaces the workers one
-after another, each by a successor that answers before it stops.
+Signals: SIGTERM and SIGINT end everything, SIGHUP goes to control (a reload) as soon as it can take it, SIGUSR1
+replaces the workers one after another, each by a successor that answers before it stops.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Supervisor:
         )
         self._stop_at: float | None = None
         self._signals: list[int] = []
+        self._reload = self._reload_waits = False
         self._livez: Livez | None = None
         if self._sockets.livez is not None:
             self._livez = Livez(self._sockets.livez, self._selector, self._report)
@@ -135,6 +136,8 @@ class Supervisor:
                     next_watch = now + TURN_S
                     self._watch(now)
                 self._start_missing(now)
+                if self._reload:
+                    self._pass_on_reload()
             elif not any(post.processes for post in self._posts):
                 return 0
             elif now >= self._stop_at:
@@ -161,8 +164,7 @@ class Supervisor:
         while self._signals:
             number = self._signals.pop(0)
             if number == signal.SIGHUP:
-                for process in self._control.processes:
-                    process.tell(signal.SIGHUP)
+                self._ask_for_reload()
             elif number == signal.SIGUSR1:
                 self._log("event=renewing")
                 for post in self._workers:
@@ -175,6 +177,20 @@ class Supervisor:
                 # A second one makes those hurry who still answer.
                 for _, process in self._running():
                     process.tell(signal.SIGTERM)
+
+    def _ask_for_reload(self) -> None:
+        self._reload = True
+        if not self._pass_on_reload() and not self._reload_waits:
+            self._reload_waits = True
+            self._log("event=reload-waits process=control")
+
+    def _pass_on_reload(self) -> bool:
+        """SIGHUP ends a process that is starting or ending: it waits for the first sign of life of one that stays."""
+        process = self._control.serving
+        if process is None or not process.last_sign or not process.tell(signal.SIGHUP):
+            return False
+        self._reload = self._reload_waits = False
+        return True
 
     def _running(self) -> Iterator[tuple[Post, Process]]:
         for post in self._posts:
@@ -196,6 +212,8 @@ class Supervisor:
             post.ended(process, now, on_purpose=again)
             if self._stop_at is None:
                 self._log(f"event=ended process={post.name} pid={process.pid} status={status}")
+                if post is self._control and status == -signal.SIGHUP:
+                    self._ask_for_reload()  # it came in the last moments, when nothing is taken any more
         if os.getpid() == 1:
             # PID 1 inherits orphans of others (exec plugins of a kubeconfig).
             self._reap_orphans()

@@ -28,6 +28,9 @@ pytestmark = pytest.mark.long
 
 QUESTION = "steady.rpc.test"
 SERVER = str(Path(__file__).with_name("small_server.py"))
+CONTROL = str(Path(__file__).with_name("small_control.py"))
+RUN = "runpy.run_path(sys.argv[0], run_name='__main__')"
+"""What a control process of a test's own does at its end: it becomes that one."""
 
 
 class Server:
@@ -143,11 +146,14 @@ def server(lasting: Server) -> Server:
 
 
 @contextlib.contextmanager
-def running(*, workers: int = 1, stopping_s: float = 1.0) -> Iterator[Server]:
+def running(
+    *, workers: int = 1, stopping_s: float = 1.0, control: tuple[str, ...] = (), up: bool = True
+) -> Iterator[Server]:
     """A server of a test's own, all up."""
-    found = Server(workers=workers, stopping_s=stopping_s)
+    found = Server(workers=workers, stopping_s=stopping_s, control=control)
     try:
-        found.up()
+        if up:
+            found.up()
         yield found
     finally:
         found.close()
@@ -219,6 +225,49 @@ def test_sighup_goes_to_the_control_process(server: Server) -> None:
     before_long(lambda: server.said("event=reload"))
     assert server.answers()
     assert server.pid("control") == before
+
+
+def test_sighup_waits_for_a_control_process_that_is_starting() -> None:
+    """Until it can take one, it would end it."""
+    slow = f"import runpy, sys, time; time.sleep(1.5); sys.argv[0] = {CONTROL!r}; " + RUN
+    with running(control=(sys.executable, "-c", slow), up=False) as server:
+        before_long(lambda: server.pids("control"))
+        for _ in range(2):
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+        server.up()
+        before_long(lambda: server.said("event=reload"))
+        assert len(server.pids("control")) == 1
+        assert server.lines.count("event=reload-waits process=control") == 1
+        assert server.lines.count("event=reload") == 1
+
+
+def test_sighup_that_finds_nobody_is_for_the_successor(server: Server) -> None:
+    reloads, control = server.lines.count("event=reload"), server.pid("control")
+    server.process.send_signal(signal.SIGSTOP)
+    os.kill(control, signal.SIGKILL)
+    before_long(lambda: not alive(control))
+    for number in (signal.SIGHUP, signal.SIGCONT):
+        server.process.send_signal(number)
+    before_long(lambda: server.pid("control") != control)
+    before_long(lambda: server.lines.count("event=reload") > reloads)
+
+
+def test_sighup_that_ends_a_control_process_is_for_the_successor(tmp_path: Path) -> None:
+    """One that is over but for its last moments takes signals no more."""
+    ending = (
+        f"import os, pathlib, runpy, sys, time; first = pathlib.Path({str(tmp_path / 'first')!r})\n"
+        "if not first.exists():\n"
+        "    first.touch(); os.write(int(sys.argv[sys.argv.index('--heartbeat') + 1]), b'.'); time.sleep(60)\n"
+        f"sys.argv[0] = {CONTROL!r}; " + RUN
+    )
+    with running(control=(sys.executable, "-c", ending), up=False) as server:
+        before_long(lambda: server.pids("control"))
+        before_long(lambda: "control: running, last sign" in server.livez())
+        server.process.send_signal(signal.SIGHUP)
+        before_long(lambda: server.said("event=reload"))
+        assert server.said(f"event=ended process=control pid={server.pids('control')[0]} status=-1")
+        assert len(server.pids("control")) == 2
 
 
 def test_slow_and_silent_clients_of_livez_hold_nothing_up(server: Server) -> None:
