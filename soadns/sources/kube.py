@@ -112,7 +112,7 @@ class KubeSource:
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
-        except (msgspec.MsgspecError, LookupError, TypeError):
+        except (msgspec.MsgspecError, LookupError, TypeError, RecursionError):
             pass
         return ""
 

@@ -5,7 +5,7 @@ connection, file or clock. Which fields are read says ``kubeshapes``, what they 
 
 Invariant: an object gives an :class:`Item` that holds a value, or says why it is left out, or is not for us;
 only a list or an event around it that can not be read at all raises :class:`FormatError`. One bad object
-never costs another.
+never costs another. What is nested deeper than anything that is read is passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from soadns.model import EndpointSlice, Key, Node, Service
-from soadns.sources import FormatError, kubeshapes, kubevalues
+from soadns.sources import FormatError, jsondepth, kubeshapes, kubevalues
 
 MAX_DETAIL = 300
 
@@ -108,6 +108,13 @@ def decode_page(kind: str, body: bytes, *, cluster: str) -> Page:
     """
     reader = _KINDS[kind]
     try:
+        return _page(reader, body, cluster)
+    except RecursionError:
+        return _page(reader, jsondepth.cut(body), cluster)
+
+
+def _page(reader: _Kind, body: bytes, cluster: str) -> Page:
+    try:
         page = reader.many.decode(body)
         items = [reader.item(raw, cluster) for raw in page.items or ()]
     except (msgspec.MsgspecError, UnicodeError):
@@ -115,7 +122,7 @@ def decode_page(kind: str, body: bytes, *, cluster: str) -> Page:
         try:
             page = _RAW_LIST.decode(body)
         except (msgspec.MsgspecError, UnicodeError) as error:
-            raise FormatError("bad-list", f"no {kind}List: {error}") from None
+            raise FormatError("bad-list", f"no {reader.name}List: {error}") from None
         items = [_decode_object(reader, bytes(raw), cluster) for raw in page.items or ()]
     return Page(items, page.metadata.resource_version, page.metadata.continue_ or "")
 
@@ -127,6 +134,13 @@ def decode_event(kind: str, line: bytes, *, cluster: str) -> Event:
     """
     reader = _KINDS[kind]
     try:
+        return _event(reader, line, cluster)
+    except RecursionError:
+        return _event(reader, jsondepth.cut(line), cluster)
+
+
+def _event(reader: _Kind, line: bytes, cluster: str) -> Event:
+    try:
         event = _EVENT.decode(line)
         if event.type == "ERROR":
             status = _STATUS.decode(event.object)
@@ -134,7 +148,7 @@ def decode_event(kind: str, line: bytes, *, cluster: str) -> Event:
         if event.type == "BOOKMARK":
             return Event("BOOKMARK", version=_NAME.decode(event.object).metadata.resource_version)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise FormatError("bad-event", f"no watch event of {kind}: {error}") from None
+        raise FormatError("bad-event", f"no watch event of {reader.name}: {error}") from None
     item = _decode_object(reader, bytes(event.object), cluster)
     return Event(event.type, item, item.version)
 
