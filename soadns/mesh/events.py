@@ -82,8 +82,8 @@ class Events:
                     return False
                 if not await self._apply(entry):
                     return self._book.give_back(due[number:], self._now() - STALE_S)
-        except asyncio.CancelledError:  # by a fault elsewhere, if need be: then it is run again
-            if self._book.give_back(due[number:], self._now() - STALE_S):
+        except Exception:  # a fault of ours in that one: the others are told when this is run again
+            if self._book.give_back(due[number + 1 :], self._now() - STALE_S):
                 self._stirred.set()
             raise
         return False

@@ -149,6 +149,8 @@ class FilterWriter:
         Whatever ended it before, all is looked at again then, before anything is done.
         """
         self.renderings.begin_anew(self.book.begin_anew())
+        if self._lease.holds or self._lease.lapsed:  # what it was about to write then may be written
+            self._taken = self._now()
         self._stir()
         number = self._told.routing.listen(lambda _: self._stir())
         try:
@@ -258,7 +260,8 @@ class FilterWriter:
         await self._write(now)
 
     async def _write(self, now: float) -> None:
-        self.waiting = {name: (at, self._tried(at, now)) for name, at in self._trials.until.items()}
+        tried = HALTED if self._trials.halted(self.istiod.rejects) else TRIED
+        self.waiting = {name: (at, tried) for name, at in self._trials.until.items()}
         if not self._settings.write:
             return
         filed = self.files.steps() if self.files.due(now) else []
@@ -327,10 +330,6 @@ class FilterWriter:
                 self.waiting[step.name] = (min(until, now + IDLE_S), "its files of rules are being mounted")
                 return False
         return True
-
-    def _tried(self, until: float, now: float) -> str:
-        """Why a filter that is tried is not for all callers."""
-        return TRIED if until > now or not self._trials.halted(self.istiod.rejects) else HALTED
 
     def _note(self, step: Step) -> None:
         """It was done."""

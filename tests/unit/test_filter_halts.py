@@ -67,6 +67,8 @@ async def test_a_trial_that_sidecars_refused_is_for_nobody_else_whoever_has_the_
         successor.now += 3600.0
         await waits(successor)
         assert successor.log.count("filters-halted") == 1
+        successor.now += 300.0
+        await waits(successor)
         successor.writer.release()
         await successor.wrote(USER, CANARY.replace("create", "delete"))
         assert noted(it.store) == []
