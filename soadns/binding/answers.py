@@ -89,7 +89,8 @@ def _addresses(
         if not state.addresses and rules.unmapped == "providers":
             # It had its pods' addresses: the registry knows which of them are still there.
             return "headless", answer_set(evidence.providers, owner_octets)[0]
-        twin = None if home else clusters.twin(store.services, state.winner)
+        numbers = {port.port for port in state.ports}
+        twin = None if home else clusters.twin(store.services, state.winner, numbers)
         held = state.addresses if twin is None else twin.cluster_ips
         return kind, tuple(ip for ip in held if ip not in evidence.stolen)
     # A remote one without an address of its own is reached by its pods, in flat networks.

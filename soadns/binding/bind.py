@@ -320,14 +320,14 @@ def _unmapped(
 
 def served_ports(standing: Standing, evidence: Evidence) -> tuple[ServedPort, ...]:
     """Ports by which the interface can be dialled at the Service's address."""
-    service = standing.candidate.service
-    offered = {port.port for port in service.ports}
+    offers = standing.candidate.offers
+    offered = {port.port for port in offers}
     registered = tuple(ServedPort(p, n) for p, n in evidence.ports if n in offered)
     if registered or evidence.ports:
         return registered
     # Nothing registered: the Service's own port names say the protocol, as Istio reads them.
     return tuple(
         ServedPort((p.app_protocol or p.name).split("-")[0].lower() or "tcp", p.port)
-        for p in service.ports
+        for p in offers
         if p.protocol == "TCP"
     )

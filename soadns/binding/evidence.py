@@ -18,7 +18,7 @@ from soadns.binding.observations import heard
 from soadns.binding.pool import Spot, is_address
 from soadns.binding.rosters import Tally
 from soadns.binding.store import Store
-from soadns.model import InterfaceId, ObjectRef, Provider, ServedPort, Service
+from soadns.model import InterfaceId, ObjectRef, Port, Provider, ServedPort, Service
 
 DECLARED, ENDPOINT, EXPOSED, APPLICATION = 1, 2, 3, 4
 NO_STRENGTH = 9
@@ -42,7 +42,7 @@ class Candidate:
     """Kinds of evidence that hold now, ascending; empty for a winner that has lost all of it."""
     tally: Tally
     ports: int
-    """How many of the ports that the providers register the Service offers."""
+    """How many of the ports that the providers register it offers where it is answered."""
     had_ready: bool
     mode: str
     """Traffic mode for this interface: ``mesh``, ``registry``, ``off`` or ``''`` (nothing said)."""
@@ -56,6 +56,8 @@ class Candidate:
     """False while its cluster is out of sync and the name is not its own already."""
     addresses: tuple[str, ...] = ()
     """What is answered for it and is its own, so that it stays good for the grace: no pods' addresses."""
+    offers: tuple[Port, ...] = ()
+    """Its ports, as far as they are there at these addresses."""
 
     @property
     def ref(self) -> ObjectRef:
@@ -230,18 +232,19 @@ def _candidate(
 ) -> Candidate:
     service = store.services.by_ref[ref]
     roster = store.rosters.get(ref)
-    offered = {port.port for port in service.ports}
     registered = {port for _, port in known.ports} if known is not None else set()
+    way = clusters.way(store.services, service, registered)
     return Candidate(
         service=service,
         rows=rows,
         tally=roster.tally(interface) if roster is not None else Tally(),
-        ports=len(offered & registered),
+        ports=len({port.port for port in way.ports} & registered),
         had_ready=roster is not None and roster.had_ready,
         mode=traffic_mode(service, interface),
         claimed=any(c.namespace == ref.namespace and fnmatchcase(interface.name, c.prefix) for c in claims),
-        reachable=clusters.reachable(store.services, service),
-        addresses=clusters.addresses(store.services, service),
+        reachable=clusters.reachable(service, way),
+        addresses=way.addresses,
+        offers=way.ports,
         outside=_own_outside(store, service, known)
         if known is not None and min(rows, default=0) > ENDPOINT
         else 0,
