@@ -19,7 +19,8 @@ from soadns.routemodel import Move
 
 PREFIX = "soadns-moves-"
 LABELS = {"app.kubernetes.io/managed-by": "soadns", "soadns.io/holds": "moves"}
-SELECTOR = ",".join(f"{name}={text}" for name, text in LABELS.items())
+SELECTOR = "soadns.io/holds=moves"
+"""By which they are found: whoever comes to manage them (``managed-by``) writes his own name into the other one."""
 KEY = "moves.json"
 FORMAT = 1
 """Of the content. A key that is added with a default leaves it as it is."""

@@ -29,7 +29,7 @@ TOGETHER_S = 0.3
 AGAIN_S = (0.5, 15.0)
 """Until a write that failed is tried again."""
 OWN_S = 10.0
-"""How long the writer waits to read what it has written itself."""
+"""How long the writer waits to read what it, or another one, has written."""
 NOT_READ = "what other replicas saw move was not read yet"
 
 
@@ -70,6 +70,8 @@ class SharedMoves:
         )
         self._written: dict[int, tuple[str, float]] = {}
         """Shards that this process wrote and has not read since: their versions, and when."""
+        self._clashes: dict[int, float] = {}
+        """Shards that were to be created, exist, and were not read since: from when on, by the loop's clock."""
         self._stirred = asyncio.Event()
         self._settled = asyncio.Event()
         self._failures = 0
@@ -155,6 +157,8 @@ class SharedMoves:
                 continue
             if self._written.get(number, ("", 0.0))[0] == self._mirror.versions.get(name):
                 del self._written[number]
+            if shard is not None:
+                self._clashes.pop(number, None)
             if shard is not None and shard.problem:
                 self._log("moves-not-understood", level="error", reason=shard.problem)
                 continue
@@ -232,15 +236,33 @@ class SharedMoves:
             try:
                 await self._replace(number, entries)
             except ApiError as error:
-                if error.status != 409:  # else what another replica wrote is read in a moment
-                    status = f"HTTP {error.status}: " if error.status else ""
-                    trouble = f"configmap {movefiles.name_of(number)}: {status}{error.message}"
+                trouble = self._refused(number, error) or trouble
             except ValueError as error:  # KubeConfigError is one; it may have been written all the same
                 trouble = f"configmap {movefiles.name_of(number)}: {error}"
-        self._failures = self._failures + 1 if trouble else 0
+        self._clashes = {number: since for number, since in self._clashes.items() if number in changes}
+        self._failures = self._failures + 1 if trouble or self._clashes else 0
         if trouble and trouble != self._write_trouble:
             self._log("moves-not-shared", level="warning", reason=trouble)
         self._write_trouble = trouble
+
+    def _refused(self, number: int, error: ApiError) -> str:
+        """Why a shard could not be written; ``''``: another replica wrote it, which is read in a moment.
+
+        One that nobody finds is left as it is: what others wrote there must not be lost.
+        """
+        name = movefiles.name_of(number)
+        if error.status != 409:
+            return f"configmap {name}: {f'HTTP {error.status}: ' if error.status else ''}{error.message}"
+        if (self._namespace, name) in self._mirror.versions:
+            self._clashes.pop(number, None)
+            return ""
+        now = asyncio.get_running_loop().time()
+        if now - self._clashes.setdefault(number, now) < OWN_S or self._mirror.trouble:
+            return ""
+        return (
+            f"configmap {name} exists without the label {movefiles.SELECTOR}, so no replica reads it: "
+            f"kubectl label --overwrite configmap -n {self._namespace} {name} {movefiles.SELECTOR}"
+        )
 
     def _look(self) -> None:
         """Have the ledger look at what was touched since the last time."""
