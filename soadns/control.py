@@ -285,14 +285,14 @@ class Control:
         """Say of zones what can be said now that nothing waits to be worked on.
 
         One that lacks a source which was added since it was complete goes on, but denies nothing. Nor does one of
-        which others may know more by now: it is not given to secondaries, nor written to etcd, in an older state.
+        which others may know more by now: secondaries, etcd and sidecars get it in no older state.
         """
         catching_up = self._catching_up()
         for name, zone in self.estate.zones.items():
             awaited = zone.awaited
             if zone.complete and not (awaited or catching_up) and self.zones[name].state != READY:
                 self.publisher.publish(self.zones[name].set_state(READY))
-            if zone.complete:
+            if zone.complete and not catching_up:
                 self.routing.announce(name, self.clock())
             if zone.complete and name not in self._announced:
                 self._announced.add(name)
@@ -313,7 +313,7 @@ class Control:
         """Whether workers may know more than this process, whose predecessor was killed before it saved all.
 
         They keep what they have until every source was read anew, or for as long as one may be waited for. So do
-        secondaries, and etcd.
+        secondaries, etcd and sidecars.
         """
         if not self.publisher.unsaved or self.clock() - self._begun > CATCH_UP_S:
             return False

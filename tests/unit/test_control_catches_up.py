@@ -82,20 +82,21 @@ async def test_what_was_not_saved_is_answered_until_the_sources_were_read(replic
 
 
 class Followers:
-    """Who takes a zone from a control process: secondaries, and what keeps it in etcd."""
+    """Who takes a zone from a control process: secondaries, what keeps it in etcd, and sidecars."""
 
     def __init__(self, control: Control) -> None:
+        self.routing = control.routing
         self.zone, self.now = control.zones["rpc.test"], control.now
         self.versions, self.book = Versions(self.zone, 100), Book(self.zone, lambda: None)
         self.zone.witnesses += [self.versions, self.book]
 
     @property
-    def served(self) -> tuple[bool, bool]:
-        """Whether there is a version for secondaries a second from now, and whether etcd is written to."""
+    def served(self) -> tuple[bool, bool, bool]:
+        """Whether there is a version for secondaries a second from now, etcd is written to, and routes are told."""
         later = self.now() + 1.0
         given = self.versions.sealed(later) == self.zone.serial
         assert given == self.versions.settled(later)
-        return given, self.book.ready
+        return given, self.book.ready, not self.routing.unready("rpc.test")
 
 
 async def test_until_then_nobody_else_gets_what_the_snapshot_has(replica: Replica) -> None:
@@ -104,18 +105,18 @@ async def test_until_then_nobody_else_gets_what_the_snapshot_has(replica: Replic
     hear(first, "com.x.Old")
     assert saver.save_now()
     hear(first, "com.x.New")
-    assert Followers(first).served == (True, True)
+    assert Followers(first).served == (True, True, True)
     replica.now += 3  # it is killed
     second, saver = replica.start()
     followers = Followers(second)
-    assert followers.served == (False, False)
+    assert followers.served == (False, False, False)
     hear(second, "com.x.New")
-    assert followers.served == (True, True)
+    assert followers.served == (True, True, True)
     assert any(b"\x03New" in owner for owner, _ in followers.zone.owners())
     assert saver.save_now()
     second.publisher.leave()
     third, _ = replica.start()
-    assert Followers(third).served == (True, True), "it ended in order"
+    assert Followers(third).served == (True, True, True), "it ended in order"
 
 
 async def test_but_sources_that_can_not_be_read_are_not_waited_for_for_ever(replica: Replica) -> None:
@@ -127,11 +128,11 @@ async def test_but_sources_that_can_not_be_read_are_not_waited_for_for_ever(repl
     followers = Followers(second)
     second._turn()
     assert not second.publisher.complete
-    assert followers.served == (False, False)
+    assert followers.served == (False, False, False)
     replica.now += 2
     second._turn()
     assert second.publisher.complete
-    assert followers.served == (True, True)
+    assert followers.served == (True, True, True)
 
 
 async def test_a_first_table_has_everything_that_the_snapshot_has(replica: Replica) -> None:
