@@ -142,7 +142,8 @@ class SharedMoves:
     # ------------------------------------------------------------------ reading
 
     async def run(self) -> None:
-        """Read and write until cancelled."""
+        """Read and write until cancelled; what was being written when it ended is looked at again."""
+        self._stirred.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._mirror.run())
             group.create_task(self._watch_over())

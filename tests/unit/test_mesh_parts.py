@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,25 @@ async def test_a_fault_in_a_part_ends_no_other_and_is_got_over(
         assert parts.counts == {part: 1}
         assert parts.lease.begun == 1
         assert parts.log.count(f"{part}-failed") == 1
+
+
+async def test_what_a_fault_kept_from_being_shared_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing else happens by which it would be looked at again."""
+
+    class Faulty(ConfigMaps):
+        faults = 0
+
+        def _write(self, collection: str, body: Mapping[str, Any]) -> bytes:
+            if collection == CONFIG_MAPS.path("soadns") and not self.faults:
+                self.faults += 1
+                raise AssertionError
+            return super()._write(collection, body)
+
+    store = Faulty()
+    parts = Parts(monkeypatch, store)
+    async with parts.running():
+        await soon(lambda: parts.counts == {"moves": 1})
+        await soon(lambda: store.facts == 1)
 
 
 async def test_objects_that_can_not_be_understood_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
