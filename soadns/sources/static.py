@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class StaticSource:
         self._vanished: set[str] = set()
         """Files that the last look did not find."""
         self._synced = False
+        self._unsaid: list[Event] = []
+        """What looks have found and nobody has heard: a fault of ours came between."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -78,26 +81,26 @@ class StaticSource:
         return (self.source,)
 
     async def run(self, emit: Emit) -> None:
-        """Read now and whenever a file changed, until cancelled."""
+        """Read now and whenever a file changed, until cancelled; run anew, it says again how it stands."""
+        self._synced, self._missing = False, {}
         while True:
             events = await asyncio.to_thread(self.poll)
             if events:
+                self._unsaid = events
                 emit(events)
+                self._unsaid = []
             await asyncio.sleep(self.settings.poll_s)
 
     def poll(self) -> list[Event]:
         """The events since the last poll; all files' observations the first time."""
-        events: list[Event] = []
+        events = self._unsaid
         found: dict[str, Path] = {}
         missing: dict[str, str] = {}
         for configured in self.settings.paths:
-            files = list(_files(Path(configured), missing))
-            if not files and not Path(configured).exists():
-                missing[configured] = "no such file or folder"
-            found.update((str(path), path) for path in files)
+            found.update((str(path), path) for path in _files(Path(configured), missing))
         for name, path in found.items():
             events += self._look_at(name, path)
-        vanished = {n for n in self._seen if n not in found and not any(n.startswith(m) for m in missing)}
+        vanished = {name for name in self._seen if name not in found and not _is_below(name, missing)}
         for name in sorted(vanished & self._vanished):
             # Gone twice in a row: a file that an editor replaces is missing for a moment only.
             events += self._drop(name)
@@ -110,22 +113,28 @@ class StaticSource:
         if not missing and (not self._synced or returned or (events and not self._broken)):
             events.append(Synced(self.source))
             self._synced = True
+        self._unsaid = []
         return events
 
     def _look_at(self, name: str, path: Path) -> list[Event]:
         try:
-            stat = path.stat()
-        except OSError:
+            status = path.stat()
+        except FileNotFoundError:
             return []
-        mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError as error:
+            if self._seen.get(name) == _HIDDEN:
+                return []
+            self._seen[name] = _HIDDEN
+            return self._broke(name, f"{name}: {error.strerror or error}")
+        mark = (status.st_mtime_ns, status.st_size, status.st_ino)
         if self._seen.get(name) == mark:
             return []
-        self._seen[name] = mark
+        self._seen[name] = _UNREAD
         try:
             contents = self._read(name, path)
         except (BrokenFileError, yamlfile.YamlError, OSError) as error:
-            self._broken.add(name)
-            return [Trouble(self.source, f"{error} (the last good state stays)", scope=name)]
+            self._seen[name] = mark
+            return self._broke(name, str(error))
         self._broken.discard(name)
         fresh, rejected = contents.values, contents.rejected
         self._passed_over[name] = contents.passed_over
@@ -143,7 +152,6 @@ class StaticSource:
         if gone and self._doubted.get(name) != mark:
             # It may be in the middle of being written: what it lacks is believed when it stays as it is.
             self._doubted[name] = mark
-            self._seen[name] = _UNREAD
             return []
         self._doubted.pop(name, None)
         self._rejected[name] = tuple(bad)
@@ -151,8 +159,13 @@ class StaticSource:
         events += [Upsert(self.source, key, value) for key, value in fresh.items() if held.get(key) != value]
         events += rejected
         self._held[name] = fresh
+        self._seen[name] = mark
         events.append(Synced(self.source, scope=name))
         return events
+
+    def _broke(self, name: str, reason: str) -> list[Event]:
+        self._broken.add(name)
+        return [Trouble(self.source, f"{reason} (the last good state stays)", scope=name)]
 
     def _drop(self, name: str) -> list[Event]:
         del self._seen[name]
@@ -177,21 +190,48 @@ class StaticSource:
 
 _UNREAD = (0, 0, 0)
 """The mark of a file that is to be read again."""
+_HIDDEN = (-1, -1, -1)
+"""The mark of a file that could not be looked at."""
 
 
 def _files(path: Path, unreadable: dict[str, str]) -> Iterator[Path]:
-    """The files to read; a folder that can not be listed proves nothing about what it held."""
-    if path.is_file():
+    """The files to read; what can not be looked at proves nothing about what it held.
+
+    :param unreadable: filled with paths that are not there, or can not be looked at, and why.
+    """
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what can not be a path
+        unreadable[str(path)] = "no such file or folder"
+        return
+    except OSError as error:
+        unreadable[str(path)] = _why(error)
+        return
+    if is_file:
         yield path
         return
 
     def note(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            unreadable[str(error.filename)] = error.strerror or "can not be read"
+            unreadable[str(Path(error.filename))] = _why(error)
 
     for folder, names, files in os.walk(path, followlinks=True, onerror=note):
+        try:
+            os.stat(os.path.join(folder, "."))
+        except OSError as error:  # listed, but nothing in it may be looked at
+            note(error)
+            names.clear()
+            continue
         # A mounted ConfigMap holds its versions in hidden folders and links to the present one.
         names[:] = sorted(n for n in names if not n.startswith("."))
         for file in sorted(files):
             if file.endswith(SUFFIXES) and not file.startswith("."):
                 yield Path(folder, file)
+
+
+def _why(error: OSError) -> str:
+    return f"can not be read: {error.strerror or error}"
+
+
+def _is_below(name: str, paths: Iterable[str]) -> bool:
+    return any(Path(name).is_relative_to(path) for path in paths)
