@@ -45,15 +45,22 @@ def be_copy(*needed: int) -> None:
                 os.close(descriptor)
 
 
-def begin(work: Callable[[], object]) -> tuple[int, int]:
-    """Start it; returns the child's pid, and the descriptor from which ``result`` reads what it returned, as JSON."""
+def begin(work: Callable[[], object], *, apart: bool = False) -> tuple[int, int]:
+    """Start it; returns the child's pid, and the descriptor from which ``result`` reads what it returned, as JSON.
+
+    :param apart: whether ``end`` is to end it, with copies of its own.
+    """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:
         os.close(writer)
+        if apart:
+            _set_apart(pid)
         return pid, reader
     status = FAULT
     try:
+        if apart:
+            _set_apart(0)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
         be_copy(writer)
         with open(writer, "wb") as file:
@@ -61,6 +68,18 @@ def begin(work: Callable[[], object]) -> tuple[int, int]:
         status = 0
     finally:
         os._exit(status)
+
+
+def _set_apart(pid: int) -> None:
+    """In the parent and in the child: whichever comes first, before the child has copies, and before it is ended."""
+    with contextlib.suppress(OSError):
+        os.setpgid(pid, pid)
+
+
+def end(pid: int) -> None:
+    """End a child that was set apart, before its result; ``result`` raises ForkedError then."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def result(pid: int, reader: int) -> Any:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -74,12 +71,14 @@ class Rehearsals:
         self._busy = True
         try:
             work = partial(_compare, self._control, values, cluster, source)
-            pid, reader = forked.begin(work)
+            pid, reader = forked.begin(work, apart=True)
             found = asyncio.ensure_future(asyncio.to_thread(forked.result, pid, reader))
-            _, late = await asyncio.wait([found], timeout=REHEARSAL_S)
-            if late:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            found.add_done_callback(_heard)
+            try:
+                await asyncio.wait([found], timeout=REHEARSAL_S)
+            finally:
+                if not found.done():  # it is late, or this process ends, and would wait for the thread
+                    forked.end(pid)
             data: dict[str, Any] = await found
         except forked.ForkedError as error:
             raise Refused(
@@ -90,6 +89,12 @@ class Rehearsals:
         if "error" in data:
             raise Refused(data["error"])
         return data
+
+
+def _heard(found: asyncio.Future[Any]) -> None:
+    """Nobody may be left who asks what became of it."""
+    if not found.cancelled():
+        found.exception()
 
 
 def _place(config: Config, cluster: str) -> tuple[str, str]:

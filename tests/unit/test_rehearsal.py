@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import mmap
 import os
 import socket
 import time
@@ -24,6 +25,7 @@ from soadns.web.operations import Refused
 from tests.unit.demo_process import DemoProcess
 from tests.unit.http_site import ask, site
 from tests.unit.notation import Notebook
+from tests.unit.waiting import alive, before_long, soon
 
 pytestmark = pytest.mark.long
 
@@ -72,12 +74,16 @@ def slice_of(name: str, *addresses: str) -> str:
     )
 
 
-def rehearse(notebook: Notebook, *documents: str, cluster: str = "") -> dict[str, Any]:
+def rehearsing_of(notebook: Notebook) -> Rehearsals:
     control = SimpleNamespace(
         estate=notebook.estate, config=parse(CONFIG, where="soadns.yaml"), now=lambda: notebook.now
     )
+    return Rehearsals(control)  # type: ignore[arg-type]
+
+
+def rehearse(notebook: Notebook, *documents: str, cluster: str = "") -> dict[str, Any]:
     files = [("user.yaml", "---\n".join(documents))]
-    return asyncio.run(Rehearsals(control).rehearse(files, cluster))  # type: ignore[arg-type]
+    return asyncio.run(rehearsing_of(notebook).rehearse(files, cluster))
 
 
 def said(data: dict[str, Any]) -> str:
@@ -208,6 +214,33 @@ def test_one_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
         rehearse(told(), service("shop/a"))
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_whoever_leaves_takes_the_copies_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends, for one; a thread of it waits for what its child waits for."""
+    shared = mmap.mmap(-1, 8)
+
+    def stuck(*_: object) -> None:
+        shared[:] = os.getpid().to_bytes(8)
+        time.sleep(60)
+
+    def inner() -> int:
+        return int.from_bytes(shared[:])
+
+    monkeypatch.setattr(rehearsal, "apply", stuck)
+
+    async def leave() -> None:
+        asked = asyncio.create_task(rehearsing_of(told()).rehearse([("user.yaml", service("shop/a"))], ""))
+        await soon(inner)
+        asked.cancel()
+        await asyncio.wait([asked])
+
+    began = time.monotonic()
+    asyncio.run(leave())
+    assert time.monotonic() - began < 20
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    before_long(lambda: not alive(inner()))
 
 
 def test_a_child_that_fails_or_never_ends_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:

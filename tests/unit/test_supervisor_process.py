@@ -22,7 +22,7 @@ import pytest
 from soadns.processes.livez import PATIENCE_S
 from tests.ports import free_port
 from tests.unit.small_server import HUNG_S
-from tests.unit.waiting import before_long
+from tests.unit.waiting import alive, before_long
 
 pytestmark = pytest.mark.long
 
@@ -122,14 +122,6 @@ class Server:
         self._reader.join(3)
         assert self.process.stdout is not None
         self.process.stdout.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 @pytest.fixture(scope="module")
