@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from soadns.model import Delete, Event, Rejected, Synced, Upsert
+from soadns.model import Delete, Event, Key, Rejected, Synced, Upsert
 from soadns.sources import FormatError
 from soadns.sources.dialects import Dialect
 from soadns.sources.providerurl import without_secrets
@@ -47,8 +47,8 @@ class Tree:
     """Child with a directory that can not be read → what was said of it."""
     looking: list[tuple[Directory, Any]] = field(default_factory=list)
     """Directories that were missing, and the questions whether they are still."""
-    pairs: dict[str, int] = field(default_factory=dict)
-    """Digest of a leaf with more than one observation → how many."""
+    pairs: dict[Key, int] = field(default_factory=dict)
+    """Key of a leaf with more than one observation → how many."""
 
     def __post_init__(self) -> None:
         self.top = Directory(self, self.root.path)
@@ -132,7 +132,7 @@ class Directory:
             where = f"{self.path}/{without_secrets(leaf)}"
             return [Rejected(tree.source, key, where, error.reason, error.detail)]
         if len(found) > 1:
-            tree.pairs[digest] = len(found)
+            tree.pairs[key] = len(found)
         return [
             Upsert(tree.source, (*key, str(index)) if index else key, value)
             for index, value in enumerate(found)
@@ -140,5 +140,5 @@ class Directory:
 
     def _remove(self, digest: str) -> list[Event]:
         tree, key = self.tree, (self.child, self.category, digest)
-        count = tree.pairs.pop(digest, 1) if tree.pairs else 1
+        count = tree.pairs.pop(key, 1) if tree.pairs else 1
         return [Delete(tree.source, (*key, str(index)) if index else key) for index in range(count)]

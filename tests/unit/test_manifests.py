@@ -44,6 +44,8 @@ DOCUMENTS = {
     "providers of A: dubbo://10.9.0.2/A: no-port: 10.9.0.2 has no port; a provider must register host:port",
     "kind: Service\nmetadata: {name: user}\nspec: {clusterIPs: [ten]}": "line 3: Service default/user: bad-address: "
     "spec.clusterIPs holds 'ten', which is no IP address",
+    "kind: Service\nmetadata: {name: user}\nspec: {clusterIPs: [10.96.0.\u0661]}": "line 3: Service default/user: "
+    "bad-address: spec.clusterIPs holds '10.96.0.\u0661', which is no IP address",
 }
 
 
