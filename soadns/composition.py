@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from math import ceil
@@ -215,18 +216,30 @@ def zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
 def zookeeper_settings_now(
     ensemble: ZooKeeperConfig, figures: CredentialFigures, *, log: Log
 ) -> Callable[[], ZooKeeperSettings]:
-    """What tells the settings of an ensemble at any time: files of secrets may be renewed. Raises ConfigError."""
-    first = zookeeper_settings(ensemble)
+    """What tells the settings of an ensemble at any time: files of secrets may be renewed.
+
+    What can not be read there is ``unusable`` until it can; what can not be read elsewhere raises ConfigError.
+    """
     files = [ensemble.auth.credentials_file, ensemble.tls.key_password_file if ensemble.tls.enabled else ""]
     if not any(files):
+        first = zookeeper_settings(ensemble)
         return lambda: first
-    load = partial(_zookeeper_settings, ensemble)
-    return Renewed(f"zookeeper/{ensemble.name}", files, load, first, figures, log=log)
+    load, without = partial(_zookeeper_settings, ensemble), _with_secrets(ensemble, "", "")
+    read = Renewed(f"zookeeper/{ensemble.name}", files, load, without, figures, log=log)
+
+    def now() -> ZooKeeperSettings:
+        found = read()
+        return replace(found, unusable=read.problem) if found is without else found
+
+    return now
 
 
 def _zookeeper_settings(ensemble: ZooKeeperConfig) -> ZooKeeperSettings:
+    return _with_secrets(ensemble, credentials.of_auth(ensemble.auth), credentials.of_key(ensemble.tls))
+
+
+def _with_secrets(ensemble: ZooKeeperConfig, text: str, password: str) -> ZooKeeperSettings:
     auth, tls = ensemble.auth, ensemble.tls
-    text, password = credentials.of_auth(auth), credentials.of_key(tls)
     return ZooKeeperSettings(
         name=ensemble.name,
         hosts=ensemble.hosts,
@@ -260,7 +273,7 @@ def kube_api(cluster: KubernetesConfig) -> KubeApi:
 
 
 def sources(config: Config, figures: CredentialFigures, *, log: Log) -> list[Source]:
-    """Every configured source, not started. Raises ConfigError for a secret that can not be read."""
+    """Every configured source, not started. Raises ConfigError for a variable with a secret that is not there."""
     found: list[Source] = []
     if config.zookeeper:
         from soadns.sources.zookeeper import ZooKeeperSource

@@ -45,6 +45,10 @@ class Renewed(Generic[T]):
         self._figures = figures
         self._log = log
         self._value = otherwise
+        self._held = False
+        """Whether they could be used once."""
+        self.problem = ""
+        """Why what they hold now can not be used."""
         self._looked = time.monotonic()
         self._seen = self._look()
         self._read(first=True)
@@ -70,12 +74,19 @@ class Renewed(Generic[T]):
             self._figures.refused[self._what] = True
             self._figures.reads[self._what, "refused"] += 1
             reason = str(error) if isinstance(error, CredentialError) else error.strerror
+            self.problem = reason or "they can not be used, or do not belong together"
+            before = "what was read before stays in force"
+            hint = before if self._held else "nothing was read before: mend them, they are read again then"
             self._log(
-                "credentials-refused", level="error", what=self._what, files=files,
-                reason=reason or "they can not be used, or do not belong together",
-                hint="what was read before stays in force",
-            )  # fmt: skip
+                "credentials-refused",
+                level="error",
+                what=self._what,
+                files=files,
+                reason=self.problem,
+                hint=hint,
+            )
             return
+        self._held, self.problem = True, ""
         self._figures.refused[self._what] = False
         if not first:
             self._figures.reads[self._what, "renewed"] += 1

@@ -40,6 +40,8 @@ class ZooKeeperSettings:
     read_only: bool
     max_in_flight: int
     session_timeout: float
+    unusable: str = ""
+    """Why nobody can connect: what is wrong with the secrets that are configured, none of which is here."""
 
 
 def identity(hosts: str) -> str:

@@ -63,6 +63,7 @@ class ZooKeeperSource:
         while True:
             self._failed.clear()
             self._fault = None
+            await self._secrets()
             self._client = zkclient.build(self.settings)
             self._client.add_listener(self._listener(self._client))
             try:
@@ -79,6 +80,17 @@ class ZooKeeperSource:
                 await asyncio.shield(asyncio.to_thread(zkclient.close, client))
             if not renewed:
                 await self._renewed_before(asyncio.Event(), RETRY_S)
+
+    async def _secrets(self) -> None:
+        """Wait for what is to be connected with, if it can not be read."""
+        self.settings = self._now()
+        while self.settings.unusable:
+            where = "zookeeper[].auth, zookeeper[].tls"
+            self._registries.trouble(
+                f"{self.settings.unusable} ({where}); mend it: it is read again when it changes"
+            )
+            await asyncio.sleep(LOOK_S)
+            self.settings = self._now()
 
     async def _renewed_before(self, over: asyncio.Event, most_s: float = math.inf) -> bool:
         """Wait for an event, for so long at most; returns whether there are other credentials before that.

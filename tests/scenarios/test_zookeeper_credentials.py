@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,28 @@ def test_what_is_no_password_leaves_the_old_one_in_force(guarded: Guarded) -> No
     guarded.registers("10.0.0.3")
     soadns.answers(USER, "10.0.0.1", "10.0.0.2", "10.0.0.3")
     assert guarded.sessions == before, "the same password needs no other session"
+
+
+def test_a_control_process_begins_without_one_and_connects_as_soon_as_it_is_there(guarded: Guarded) -> None:
+    """Names are answered, and everything else of soadns works meanwhile; ``check`` and a reload refuse it."""
+    soadns = guarded.soadns
+    with Callers(soadns, USER) as callers:
+        guarded.renew("\n")
+        assert eventually(lambda: soadns.metric(REFUSED) == 1, within=10.0)
+        before = soadns.child("_control")
+        os.kill(before, signal.SIGKILL)
+        assert eventually(
+            lambda: soadns.logged("source-trouble", "credentials: is empty", "mend it"), within=30.0
+        )
+        assert eventually(lambda: soadns.metric(REFUSED) == 1, within=10.0)
+        status, said = soadns.cli("reload")
+        assert (bool(status), "credentials: is empty" in said) == (True, True)
+        guarded.registers("10.0.0.2")
+        soadns.keeps_answering(USER, "10.0.0.1", seconds=2.0)
+        guarded.renew(ONE)
+        soadns.answers(USER, "10.0.0.1", "10.0.0.2")
+        assert eventually(lambda: soadns.metric(SYNCED) == 1 and soadns.metric(REFUSED) == 0, within=10.0)
+    assert not callers.unharmed
 
 
 def test_a_wrong_password_takes_no_name_and_the_right_one_holds_at_once(guarded: Guarded) -> None:
