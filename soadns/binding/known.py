@@ -23,10 +23,11 @@ class Known:
         self.rosters: set[ObjectRef] = set()
         """Services some of whose registered addresses provide it."""
         self.ports: dict[tuple[str, int], int] = {}
-        """(protocol, port) → registrations."""
+        """(protocol, port) → usable providers."""
         self.paths: dict[str, int] | None = None
         """Paths that are not the interface's name → providers; None as long as there was none."""
         self.applications: dict[str, int] = {}
+        """Application → usable providers."""
         self.registries: dict[str, int] = {}
         self.crowd: Crowd | None = None
         """Kept once somebody asks, where there are many; whoever changes more than one registration drops it."""

@@ -24,7 +24,7 @@ class Registrations:
         self.names: dict[str, tuple[InterfaceId, ...]] = {}
         """Interface name → its variants with live providers (overrides are per name)."""
         self.by_application: dict[str, set[InterfaceId]] = {}
-        """Application → interfaces it provides."""
+        """Application → interfaces of which it has usable providers."""
         self.overrides = Overrides()
 
     def know(self, interface: InterfaceId) -> Known:
@@ -57,11 +57,8 @@ class Registrations:
         live = known.live[identity] = Live(provider, now)
         live.disabled = self.overrides.take_out(provider)
         known.count_path(provider.path, 1)
-        count(known.ports, (provider.protocol, provider.port), 1)
         count(known.registries, provider.registry, 1)
-        if provider.application:
-            count(known.applications, provider.application, 1)
-            self.by_application.setdefault(provider.application, set()).add(interface)
+        self.rejudged(live)
         return live
 
     def withdraw(self, provider: Provider) -> Live | None:
@@ -76,12 +73,8 @@ class Registrations:
             return None
         del known.live[identity]
         known.count_path(live.provider.path, -1)
-        count(known.ports, (provider.protocol, provider.port), -1)
         count(known.registries, provider.registry, -1)
-        if provider.application:
-            count(known.applications, provider.application, -1)
-            if provider.application not in known.applications:
-                place(self.by_application, provider.application, interface, add=False)
+        self._count(known, live, usable=False)
         self.forget_if_empty(interface)
         return live
 
@@ -91,6 +84,22 @@ class Registrations:
         known.count_path(live.provider.path, 1)
         live.older = without(registrations, live.provider)
         live.disabled = self.overrides.take_out(live.provider)
+        self.rejudged(live)
+
+    def rejudged(self, live: Live) -> None:
+        """A live provider may be usable now or not any more: only then its port and application are evidence."""
+        self._count(self.interfaces[live.provider.interface], live, usable=live.usable)
+
+    def _count(self, known: Known, live: Live, *, usable: bool) -> None:
+        if live.counted == usable:
+            return
+        live.counted, by = usable, 1 if usable else -1
+        provider = live.provider
+        count(known.ports, (provider.protocol, provider.port), by)
+        if provider.application:
+            count(known.applications, provider.application, by)
+            offered = provider.application in known.applications
+            place(self.by_application, provider.application, provider.interface, add=offered)
 
     def note(self, provider: Provider) -> None:
         """A registration of the provider came, changed or went, and all of the change is in."""
@@ -111,5 +120,6 @@ class Registrations:
                 disabled = self.overrides.take_out(live.provider)
                 if disabled != live.disabled:
                     live.disabled = disabled
+                    self.rejudged(live)
                     switched.append(live.provider)
         return switched

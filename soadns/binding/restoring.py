@@ -94,6 +94,7 @@ def _restore_sites(
             known = store.interfaces.get(interface)
             if known is not None and (live := known.live.get(identity)) is not None:
                 live.stale = True
+                store.registrations.rejudged(live)
         store.touch([key])
     for ref in had_ready:
         if ref in store.rosters:

@@ -48,7 +48,7 @@ class SiteMemory(NamedTuple):
 class Live:
     """A Provider that is registered now: the newest of its registrations and how it is judged."""
 
-    __slots__ = ("disabled", "older", "provider", "since", "stale")
+    __slots__ = ("counted", "disabled", "older", "provider", "since", "stale")
 
     def __init__(self, provider: Provider, since: float) -> None:
         self.provider = provider
@@ -60,6 +60,8 @@ class Live:
         """Taken out by an override of the registry."""
         self.stale = False
         """Another application took over its host:port; shown, not used."""
+        self.counted = False
+        """Whether its port and application count (``soadns.binding.registrations``)."""
 
     @property
     def usable(self) -> bool:

@@ -282,6 +282,7 @@ class Store:
         if several or len(site.apps) > 1:
             for live in site.live:
                 self.interfaces[live.provider.interface].crowd = None
+                self.registrations.rejudged(live)
         if touched and quiet:
             site.settled = True
         elif touched:

@@ -65,8 +65,13 @@ def test_what_is_kept_of_many_providers_is_what_looking_through_them_gives(
             else:
                 estate.fold([Delete(source, key) if what == "down" else Upsert(source, key, provider)], now)
             estate.work(now)
-            for known in estate.zones[ZONE].store.interfaces.values():
+            store = estate.zones[ZONE].store
+            for known in store.interfaces.values():
                 assert known.usable() == look_through(known.live)
+                usable = [each.provider for each in known.live.values() if each.usable]
+                assert known.ports == Counter((each.protocol, each.port) for each in usable)
+                assert known.applications == Counter(each.application for each in usable)
+                assert store.registrations.by_application == {name: {BIG} for name in known.applications}
 
 
 _spots = st.frozensets(
