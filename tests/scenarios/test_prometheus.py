@@ -58,6 +58,7 @@ ROUNDS: tuple[dict[str, Fault], ...] = (
     {
         "SoadnsNotComplete": Fault(Breakable.unready_replica, LOST | ZONED),
         "SoadnsServfail": Fault(Breakable.unready_replica, LOST | ZONED),
+        "SoadnsNotListening": Fault(Breakable.unready_replica, LOST | {"part": "transfer"}),
         "SoadnsSnapshotDenied": Fault(Breakable.stranger, MAIN),
         "SoadnsCredentialsRefused": Fault(Breakable.secret_is_damaged, MAIN | {"setting": "transfer.keys"}),
         "SoadnsFilterRefused": Fault(Breakable.denied_filter_of_a_service_too_many, MAIN),

@@ -34,7 +34,7 @@ class Breakable(Watched):
         """Of the flood."""
 
     def unready_replica(self) -> None:
-        """A replica starts, and never reaches its ZooKeeper; it is asked all the same."""
+        """A replica starts that never reaches its ZooKeeper, nor has its port for secondaries, and is asked."""
         self.lost.start(ready=False)
         self.lost.process.wait_until(lambda: self.lost.http("/readyz")[0] == 503, within=30.0)
         self._ends.enter_context(Callers(self.lost, "com.x.Unknown", every=0.05))

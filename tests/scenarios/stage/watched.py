@@ -172,7 +172,11 @@ class Watched:
 
     def _lost(self) -> Soadns:
         nobody = {"name": "main", "hosts": f"127.0.0.1:{free_port()}", "roots": [{"path": "/dubbo"}]}
-        return _of_one_worker(self.stage.soadns_not_started(zookeeper=[nobody]))
+        found = self.stage.soadns_not_started(zookeeper=[nobody])
+        found.write_config(
+            transfer={"listen": [f"127.0.0.1:{self._ads}"], "allow": ["127.0.0.1/32"]}
+        )  # main has it
+        return _of_one_worker(found)
 
     # ------------------------------------------------------------------ all is well
 
