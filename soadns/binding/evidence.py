@@ -92,7 +92,7 @@ class Evidence:
     named: bool
     """Whether a usable provider has registered a host name; filled in likewise."""
     ports: tuple[tuple[str, int], ...]
-    """(protocol, port) that live providers register, most frequent first."""
+    """(protocol, port) that usable providers register, else those that can not be used; most frequent first."""
     outages: tuple[tuple[float, float], ...]
     """Intervals in which a source that could bring evidence was out of sync, sorted, not overlapping;
     one that lasts ends at infinity."""
@@ -141,7 +141,7 @@ def collect(
     present = next((c for c in candidates if c.ref == winner), None)
     wants_providers = present is None or present.mode == "registry"
     usable = known.usable() if known is not None and wants_providers else Usable(frozenset(), named=False)
-    ports = sorted(known.ports.items(), key=lambda item: (-item[1], item[0])) if known is not None else []
+    ports = sorted(known.dialled.items(), key=lambda item: (-item[1], item[0])) if known is not None else []
     return Evidence(
         interface=interface,
         now=now,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from soadns.binding.crowd import MANY, Crowd, Identity, Usable, look_through
 from soadns.binding.sites import Live
@@ -49,6 +50,13 @@ class Known:
             return (name,) if self.live else ()
         bare = len(self.live) > sum(self.paths.values())
         return (*((name,) if bare else ()), *sorted(self.paths))
+
+    @property
+    def dialled(self) -> Mapping[tuple[str, int], int]:
+        """(protocol, port) → usable providers; where none is usable, those that are registered all the same."""
+        if self.ports or not self.live:
+            return self.ports
+        return Counter((each.provider.protocol, each.provider.port) for each in self.live.values())
 
     def note(self, provider: Provider) -> None:
         """A registration of this provider came, changed or went."""

@@ -364,6 +364,12 @@ class Notebook:
             return f"{len(records.addresses)} addresses"
         return ttl + " ".join(text) if text else "NODATA"
 
+    def see_ports(self, owner: str, _: str) -> str:
+        """The protocols and ports of its SRV records."""
+        records = self.published.get(naming.key(owner))
+        found = records.ports if records is not None else ()
+        return " ".join(["ports", *(f"{port.protocol}:{port.port}" for port in found)])
+
     def see_because(self, owner: str, _: str) -> str:
         """Why the last change of the answer happened."""
         past = self.zone.history.of(self.interface(owner))
