@@ -26,6 +26,8 @@ NAMES = 4_000
 IN_FORCE_S = 120.0
 """How long a control process may take to follow another one (it reads the snapshot before)."""
 AGAIN_S = 0.1
+_BROKEN = (OSError, ValueError, http.client.HTTPException)
+"""What urllib and http.client raise where nobody answers, or something else than HTTP, or half of it."""
 
 
 class StreamEvent(NamedTuple):
@@ -70,9 +72,11 @@ class Client:
                 begun = True
                 while piece := response.read(PIECE):
                     yield piece
+                if response.length:  # of which this kind of reading says nothing
+                    raise http.client.IncompleteRead(b"", response.length)
         except urllib.error.HTTPError as error:
-            raise ClientError(self._refusal(error.code, error.read())) from None
-        except (OSError, ValueError, http.client.IncompleteRead) as error:
+            raise ClientError(self._refusal(error.code, self._rest(error))) from None
+        except _BROKEN as error:
             if begun:
                 raise ClientError(f"{self.url} stopped in the middle: what came is not all of it") from None
             raise self._silent(error) from None
@@ -99,8 +103,8 @@ class Client:
                         yield StreamEvent(fields.get("event", ""), fields.get("id", ""), data)
                         fields = {}
         except urllib.error.HTTPError as error:
-            raise ClientError(self._refusal(error.code, error.read())) from None
-        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise ClientError(self._refusal(error.code, self._rest(error))) from None
+        except _BROKEN as error:
             if begun:
                 raise ClientError(f"{self.url} stopped in the middle of a stream: {_reason(error)}") from None
             raise self._silent(error) from None
@@ -214,12 +218,20 @@ class Client:
             with self._open.open(request, timeout=TIMEOUT_S) as response:
                 return self._decode(response.read())
         except urllib.error.HTTPError as error:
-            said = error.read()
+            said = self._rest(error)
             if error.code == 404 and request.get_method() == "GET" and not _says_no_path(said):
                 return self._decode(said)
             raise ClientError(self._refusal(error.code, said)) from None
-        except (OSError, ValueError) as error:
+        except _BROKEN as error:
             raise self._silent(error) from None
+
+    def _rest(self, error: urllib.error.HTTPError) -> bytes:
+        """What an error says. Raises ClientError where that is cut."""
+        try:
+            with error:
+                return error.read()
+        except _BROKEN as broken:
+            raise self._silent(broken) from None
 
     def _silent(self, error: Exception) -> ClientError:
         return ClientError(f"no soadns answers at {self.url}: {_reason(error)}", unreachable=True)
@@ -240,7 +252,7 @@ class Client:
     def _decode(self, body: bytes) -> dict[str, Any]:
         try:
             data = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             raise ClientError(f"{self.url} answers, but it is no soadns: no JSON came back", unreachable=True)
@@ -249,7 +261,7 @@ class Client:
     def _refusal(self, status: int, body: bytes) -> str:
         try:
             said = str(json.loads(body)["error"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return f"{self.url} answers HTTP {status}, which is no answer of soadns"
         if status == 401:
             return f"{self.url} refused: {said}\nGive it with --token-file FILE, or SOADNS_TOKEN_FILE"
@@ -286,6 +298,10 @@ def _lists(names: Sequence[str]) -> list[str]:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in the operating system's words and without its number."""
+    if isinstance(error, http.client.IncompleteRead):
+        return "the answer ended too soon"
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+        return "what answers there does not speak HTTP"
     inner = getattr(error, "reason", error)
     return getattr(inner, "strerror", None) or str(inner)
 
