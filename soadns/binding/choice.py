@@ -156,7 +156,8 @@ def _obstacle(
         figures = f"{tally.providing} of {tally.registered} registered addresses provide it"
         return "not served", figures
     if not candidate.ports:
-        return "port mismatch", "none of its ports is one that the providers register"
+        whose = "the ports that the home Service of its name has, too," if candidate.narrowed else "its ports"
+        return "port mismatch", f"none of {whose} is one that the providers register"
     others = max(0, evidence.outside - candidate.outside)
     if others and candidate.mode != "mesh":
         own = tally.providing + candidate.outside

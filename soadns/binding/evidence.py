@@ -65,6 +65,11 @@ class Candidate:
         return self.service.ref
 
     @property
+    def narrowed(self) -> bool:
+        """Whether the home Service by which it is answered lacks some of its ports."""
+        return len(self.offers) < len(self.service.ports)
+
+    @property
     def declared(self) -> bool:
         """Whether the Service's annotation names the interface."""
         return DECLARED in self.rows

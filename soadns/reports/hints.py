@@ -74,9 +74,9 @@ def _for_loser(zone: Zone, interface: InterfaceId, standing: Standing, *, taken:
             where = f"{claim} in zone {zone.settings.name} of the configuration"
             return Hint(where, f"the declaration of {ref} counts")
         case "port mismatch":
-            where = (
-                f"a port of Service {ref.namespace}/{ref.name} with the number that the providers register"
-            )
+            there = f" in cluster {zone.settings.clusters.home}" if standing.candidate.narrowed else ""
+            service = f"Service {ref.namespace}/{ref.name}{there}"
+            where = f"a port of {service} with the number that the providers register"
             return Hint(where, f"{ref} may take the name")
         case "unreachable":
             where = f"a Service {ref.namespace}/{ref.name} in cluster {zone.settings.clusters.home}"

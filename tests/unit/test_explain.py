@@ -37,6 +37,7 @@ NEXT = f"""
 {POD}; register User 10.1.0.1 10.9.0.1 10.9.0.2 | kubectl -n shop annotate service user 'soadns.io/traffic=User=mesh' ;; home/shop/user takes the name now; by itself it does with 50% of all providers (binding.boardShare)
 Service shop/user 10.96.0.1 interfaces=User; register User 10.9.0.1 | kubectl -n shop annotate service user 'soadns.io/traffic=User=mesh' ;; home/shop/user takes the name now; by itself it does once it serves it
 {POD} port=12200; register User 10.1.0.1:12200 | a port of Service shop/user with the number that the providers register ;; home/shop/user may take the name
+zone with=east; Service shop/user@east 10.96.0.9; pods shop/user@east 10.2.0.1; Service shop/user 10.96.0.1 port=80; register User 10.2.0.1 | east/shop/user: port mismatch, none of the ports that the home Service of its name has, too, is one that the providers register ;; a port of Service shop/user in cluster home with the number that the providers register ;; east/shop/user may take the name
 register User 10.9.0.1 | a Service with these addresses as endpoints, or annotated soadns.io/interfaces: User ;; its ClusterIP is answered
 zone unmapped=nxdomain; register User 10.9.0.1 | unbound, unmapped: providers are registered, but no Service runs them and unmapped is nxdomain ;; unmapped: providers in zone rpc.test of the configuration
 {POD}; register User 10.1.0.1; trouble zookeeper | answered with Service home/shop/user ;; soadns list --sources ;; zookeeper/main/dubbo: stale for 0 s (connection lost)
