@@ -15,6 +15,10 @@ from typing import NamedTuple
 
 from soadns.model import InterfaceId, ObjectRef, Provider
 
+NO_INTERFACES: frozenset[InterfaceId] = frozenset()
+NO_SERVICES: frozenset[ObjectRef] = frozenset()
+NO_APPLICATIONS: frozenset[str] = frozenset()
+"""One of each for all sites: every ``frozenset()`` takes 216 octets of its own."""
 HostPort = tuple[str, int]
 """Host and port of a process, as registered or as exposed."""
 
@@ -101,7 +105,7 @@ class Site:
         """The registry that last said something of it."""
         self.apps: dict[str, tuple[float, int]] = {}
         """Application → (first seen here, newest timestamp it claims)."""
-        self.shared: frozenset[str] = frozenset()
+        self.shared: frozenset[str] = NO_APPLICATIONS
         """Applications known to share this process."""
         self.stale_until: float | None = None
         self.changed_at = 0.0
@@ -109,7 +113,7 @@ class Site:
         self.lost: dict[InterfaceId, float] = {}
         """Interfaces that went in the current run of losses."""
         self.lost_at = 0.0
-        self.kept: frozenset[InterfaceId] = frozenset()
+        self.kept: frozenset[InterfaceId] = NO_INTERFACES
         """What a lost session had provided; believed while the address stays ready."""
         self.kept_until: float | None = None
         """None while nothing returned yet."""
@@ -117,17 +121,17 @@ class Site:
         """Whether some Service has this address as a ready endpoint."""
         self.holders: tuple[ObjectRef, ...] = ()
         """Living Services that have it as an endpoint."""
-        self.keepers: frozenset[ObjectRef] = frozenset()
+        self.keepers: frozenset[ObjectRef] = NO_SERVICES
         """Those that have had it without a break since the losses began: what is kept is theirs."""
-        self.left_by: frozenset[ObjectRef] = frozenset()
+        self.left_by: frozenset[ObjectRef] = NO_SERVICES
         """Those that had it last, before all of them left it."""
-        self.left: frozenset[InterfaceId] = frozenset()
+        self.left: frozenset[InterfaceId] = NO_INTERFACES
         """What has been registered since then: a dead process's, for all that whoever has the address now can say."""
-        self.serving: frozenset[InterfaceId] = frozenset()
+        self.serving: frozenset[InterfaceId] = NO_INTERFACES
         """Interfaces with a usable registration now."""
-        self.provided: frozenset[InterfaceId] = frozenset()
+        self.provided: frozenset[InterfaceId] = NO_INTERFACES
         """``serving`` and what a lost session keeps."""
-        self.counted_outside: frozenset[InterfaceId] = frozenset()
+        self.counted_outside: frozenset[InterfaceId] = NO_INTERFACES
         """Interfaces for which the store counts it as the old world."""
         self.present = False
         """Whether it holds any registration that is not stale."""
@@ -169,7 +173,7 @@ class Site:
         self._review_losses(serving, stayed, now, times, touched=touched)
         over = self.kept_until is not None and now >= self.kept_until and not paused
         if self.kept and (over or not self.ready or not self.keepers):
-            self.kept, self.kept_until = frozenset(), None
+            self.kept, self.kept_until = NO_INTERFACES, None
         if self.kept and present and self.kept_until is None:
             self.kept_until = now + times.kept
         self.serving = serving
@@ -184,7 +188,7 @@ class Site:
         """Take back what was made of several applications here; returns whether anything was."""
         if not self.shared and self.stale_until is None:
             return False
-        self.shared, self.stale_until = frozenset(), None
+        self.shared, self.stale_until = NO_APPLICATIONS, None
         for live in self.live:
             live.stale = False
         return True
@@ -205,16 +209,15 @@ class Site:
 
         Where none has, it may be another process's from now on: what was lost before is nobody's.
         """
-        before, self.holders = frozenset(self.holders), holders
-        stayed = before.intersection(holders)
-        if self.keepers:
-            self.keepers = self.keepers.intersection(holders)
-        if not self.keepers:
-            self.lost.clear()
-        if before and not stayed:
-            self.left_by, self.left = before, self.provided
-        elif self.left and not self.left_by.isdisjoint(holders):
-            self.left_by, self.left = frozenset(), frozenset()
+        before, self.holders = self.holders, holders
+        stayed = frozenset(before).intersection(holders) if before else NO_SERVICES
+        if before != holders:
+            if self.keepers:
+                self.keepers = self.keepers.intersection(holders)
+            if before and not stayed:
+                self.left_by, self.left = frozenset(before), self.provided
+            elif self.left and not self.left_by.isdisjoint(holders):
+                self.left_by, self.left = NO_SERVICES, NO_INTERFACES
         return stayed
 
     def _review_losses(
@@ -231,12 +234,13 @@ class Site:
         gone = self.provided - serving - self.kept
         if self.left:
             gone -= self.left
-            self.left &= serving
+            self.left = self.left & serving or NO_INTERFACES
         if not gone:
             return
         if now - self.lost_at > times.settle:
             self.lost.clear()
-        if not self.lost and not self.kept:
+        if not self.kept and not (self.lost and self.keepers):
+            self.lost.clear()
             self.keepers = stayed
         self.lost_at = now
         for interface in gone:
@@ -249,7 +253,7 @@ class Site:
 
     def _forget_applications(self) -> None:
         """What a first pass reads bit by bit was there before: it is judged anew, as seen in one instant."""
-        self.apps, self.shared, self.stale_until = {}, frozenset(), None
+        self.apps, self.shared, self.stale_until = {}, NO_APPLICATIONS, None
         for live in self.live:
             live.stale = False
 
@@ -264,7 +268,7 @@ class Site:
         before = {a: seen for a, seen in self.apps.items() if a in newest}
         self.apps = {a: (self.apps[a][0] if a in self.apps else now, stamp) for a, stamp in newest.items()}
         if not self.live and not self.kept:
-            self.shared = frozenset()
+            self.shared = NO_APPLICATIONS
         if arrived and len(newest) > 1 and not set(newest) <= self.shared:
             self._take_over(arrived, before, now, times)
         elif self.stale_until is not None and now >= self.stale_until and not paused:
