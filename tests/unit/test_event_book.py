@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from soadns.mesh.eventbook import (
     Regarding,
 )
 from soadns.mesh.events import EVENTS, Events
+from tests.unit.fast_time import fast_time
 from tests.unit.object_store import ObjectStore
+from tests.unit.waiting import soon
 
 NOW = 1_800_000_000.25
 USER = Regarding("Service", "shop", "user", "uid-1")
@@ -186,7 +189,8 @@ def test_a_note_is_no_longer_than_the_api_allows() -> None:
 
 
 class Leads:
-    holds = True
+    def __init__(self) -> None:
+        self.holds = True
 
 
 class Refusing(ObjectStore):
@@ -243,3 +247,111 @@ async def test_the_holder_writes_them_and_tries_again(monkeypatch: pytest.Monkey
     assert told.written == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def elsewhere(namespace: str, note: str) -> Happening:
+    return happening(note, Regarding("Service", namespace, "user", f"uid-{namespace}"))
+
+
+@asynccontextmanager
+async def telling(
+    store: ObjectStore, lease: Leads | None = None
+) -> AsyncIterator[tuple[Events, list[str], Callable[[], list[str]]]]:
+    """What is told to a store; with the log, and with the notes that were written, in order."""
+    log = list[str]()
+
+    def note(event: str, *, level: str = "info", **fields: object) -> None:
+        log.append(f"{event} {fields['reason']}")
+
+    told = Events(store, lease or Leads(), "soadns-0", log=note, now=lambda: NOW)  # type: ignore[arg-type]
+    with fast_time():
+        task = asyncio.create_task(told.run())
+        try:
+            yield told, log, lambda: [each["note"] for each in store.objects.values()]
+            assert not task.done(), task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class Choosy(ObjectStore):
+    """Refuses what it is told, by namespace or note."""
+
+    def __init__(self, **refuses: tuple[int, str]) -> None:
+        super().__init__()
+        self.refuses = refuses
+
+    async def apply(self, path: str, body: Any, *, manager: str, dry_run: bool = False) -> bytes:
+        self.asked.append((body["note"], dry_run))
+        for key in (body["metadata"]["namespace"], body["note"]):
+            if key in self.refuses:
+                raise ApiError(*self.refuses[key])
+        return await super().apply(path, body, manager=manager, dry_run=dry_run)
+
+
+GOING = 403, "unable to create new content in namespace shop because it is being terminated"
+
+
+async def test_what_is_about_a_namespace_that_goes_is_not_written_and_no_trouble() -> None:
+    async with telling(Choosy(shop=GOING, gone=(404, "no such namespace"))) as (told, log, written):
+        for namespace in ("shop", "gone", "web"):
+            told.tell(elsewhere(namespace, f"in {namespace}"))
+        await soon(lambda: written() == ["in web"])
+        assert (told.omitted, told.trouble, log) == (2, "", [])
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_what_may_not_be_written_in_one_namespace_holds_up_no_other(status: int) -> None:
+    store = Choosy(shop=(status, "no right to"))
+    async with telling(store) as (told, log, written):
+        told.tell(elsewhere("shop", "first"))
+        told.tell(elsewhere("shop", "second"))
+        told.tell(elsewhere("web", "third"))
+        await soon(lambda: written() == ["third"])
+        assert told.trouble == f"events: HTTP {status}: no right to"
+        await asyncio.sleep(100.0)
+        began = asyncio.get_running_loop().time()
+        told.tell(elsewhere("web", "fourth"))
+        await soon(lambda: written() == ["third", "fourth"])
+        assert asyncio.get_running_loop().time() - began < 20.0, "it is not waited for what is refused"
+        assert told.trouble
+        assert log == [f"events-trouble events: HTTP {status}: no right to"]
+        assert len(store.asked) < 20
+        told.tell(elsewhere("shop", "first"))
+        store.refuses.clear()
+        await soon(lambda: sorted(written()) == ["first", "fourth", "second", "third"])
+        assert (told.omitted, told.trouble, told.written) == (0, "", 4)
+        assert [each["series"]["count"] for each in store.objects.values() if "series" in each] == [2]
+
+
+async def test_one_that_is_refused_in_a_namespace_does_not_hold_up_the_others_there() -> None:
+    async with telling(Choosy(second=(403, "by a policy"))) as (told, _, written):
+        for note in ("first", "second", "third", "fourth"):
+            told.tell(elsewhere("shop", note))
+        await soon(lambda: written() == ["first", "third", "fourth"])
+        assert told.trouble
+
+
+async def test_while_the_api_server_takes_none_it_is_asked_for_one_at_a_time() -> None:
+    store = Choosy(**dict.fromkeys(("shop", "web"), (503, "busy")))
+    async with telling(store) as (told, _, written):
+        told.tell(elsewhere("shop", "first"))
+        told.tell(elsewhere("web", "second"))
+        await asyncio.sleep(20.0)
+        assert {note for note, _ in store.asked} == {"first"}
+        store.refuses.clear()
+        await soon(lambda: written() == ["first", "second"])
+
+
+async def test_what_was_refused_is_not_told_by_who_has_lost_the_lease() -> None:
+    store, lease = Choosy(shop=(403, "no right to")), Leads()
+    async with telling(store, lease) as (told, _, written):
+        told.tell(elsewhere("shop", "first"))
+        await soon(lambda: told.trouble)
+        lease.holds = False
+        store.refuses.clear()
+        await asyncio.sleep(100.0)
+        lease.holds = True
+        told.tell(elsewhere("shop", "second"))
+        await soon(written)
+        assert written() == ["second"]
