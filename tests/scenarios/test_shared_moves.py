@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from soadns.kubeapi import ApiError, KubeApi
+from soadns.mesh.eventbook import Entry, Happening, Regarding
+from soadns.mesh.events import EVENTS, GOING
 from tests.scenarios.stage.kubernetes import ADMIN, READER, ApiServer
 from tests.scenarios.stage.pages import istio_rules, sharing_rules
 from tests.scenarios.stage.process import eventually, printed
@@ -302,6 +306,26 @@ def test_what_is_wrong_with_annotations_is_told_as_events_by_one_replica(
     )  # longer than the one who tells waits between two looks: what is over is told no more, nor twice
     assert len(told()) == 2
     assert {json.loads(each.http("/v1/mesh")[1])["share"]["events"]["trouble"] for each in replicas} == {None}
+
+
+def test_an_api_server_says_of_a_namespace_that_goes_what_is_looked_for(api_server: ApiServer) -> None:
+    """There is no controller that would end it."""
+    api_server.create_namespace("going")
+    api_server.request("DELETE", "/api/v1/namespaces/going")
+    about = Regarding("Service", "going", "user", "uid-1")
+    entry = Entry(Happening(about, "SidecarTier", "port 20880: tier 1", "Write"), 1, time.time(), time.time())
+
+    async def apply() -> None:
+        api = KubeApi(kubeconfig=str(api_server.kubeconfig(ADMIN)))
+        try:
+            path = f"{EVENTS.path('going')}/{entry.name}"
+            await api.apply(path, entry.document("soadns-0"), manager="soadns")
+        finally:
+            await api.close()
+
+    with pytest.raises(ApiError, match=GOING) as caught:
+        asyncio.run(apply())
+    assert caught.value.status == 403
 
 
 def ordered(rules: list[dict[str, Any]]) -> list[str]:
