@@ -183,9 +183,9 @@ class Saver:
             return False
         return True
 
-    def _write(self) -> None:
-        """All of it."""
-        snapshotfile.write(self.path, snapshotfile.encode(self._capture()))
+    def _write(self, parent: int = 0) -> None:
+        """All of it; in a child, for its parent."""
+        snapshotfile.write(self.path, snapshotfile.encode(self._capture()), parent=parent)
 
     def _capture(self, only: Touched | None = None) -> Snapshot:
         control = self._control
@@ -260,13 +260,14 @@ class Saver:
         """Have a child write everything; what changes from now on is written behind that. Raises OSError."""
         self._end_tail()
         changes.take(self._control.estate, self._moves)
+        parent = os.getpid()
         pid = os.fork()
         if pid:
             return pid
         status = forked.FAULT  # others are errno
         try:
             forked.be_copy()
-            self._write()
+            self._write(parent)
             status = 0
         except OSError as error:
             status = min(error.errno or forked.FAULT, forked.FAULT)

@@ -9,6 +9,7 @@ reported and set aside.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -147,14 +148,20 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace the file atomically and durably. Raises OSError."""
+def write(path: Path, data: bytes, *, parent: int = 0) -> None:
+    """Replace the file atomically and durably. Raises OSError.
+
+    :param parent: the process for which this one writes, if another. Where that has gone meanwhile the file stays as
+        it is (``ESRCH``): a successor may have written a newer one.
+    """
     unfinished = temporary(path, os.getpid())
     try:
         with open(unfinished, "wb", opener=_private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if parent and os.getppid() != parent:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         os.replace(unfinished, path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -56,7 +56,7 @@ async def test_at_the_end_a_disk_that_has_become_read_only_is_said(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(snapshotfile, "write", lambda path, data: gate.wait())
+    monkeypatch.setattr(snapshotfile, "write", lambda path, data, parent: gate.wait())
     process.saver._end_tail()
     hear(process.saver, "New")
     await soon(lambda: process.saver._child)
@@ -93,10 +93,10 @@ async def test_who_could_not_give_way_saves_on(process: Process, monkeypatch: py
     found = process.saver.read()
     assert found is not None
     gate = Gate()
-    parent = os.getpid()
+    control = os.getpid()
 
-    def stuck(path: Path, data: bytes) -> None:
-        if os.getpid() == parent:
+    def stuck(path: Path, data: bytes, *, parent: int = 0) -> None:
+        if os.getpid() == control:
             read_only()
         gate.wait()
 
@@ -149,9 +149,9 @@ async def test_a_child_that_no_signal_ends_is_told_of_and_the_loop_goes_on(
     gate = Gate()
     write = snapshotfile.write
 
-    def stuck(path: Path, data: bytes) -> None:
+    def stuck(path: Path, data: bytes, *, parent: int = 0) -> None:
         gate.wait()
-        write(path, data)
+        write(path, data, parent=parent)
 
     with monkeypatch.context() as patched:
         patched.setattr(snapshotfile, "write", stuck)
@@ -202,9 +202,9 @@ async def test_a_whole_is_of_when_its_child_was_made(
     moment, write = [NOON + 10], snapshotfile.write
     gate = Gate()
 
-    def slow(path: Path, data: bytes) -> None:
+    def slow(path: Path, data: bytes, *, parent: int = 0) -> None:
         gate.wait()
-        write(path, data)
+        write(path, data, parent=parent)
 
     monkeypatch.setattr(process.saver._control, "now", lambda: moment[0])
     with monkeypatch.context() as patched:

@@ -76,11 +76,11 @@ async def test_the_last_snapshot_is_the_last_one(tmp_path: Path, monkeypatch: py
     write = snapshotfile.write
     end = os.getpid()
 
-    def slow(target: Path, data: bytes) -> None:
+    def slow(target: Path, data: bytes, *, parent: int = 0) -> None:
         if os.getpid() != end:
             target.with_name(f"{target.name}.{os.getpid()}.tmp").touch()
             gate.wait()
-        write(target, data)
+        write(target, data, parent=parent)
 
     gate = Gate()
     monkeypatch.setattr(snapshotfile, "write", slow)
@@ -106,10 +106,10 @@ async def test_a_child_that_writes_on_keeps_no_port_from_a_successor(
     hear(saver, "User")
     write, begun, gate = snapshotfile.write, Gate(), Gate()
 
-    def slow(target: Path, data: bytes) -> None:
+    def slow(target: Path, data: bytes, *, parent: int = 0) -> None:
         begun.open()
         gate.wait()
-        write(target, data)
+        write(target, data, parent=parent)
 
     monkeypatch.setattr(snapshotfile, "write", slow)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -123,6 +123,38 @@ async def test_a_child_that_writes_on_keeps_no_port_from_a_successor(
     again = started(tmp_path / "snapshot", Log())
     again.restore(again.read())
     assert names(again) == ["User"]
+
+
+async def test_a_child_that_outlives_its_parent_does_not_have_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parent was killed, and what a successor has saved since is newer."""
+    path, write, ended = tmp_path / "snapshot", snapshotfile.write, Gate()
+    successor = started(path, Log())
+    hear(successor, "New")
+    if not (killed := os.fork()):
+        try:
+            gate, saver = Gate(), started(tmp_path / "snapshot", Log())
+
+            def slow(target: Path, data: bytes, *, parent: int = 0) -> None:
+                gate.wait()  # until its parent has gone
+                try:
+                    write(target, data, parent=parent)
+                finally:
+                    ended.open()
+
+            monkeypatch.setattr(snapshotfile, "write", slow)
+            hear(saver, "Old")
+            saver._fork()
+        finally:
+            os._exit(0)
+    os.waitpid(killed, 0)  # noqa: ASYNC222 - it forks, and ends
+    successor.save_now()
+    await soon(lambda: ended.opened)
+    again = started(path, Log())
+    again.restore(again.read())
+    assert names(again) == ["New"]
+    assert os.listdir(tmp_path) == ["snapshot"]
 
 
 async def test_another_clusters_snapshot_is_refused_and_said(tmp_path: Path) -> None:
