@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 from soadns.kubeapi import ApiError, KubeApi, KubeConfigError
 from soadns.logs import Log
+from soadns.mesh import answers
 from soadns.mesh.filterbook import FilterBook
 from soadns.mesh.filterplan import CHANGE, CREATE, REMOVE, Name, Standing, Step, digest
 from soadns.mesh.istioreader import ENVOY_FILTERS, MANAGER
@@ -74,11 +74,13 @@ class FilterSending:
                 version = await self._apply(path, step, held, may)
                 if not version:
                     return False
-        except (ApiError, KubeConfigError) as error:
+        except (ApiError, KubeConfigError, ValueError) as error:
             status = error.status if isinstance(error, ApiError) else 0
             if status not in (404, 409):  # else it is another one by now, and read in a moment
                 self._refused[step.name] = (_what(step), now)
                 said = f"HTTP {status}: {error}" if status else str(error)
+                if isinstance(error, ValueError):
+                    said = f"what the API server answered can not be read: {error}"
                 self._book.refuse(step.name, step.uid, said, by_server=True)
             return False
         self._refused.pop(step.name, None)
@@ -99,9 +101,10 @@ class FilterSending:
         await self._api.apply(path, document, manager=MANAGER, dry_run=True)
         if not may():
             return ""
-        answer = json.loads(await self._api.apply(path, document, manager=MANAGER))
+        answer = answers.read(await self._api.apply(path, document, manager=MANAGER))
+        version = answers.version(answer)
         self._book.likeness.note(step.name, step.document, answer)
-        return str(answer["metadata"]["resourceVersion"])
+        return version
 
 
 def _what(step: Step) -> str:

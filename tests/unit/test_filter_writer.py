@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -328,6 +329,39 @@ async def test_what_is_refused_is_told_and_keeps_nobody_waiting() -> None:
         rows = {row["service"]: row["objects"][0]["refused"] for row in it.status()["services"]}
         assert rows == {"home/shop/account": None, "home/shop/user": "HTTP 422: not this one"}
         store.deny = lambda _: ""
+        it.now += 31.0
+        await it.rest()
+        await it.wrote(USER)
+        assert it.writer.book.counts["refused"] == 0
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"[]", b"null", b"{}", b'{"metadata": 1}', b"\xff", b"[" * 5_000]
+)
+async def test_an_answer_that_is_no_object_is_told_and_ends_nothing(answer: bytes) -> None:
+    """Whatever stands before the API server may say anything."""
+
+    class Before(ObjectStore):
+        foreign = True
+
+        async def apply(
+            self, path: str, body: Mapping[str, Any], *, manager: str, dry_run: bool = False
+        ) -> bytes:
+            if self.foreign and not dry_run and "-user-" in path:
+                return answer
+            return await super().apply(path, body, manager=manager, dry_run=dry_run)
+
+    store = Before()
+    async with publishing(wishes=REQUEST, store=store) as it:
+        await it.wrote(ACCOUNT)
+        await it.until(lambda: it.writer.book.counts["refused"] == 1)
+        [said] = [
+            row["objects"][0]["refused"]
+            for row in it.status()["services"]
+            if row["service"] == "home/shop/user"
+        ]
+        assert "what the API server answered can not be read" in said
+        store.foreign = False
         it.now += 31.0
         await it.rest()
         await it.wrote(USER)
