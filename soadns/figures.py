@@ -54,7 +54,7 @@ class Figures:
     """From an event to the worker that answers by it."""
     source_failures: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    """Of our own, by part: ``ads``, ``mesh``, ``peers``, ``transfer``."""
+    """Of our own, by part: ``ads``, ``events``, ``filters``, ``lease``, ``moves``, ``peers``, ``transfer``."""
     listening: dict[str, bool] = field(default_factory=dict)
     """By part that is configured beside names (``ads``, ``transfer``): whether it listens."""
     reloads: Counter[str] = field(default_factory=Counter)
