@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-DEEPEST = 200
-"""Levels of nesting that are read: far more than what is looked at has. Custom resources may have parts of any shape,
-and the API server keeps what is nested thousands of times."""
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+from soadns import jsondepth
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -17,7 +13,7 @@ def read(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except RecursionError:
-        found = json.loads(_shallow(body))
+        found = json.loads(jsondepth.cut(body))
     return mapping(found, "the answer")
 
 
@@ -38,20 +34,3 @@ def version(found: dict[str, Any]) -> str:
     if not isinstance(said := metadata(found).get("resourceVersion"), str) or not said:
         raise ValueError("there is no metadata.resourceVersion")
     return said
-
-
-def _shallow(body: bytes) -> bytes:
-    """JSON with ``null`` in place of what lies too deep. What is no JSON stays none."""
-    parts: list[bytes] = []
-    depth = kept = 0
-    for token in _TOKEN.finditer(body):
-        sign = token.group()
-        if sign in b"[{":
-            depth += 1
-            if depth == DEEPEST + 1:
-                parts += (body[kept : token.start()], b"null")
-        elif sign in b"]}":
-            depth -= 1
-            if depth == DEEPEST:
-                kept = token.end()
-    return b"".join((*parts, body[kept:] if depth <= DEEPEST else b""))

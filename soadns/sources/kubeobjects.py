@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from soadns import jsondepth
 from soadns.model import EndpointSlice, Key, Node, Service
-from soadns.sources import FormatError, jsondepth, kubeshapes, kubevalues
+from soadns.sources import FormatError, kubeshapes, kubevalues
 
 MAX_DETAIL = 300
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from soadns.jsondepth import MAX_DEPTH, cut
 from soadns.model import Service
 from soadns.sources import FormatError
-from soadns.sources.jsondepth import MAX_DEPTH, cut
 from soadns.sources.kubeobjects import decode_event, decode_page
 from tests.unit.scripted_api import Reply, service
 from tests.unit.test_kube_source import Run, in_turn
