@@ -29,6 +29,8 @@ from tests.unit.http_site import site
 from tests.unit.route_process import RouteProcess
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 USER, ACCOUNT = (ObjectRef("home", "shop", name) for name in ("user", "account"))
 LAYOUT = Layout("/envoy")
 

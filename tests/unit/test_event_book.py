@@ -27,6 +27,8 @@ from tests.unit.fast_time import fast_time
 from tests.unit.object_store import ObjectStore
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 NOW = 1_800_000_000.25
 USER = Regarding("Service", "shop", "user", "uid-1")
 

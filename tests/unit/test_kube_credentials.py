@@ -17,6 +17,8 @@ from soadns.kubeapi import ApiError, KubeApi, KubeConfigError
 from tests.unit.scripted_api import Reply, Request, ScriptedApi, failure
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 GIVEN = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "given"}}'
 
 

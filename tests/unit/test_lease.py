@@ -18,6 +18,8 @@ from soadns.mesh.leasestate import LeaseTimes
 from tests.unit.fast_time import fast_time
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 
 class Leases:
     """Keeps one Lease; answers ``instead`` where that is anything, and does what it was asked all the same."""

@@ -26,6 +26,8 @@ from tests.unit.route_process import SHOP, RouteProcess
 from tests.unit.test_shared_moves import ConfigMaps
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 
 class Held(Leads):
     """A Lease that nobody else wants, until its part ends."""

@@ -19,6 +19,8 @@ from tests.unit.route_process import SHOP, RouteProcess
 from tests.unit.test_shared_moves import NAMESPACE, ConfigMaps
 from tests.unit.waiting import soon
 
+pytestmark = pytest.mark.long
+
 PATH = CONFIG_MAPS.path(NAMESPACE)
 
 
