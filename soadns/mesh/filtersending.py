@@ -74,13 +74,11 @@ class FilterSending:
                 version = await self._apply(path, step, held, may)
                 if not version:
                     return False
-        except (ApiError, KubeConfigError, ValueError) as error:
+        except (ApiError, KubeConfigError) as error:
             status = error.status if isinstance(error, ApiError) else 0
             if status not in (404, 409):  # else it is another one by now, and read in a moment
                 self._refused[step.name] = (_what(step), now)
                 said = f"HTTP {status}: {error}" if status else str(error)
-                if isinstance(error, ValueError):
-                    said = f"what the API server answered can not be read: {error}"
                 self._book.refuse(step.name, step.uid, said, by_server=True)
             return False
         self._refused.pop(step.name, None)
@@ -101,8 +99,12 @@ class FilterSending:
         await self._api.apply(path, document, manager=MANAGER, dry_run=True)
         if not may():
             return ""
-        answer = answers.read(await self._api.apply(path, document, manager=MANAGER))
-        version = answers.version(answer)
+        body = await self._api.apply(path, document, manager=MANAGER)
+        try:
+            answer = answers.read(body)
+            version = answers.version(answer)
+        except ValueError as error:
+            raise ApiError(0, f"what the API server answered can not be read: {error}") from None
         self._book.likeness.note(step.name, step.document, answer)
         return version
 

@@ -76,7 +76,11 @@ class HaltNotes:
         return min(names, key=lambda name: (name[0] != self._trials.namespace, name))
 
     async def _note(self, name: Name, text: str) -> None:
-        metadata = {"namespace": name[0], "name": name[1], "resourceVersion": self._standing.of[name].version}
+        held = self._standing.of.get(name)
+        if held is None:  # it went while another one was noted
+            del self._tried[name, text]
+            return
+        metadata = {"namespace": name[0], "name": name[1], "resourceVersion": held.version}
         noted = {"annotations": {REFUSED_SINCE: text}} if text else {}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {**metadata, **noted}}
         try:

@@ -8,7 +8,11 @@ import pytest
 
 from soadns.kubeapi import ApiError
 from soadns.mesh import filterwriter
+from soadns.mesh.filterplan import Standing
+from soadns.mesh.haltnotes import HaltNotes
 from soadns.mesh.istiod import Rejects
+from soadns.mesh.standing import StandingFilters
+from soadns.mesh.trials import Trials
 from soadns.sidecar.envoyfilters import REFUSED_SINCE
 from soadns.text import rendermesh
 from tests.unit.object_store import ObjectStore
@@ -181,3 +185,21 @@ async def test_who_takes_the_lease_tries_for_as_long_again() -> None:
         successor.now += 2.0
         await successor.rest()
         await successor.wrote(USER, CANARY.replace("create", "delete"))
+
+
+async def test_one_that_goes_while_another_is_noted_ends_nothing() -> None:
+    one, two, note = ("web", "one"), ("web", "two"), "2026-01-01T00:00:00Z"
+    standing = StandingFilters()
+    standing.of = {name: Standing({}, "1", f"object-{name[1]}", name[1]) for name in (one, two)}
+    standing.notes = {one: note, two: note}
+
+    class Api:
+        async def apply(self, *_: object, **__: object) -> bytes:
+            standing.of.pop(two, None)
+            return b"{}"
+
+    trials = Trials("", ROOT, 300.0)
+    trials.forgive(1.0, [note])
+    notes = HaltNotes(Api(), standing, trials, log=lambda *_, **__: None, now=lambda: 2.0)  # type: ignore[arg-type]
+    await notes.keep(lambda: True)
+    assert list(standing.of) == [one]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from soadns import reflector
+from soadns.kubeconfig import KubeConfigError
 from soadns.mesh import filterwriter, renderings
 from soadns.mesh.filterplan import BURST_S
 from soadns.mesh.istiod import Rejects
@@ -366,6 +367,17 @@ async def test_an_answer_that_is_no_object_is_told_and_ends_nothing(answer: byte
         await it.rest()
         await it.wrote(USER)
         assert it.writer.book.counts["refused"] == 0
+
+
+async def test_who_can_not_be_asked_is_said_as_it_is() -> None:
+    class Nobody(ObjectStore):
+        async def apply(self, *_: object, **__: object) -> bytes:
+            raise KubeConfigError("/etc/kubeconfig: aws gave no credentials within 30 s")
+
+    async with publishing(wishes=REQUEST, store=Nobody()) as it:
+        await it.until(lambda: it.writer.book.counts["refused"] == 2)
+        said = {row["objects"][0]["refused"] for row in it.status()["services"]}
+        assert said == {"/etc/kubeconfig: aws gave no credentials within 30 s"}
 
 
 BY_LETTER = [mistake for mistake in test_filter_checks.MISTAKES if re.match("[a-n][0-9]?: ", mistake)]
